@@ -1,0 +1,52 @@
+package server
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// guardian is a shell that outlives us and cleans up: it reads a pipe that only
+// we can write to, so it wakes when we release it or die, even by kill -9.
+type guardian struct{ release func() }
+
+// The pid is read when it matters: a server that was stopped has removed its
+// file, and a restarted one has written another. A server works in its data
+// folder, which tells it from a stranger who was given the pid of a dead one.
+const vigil = `
+read -r _
+[ "$2" = disposable ] && signal=QUIT || signal=INT
+for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) || break
+	[ "$(readlink "/proc/$pid/cwd")" = "$1/data" ] || break
+	kill -"$signal" "$pid" 2>/dev/null || break
+	sleep 0.2
+done
+if [ "$2" = disposable ]; then rm -rf "$1"; fi
+case "$3" in "$1"/*) ;; *) rm -rf "$3" ;; esac
+`
+
+func guard(opts Options, sockets string) (*guardian, error) {
+	r, w, err := os.Pipe() // both ends close on exec, so no other child keeps it open
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // the guardian has its own
+	keep := "kept"
+	if opts.Disposable {
+		keep = "disposable"
+	}
+	cmd := exec.Command("/bin/sh", "-c", vigil, "guardian", opts.Dir, keep, sockets) //nolint:gosec,noctx // it outlives us
+	cmd.Stdin, cmd.Dir = r, filepath.Dir(opts.Dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	return &guardian{release: sync.OnceFunc(func() {
+		_ = w.Close()
+		_ = cmd.Wait()
+	})}, nil
+}

@@ -1,0 +1,194 @@
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+const (
+	keptBack  = 20 * time.Millisecond  // of a deadline, so that the slow service is named by the one before it
+	leastTime = 100 * time.Millisecond // with less there is no point in starting
+)
+
+// call is what is known of one call while it runs.
+type call struct {
+	name      string
+	method    *method
+	caller    Caller
+	actor     actor.Actor
+	acted     bool // for an end user
+	workspace atomic.Int64
+	requestID string
+	start     time.Time
+}
+
+type callKey struct{}
+
+func (s *Server) begin(ctx context.Context, name string) (context.Context, *call) {
+	c := &call{name: name, method: s.methods[name], caller: callerOf(ctx), requestID: requestID(ctx), start: time.Now()}
+	ctx = context.WithValue(ctx, callKey{}, c)
+	return WithRequestID(ctx, c.requestID), c
+}
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	if own(serviceName(info.FullMethod)) {
+		return handler(ctx, req)
+	}
+	ctx, c := s.begin(ctx, info.FullMethod)
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{value: p, stack: debug.Stack()}
+		}
+		err = s.finish(ctx, c, err)
+	}()
+	// Under a name of its own: finish must not see it ended by our own cancel.
+	within, cancel, err := shave(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if within, err = s.admit(within, c); err != nil {
+		return nil, err
+	}
+	if err := s.check(c, req); err != nil {
+		return nil, err
+	}
+	return handler(within, req)
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	if own(serviceName(info.FullMethod)) {
+		return handler(srv, ss)
+	}
+	ctx, c := s.begin(ss.Context(), info.FullMethod)
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{value: p, stack: debug.Stack()}
+		}
+		err = s.finish(ctx, c, err)
+	}()
+	within, cancel, err := shave(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if within, err = s.admit(within, c); err != nil {
+		return err
+	}
+	return handler(srv, &checkedStream{ServerStream: ss, ctx: within, check: func(m any) error { return s.check(c, m) }})
+}
+
+// checkedStream checks each message it receives.
+type checkedStream struct {
+	grpc.ServerStream
+	ctx   context.Context //nolint:containedctx // gRPC asks a stream for its context
+	check func(any) error
+}
+
+func (s *checkedStream) Context() context.Context { return s.ctx }
+
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.check(m)
+}
+
+// shave keeps a little of the deadline for the way back.
+func shave(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}, nil
+	}
+	if time.Until(deadline) < leastTime {
+		return ctx, nil, errs.Ended(codes.DeadlineExceeded, errors.New("the call arrived with too little time left"))
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-keptBack))
+	return ctx, cancel, nil
+}
+
+// finish turns err into what the caller is told and writes the call's one line.
+func (s *Server) finish(ctx context.Context, c *call, err error) error {
+	attrs := []slog.Attr{
+		slog.String("method", c.name), slog.String("caller", c.caller.Service), slog.String("request_id", c.requestID),
+		slog.Float64("duration_ms", float64(time.Since(c.start).Microseconds())/1000),
+	}
+	if c.acted {
+		attrs = append(attrs, slog.Int64("user_id", c.actor.UserID))
+	}
+	if id := c.workspace.Load(); id != 0 {
+		attrs = append(attrs, slog.Int64("workspace_id", id))
+	}
+	if err == nil {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "call", append(attrs, slog.String("code", codes.OK.String()))...)
+		return nil
+	}
+	e := told(ctx, err)
+	attrs = append(attrs, slog.String("code", e.Code().String()), slog.String("reason", e.Reason()), slog.String("err", err.Error()))
+	if p, ok := errors.AsType[*panicked](err); ok {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	s.log.LogAttrs(ctx, severity(e.Code()), "call", attrs...)
+	return e.GRPCStatus().Err()
+}
+
+func severity(code codes.Code) slog.Level {
+	switch code {
+	case codes.Internal:
+		return slog.LevelError
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// panicked is a panic of a handler; the process goes on.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+func serviceName(fullMethod string) string {
+	service, _, _ := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
+	return service
+}
+
+// requestMetadata is the metadata key of the request id.
+const requestMetadata = "x-request-id"
+
+type requestKey struct{}
+
+// WithRequestID puts the id of a request on ctx; calls made under it carry it.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestKey{}, id)
+}
+
+// RequestIDFrom is the id of the request that ctx belongs to, or "".
+func RequestIDFrom(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// requestID is the caller's if it is fit to be logged, else a new one.
+func requestID(ctx context.Context) string {
+	if ids := metadata.ValueFromIncomingContext(ctx, requestMetadata); len(ids) == 1 && ids[0] != "" && len(ids[0]) <= 128 {
+		return ids[0]
+	}
+	return rand.Text()
+}

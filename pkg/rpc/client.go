@@ -1,0 +1,158 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/health" // lets clients watch the health of servers
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+const defaultDeadline = 10 * time.Second
+
+// ClientConfig is who a client is, by environment (after the service's prefix):
+// the same certificate files as its server's.
+type ClientConfig struct {
+	TLSCert string `env:"TLS_CERT"`
+	TLSKey  string `env:"TLS_KEY"`
+	TLSCA   string `env:"TLS_CA"`
+}
+
+// Dial makes a connection to the service serverName at target; it connects when
+// first used. Calls get a deadline of 10 s if they have none, carry the user's
+// token and the request id of their context, are retried while the service is
+// unavailable if saying them twice does no harm, and fail with [errs.Error].
+func Dial(target, serverName string, cfg ClientConfig, log *slog.Logger, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	files, err := openCertificates(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log)
+	if err != nil {
+		return nil, fmt.Errorf("client of %s: %w", serverName, err)
+	}
+	config, err := serviceConfig()
+	if err != nil {
+		return nil, fmt.Errorf("client of %s: %w", serverName, err)
+	}
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(mutual{files: files, peer: serverName}),
+		grpc.WithDefaultServiceConfig(config),
+		grpc.WithDisableServiceConfig(), // the resolver's: DNS does not configure us
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
+		grpc.WithChainUnaryInterceptor(unaryClient),
+		grpc.WithChainStreamInterceptor(streamClient),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+	}, extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("client of %s: %w", serverName, err)
+	}
+	return conn, nil
+}
+
+func unaryClient(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
+		defer cancel()
+	}
+	return errs.FromStatus(invoke(outgoing(ctx), method, req, reply, conn, opts...))
+}
+
+func streamClient(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(outgoing(ctx), desc, conn, method, opts...)
+	if err != nil {
+		return nil, errs.FromStatus(err)
+	}
+	return clientStream{stream}, nil
+}
+
+// clientStream gives the errors of a stream their meaning back.
+type clientStream struct{ grpc.ClientStream }
+
+func (s clientStream) RecvMsg(m any) error { return errs.FromStatus(s.ClientStream.RecvMsg(m)) }
+func (s clientStream) SendMsg(m any) error { return errs.FromStatus(s.ClientStream.SendMsg(m)) }
+
+// outgoing puts what a call carries along on its metadata.
+func outgoing(ctx context.Context) context.Context {
+	if token := actor.TokenFrom(ctx); token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, actor.Metadata, token)
+	}
+	if id := RequestIDFrom(ctx); id != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, requestMetadata, id)
+	}
+	return ctx
+}
+
+type methodName struct {
+	Service string `json:"service"`
+	Method  string `json:"method"`
+}
+
+// serviceConfig says how gRPC balances and retries: the methods that may be
+// retried are known from their protos.
+func serviceConfig() (string, error) {
+	config := map[string]any{
+		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
+		"healthCheckConfig":   map[string]any{"serviceName": ""},
+		"retryThrottling":     map[string]any{"maxTokens": 100, "tokenRatio": 0.2},
+	}
+	if names := repeatable(); len(names) > 0 {
+		config["methodConfig"] = []any{map[string]any{
+			"name": names,
+			"retryPolicy": map[string]any{
+				"maxAttempts": 5, "initialBackoff": "0.05s", "maxBackoff": "1s", "backoffMultiplier": 2,
+				"retryableStatusCodes": []string{"UNAVAILABLE"},
+			},
+		}}
+	}
+	text, err := json.Marshal(config)
+	return string(text), err
+}
+
+// repeatable are the methods of ours that may be said twice.
+func repeatable() []methodName {
+	var names []methodName
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		if !strings.HasPrefix(string(file.Package()), "tenantpilot.") {
+			return true
+		}
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				if m := service.Methods().Get(j); sayTwice(m) {
+					names = append(names, methodName{Service: string(service.FullName()), Method: string(m.Name())})
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// sayTwice reports whether a method only reads, or does once what is said twice.
+func sayTwice(m protoreflect.MethodDescriptor) bool {
+	if m.IsStreamingClient() || m.IsStreamingServer() {
+		return false
+	}
+	options, _ := m.Options().(*descriptorpb.MethodOptions)
+	if options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
+		return true
+	}
+	for _, read := range []string{"Get", "List", "Resolve", "Issue"} {
+		if strings.HasPrefix(string(m.Name()), read) {
+			return true
+		}
+	}
+	return m.Input().Fields().ByName("request_id") != nil
+}

@@ -1,0 +1,117 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+// newValidator compiles the rules of every request we serve, so that a wrong
+// rule stops the start and the first call is not slow.
+func newValidator(methods map[string]*method) (protovalidate.Validator, error) {
+	var inputs []protoreflect.MessageDescriptor
+	for _, m := range methods {
+		inputs = append(inputs, m.desc.Input())
+	}
+	return protovalidate.New(protovalidate.WithMessageDescriptors(inputs...))
+}
+
+// invalid names every field that breaks a rule of its proto.
+func invalid(err error) error {
+	broken, ok := errors.AsType[*protovalidate.ValidationError](err)
+	if !ok {
+		return err
+	}
+	var e *errs.Error
+	for _, v := range broken.Violations {
+		path, text := protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage()
+		if e == nil {
+			e = errs.Invalid(path, "%s", text)
+		} else {
+			e = e.And(path, "%s", text)
+		}
+	}
+	return e
+}
+
+// withoutNUL refuses text that PostgreSQL could store neither as text nor in jsonb.
+func withoutNUL(m proto.Message) error {
+	if path := findNUL(m.ProtoReflect()); path != "" {
+		return errs.Invalid(path, "contains a NUL character")
+	}
+	return nil
+}
+
+// findNUL is the path of the first string with a NUL in it, or "".
+func findNUL(m protoreflect.Message) string {
+	found := ""
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.IsMap():
+			found = nulInMap(fd, v.Map())
+		case fd.IsList():
+			found = nulInList(fd, v.List())
+		default:
+			found = join(string(fd.Name()), nulInValue(fd, v))
+		}
+		return found == ""
+	})
+	return found
+}
+
+func nulInMap(fd protoreflect.FieldDescriptor, m protoreflect.Map) string {
+	found := ""
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		at := fmt.Sprintf("%s[%q]", fd.Name(), k.String())
+		if strings.ContainsRune(k.String(), 0) {
+			found = at
+		} else {
+			found = join(at, nulInValue(fd.MapValue(), v))
+		}
+		return found == ""
+	})
+	return found
+}
+
+func nulInList(fd protoreflect.FieldDescriptor, l protoreflect.List) string {
+	if fd.Kind() != protoreflect.StringKind && fd.Kind() != protoreflect.MessageKind {
+		return ""
+	}
+	for i := range l.Len() {
+		if inside := nulInValue(fd, l.Get(i)); inside != "" {
+			return join(fmt.Sprintf("%s[%d]", fd.Name(), i), inside)
+		}
+	}
+	return ""
+}
+
+// here says that the value itself has the NUL, not something inside it.
+const here = "."
+
+func nulInValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	switch fd.Kind() {
+	case protoreflect.StringKind:
+		if strings.ContainsRune(v.String(), 0) {
+			return here
+		}
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+		return findNUL(v.Message())
+	}
+	return ""
+}
+
+func join(at, inside string) string {
+	switch inside {
+	case "":
+		return ""
+	case here:
+		return at
+	}
+	return at + "." + inside
+}

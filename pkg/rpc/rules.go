@@ -1,0 +1,91 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	authzv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/authz/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+)
+
+// method is a method we serve and who may call it.
+type method struct {
+	desc       protoreflect.MethodDescriptor
+	scope      authzv1.Scope
+	capability actor.Capability
+	callers    []string
+	resource   string
+	workspace  protoreflect.FieldDescriptor // workspace_id of the request, for SCOPE_WORKSPACE
+}
+
+// own reports whether a gRPC service is one of the platform's own, about which
+// anybody with a certificate may ask: health and reflection.
+func own(service string) bool {
+	return service == "grpc.health.v1.Health" || strings.HasPrefix(service, "grpc.reflection.")
+}
+
+// readRules finds the rule of every registered method, by full method name, and
+// says all that is wrong with them.
+func readRules(services map[string]grpc.ServiceInfo) (map[string]*method, error) {
+	methods := map[string]*method{}
+	var wrong []error
+	for service, info := range services {
+		if own(service) {
+			continue
+		}
+		for _, m := range info.Methods {
+			read, err := readRule(service, m.Name)
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("%s/%s: %w", service, m.Name, err))
+			}
+			methods["/"+service+"/"+m.Name] = read
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, fmt.Errorf("methods without a rule to serve them by: %w", err)
+	}
+	return methods, nil
+}
+
+func readRule(service, name string) (*method, error) {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service + "." + name))
+	if err != nil {
+		return nil, err
+	}
+	desc, ok := found.(protoreflect.MethodDescriptor)
+	if !ok {
+		return nil, errors.New("not a method")
+	}
+	rule, _ := proto.GetExtension(desc.Options(), authzv1.E_Rule).(*authzv1.Rule)
+	m := &method{
+		desc: desc, scope: rule.GetScope(), capability: actor.Capability(rule.GetCapability()),
+		callers: rule.GetCallers(), resource: rule.GetResource(),
+		workspace: desc.Input().Fields().ByName("workspace_id"),
+	}
+	return m, m.check()
+}
+
+func (m *method) check() error {
+	bound := m.scope == authzv1.Scope_SCOPE_WORKSPACE || m.scope == authzv1.Scope_SCOPE_OBJECT
+	switch {
+	case m.scope == authzv1.Scope_SCOPE_UNSPECIFIED:
+		return errors.New("no scope")
+	case len(m.callers) == 0:
+		return errors.New("no caller is permitted")
+	case bound && m.capability == 0:
+		return errors.New("no capability")
+	case bound && m.resource == "":
+		return errors.New("no resource")
+	case m.scope == authzv1.Scope_SCOPE_WORKSPACE && (m.workspace == nil || m.workspace.Kind() != protoreflect.Int64Kind):
+		return errors.New("the request has no int64 workspace_id")
+	case m.scope == authzv1.Scope_SCOPE_WORKSPACE && m.desc.IsStreamingClient():
+		return errors.New("a stream of requests has no one workspace")
+	}
+	return nil
+}

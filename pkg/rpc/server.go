@@ -1,0 +1,208 @@
+// Package rpc is gRPC servers and clients as we build them: mutual TLS, who may
+// call what, deadlines, validation, errors that keep their meaning, one log
+// line a call, health. It knows no service; a method's rules are in its proto.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/obs"
+)
+
+const (
+	maxMessage  = 4 << 20
+	healthEvery = 2 * time.Second
+	stopWithin  = 20 * time.Second
+)
+
+// ServerConfig is a server, by environment (after the service's prefix).
+type ServerConfig struct {
+	Listen      string   `env:"LISTEN"`
+	TLSCert     string   `env:"TLS_CERT"` // files, read again when they change
+	TLSKey      string   `env:"TLS_KEY"`
+	TLSCA       string   `env:"TLS_CA"`
+	ActorKeys   []string `env:"ACTOR_KEYS"`   // the gateway's public keys, PEM files
+	Reflection  bool     `env:"REFLECTION"`   // on in the development profile
+	AdminListen string   `env:"ADMIN_LISTEN"` // liveness, readiness, metrics, pprof
+}
+
+// Server is a gRPC server of ours.
+type Server struct {
+	name      string
+	cfg       ServerConfig
+	log       *slog.Logger
+	files     *certificates
+	verifier  *actor.Verifier
+	grpc      *grpc.Server
+	health    *health.Server
+	lis       net.Listener
+	methods   map[string]*method // from here on known when serving
+	validator protovalidate.Validator
+}
+
+// NewServer makes the server of the service name. Extra options come after
+// ours: their interceptors see only calls that ours let through.
+func NewServer(name string, cfg ServerConfig, log *slog.Logger, extra ...grpc.ServerOption) (*Server, error) {
+	files, err := openCertificates(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA, log)
+	if err != nil {
+		return nil, fmt.Errorf("server %s: %w", name, err)
+	}
+	verifier, err := actor.NewVerifier(cfg.ActorKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("server %s: %w", name, err)
+	}
+	s := &Server{name: name, cfg: cfg, log: log, files: files, verifier: verifier, health: health.NewServer()}
+	s.grpc = grpc.NewServer(append(s.options(), extra...)...)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	return s, nil
+}
+
+func (s *Server) options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.Creds(mutual{files: s.files}),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.ChainUnaryInterceptor(s.unary),
+		grpc.ChainStreamInterceptor(s.stream),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(32 << 10),
+		grpc.MaxConcurrentStreams(250),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 30 * time.Second, Timeout: 10 * time.Second,
+			MaxConnectionAge: 10 * time.Minute, MaxConnectionAgeGrace: 30 * time.Second,
+		}),
+	}
+}
+
+// Registrar is where the service registers itself, before [Server.Serve].
+func (s *Server) Registrar() grpc.ServiceRegistrar { return s.grpc }
+
+// Listen opens the port, so that [Server.Addr] is known before serving. Serve
+// does it by itself otherwise.
+func (s *Server) Listen(ctx context.Context) error {
+	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("server %s: %w", s.name, err)
+	}
+	s.lis = lis
+	return nil
+}
+
+// Addr is the address listened on, after [Server.Listen].
+func (s *Server) Addr() string { return s.lis.Addr().String() }
+
+// Serve serves until ctx ends, then lets running calls finish for a while and
+// returns nil. It refuses to start if a method has no rule of who may call it.
+// The service is healthy while healthy (which may be nil) says so.
+func (s *Server) Serve(ctx context.Context, healthy func(context.Context) error) error {
+	if s.lis == nil {
+		if err := s.Listen(ctx); err != nil {
+			return err
+		}
+	}
+	return s.ServeOn(ctx, s.lis, healthy)
+}
+
+// ServeOn is [Server.Serve] on a listener of the caller's, which it closes.
+func (s *Server) ServeOn(ctx context.Context, lis net.Listener, healthy func(context.Context) error) error {
+	if err := s.prepare(); err != nil {
+		return errors.Join(fmt.Errorf("server %s: %w", s.name, err), lis.Close())
+	}
+	check := func(ctx context.Context) error {
+		if healthy == nil {
+			return s.files.check()
+		}
+		return errors.Join(s.files.check(), healthy(ctx))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.grpc.Serve(lis) })
+	group.Go(func() error { return obs.ServeDebug(ctx, s.cfg.AdminListen, check, s.log) })
+	group.Go(func() error { s.pollHealth(ctx, check); return nil })
+	group.Go(func() error { s.stop(ctx); return nil })
+	s.log.InfoContext(ctx, "serving", "address", lis.Addr().String())
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("server %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// prepare reads the rules of all that was registered.
+func (s *Server) prepare() (err error) {
+	if s.cfg.Reflection {
+		reflection.Register(s.grpc)
+	}
+	if s.methods, err = readRules(s.grpc.GetServiceInfo()); err != nil {
+		return err
+	}
+	s.validator, err = newValidator(s.methods)
+	return err
+}
+
+// stop waits for ctx to end and then ends the server: it says that it is going,
+// takes no new calls, and gives those that run some time.
+func (s *Server) stop(ctx context.Context) {
+	<-ctx.Done()
+	s.health.Shutdown()
+	limit := time.AfterFunc(stopWithin, s.grpc.Stop)
+	defer limit.Stop()
+	s.grpc.GracefulStop()
+}
+
+func (s *Server) pollHealth(ctx context.Context, check func(context.Context) error) {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	was := error(errUnknown)
+	for {
+		err := s.askHealth(ctx, check)
+		if ctx.Err() != nil {
+			return // shutting down has already said what there is to say
+		}
+		s.setHealth(err)
+		if (err == nil) != (was == nil) {
+			s.log.InfoContext(ctx, "health", "healthy", err == nil, "err", err)
+		}
+		was = err
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+var errUnknown = errors.New("not asked yet")
+
+func (s *Server) askHealth(ctx context.Context, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, healthEvery)
+	defer cancel()
+	return check(ctx)
+}
+
+func (s *Server) setHealth(err error) {
+	status := healthv1.HealthCheckResponse_SERVING
+	if err != nil {
+		status = healthv1.HealthCheckResponse_NOT_SERVING
+	}
+	s.health.SetServingStatus("", status)
+	for service := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(service, status)
+	}
+}
