@@ -1,0 +1,108 @@
+package api
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+)
+
+var statuses = map[run.Status]operationsv1.RunStatus{
+	run.Queued:    operationsv1.RunStatus_RUN_STATUS_QUEUED,
+	run.Running:   operationsv1.RunStatus_RUN_STATUS_RUNNING,
+	run.Completed: operationsv1.RunStatus_RUN_STATUS_COMPLETED,
+}
+
+var outcomes = map[operationsv1.RunOutcome]run.Outcome{
+	operationsv1.RunOutcome_RUN_OUTCOME_PENDING:             run.Pending,
+	operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED:           run.Succeeded,
+	operationsv1.RunOutcome_RUN_OUTCOME_PARTIALLY_SUCCEEDED: run.PartiallySucceeded,
+	operationsv1.RunOutcome_RUN_OUTCOME_FAILED:              run.Failed,
+	operationsv1.RunOutcome_RUN_OUTCOME_CANCELLED:           run.Cancelled,
+}
+
+func outcomeProto(o run.Outcome) operationsv1.RunOutcome {
+	for proto, outcome := range outcomes {
+		if outcome == o {
+			return proto
+		}
+	}
+	return operationsv1.RunOutcome_RUN_OUTCOME_UNSPECIFIED
+}
+
+func originProto(o run.Origin) operationsv1.RunOrigin {
+	if o == run.Legacy {
+		return operationsv1.RunOrigin_RUN_ORIGIN_LEGACY
+	}
+	return operationsv1.RunOrigin_RUN_ORIGIN_LIVE
+}
+
+func toProto(r *run.Run) *operationsv1.Run {
+	p := &operationsv1.Run{
+		Id: r.ID, WorkspaceId: r.WorkspaceID, TenantId: r.TenantID, UserId: r.UserID, InitiatorName: r.InitiatorName,
+		Type: r.Type, Status: statuses[r.Status], Outcome: outcomeProto(r.Outcome),
+		RunIdentityHash: hex.EncodeToString(r.IdentityHash), SummaryCounts: r.Counts, Context: object(r.Context),
+		StartTime: stamp(r.StartedAt), CompleteTime: stamp(r.CompletedAt), CreateTime: timestamppb.New(r.CreatedAt),
+		UpdateTime: timestamppb.New(r.UpdatedAt), QueueTime: stamp(r.QueuedAt), LeaseEpoch: r.Epoch,
+		Attempt: int32(r.Attempt), MaxAttempts: int32(r.MaxAttempts), RetryOf: r.RetryOf, RetryNumber: int32(r.RetryNumber),
+		ParentRunId: r.ParentRunID, Traceparent: r.Traceparent, Origin: originProto(r.Origin),
+	}
+	for _, f := range r.Failures {
+		p.FailureSummary = append(p.FailureSummary, &operationsv1.Failure{
+			Code: f.Code, ReasonCode: f.ReasonCode, Message: f.Message, Item: f.Item,
+			Retryable: f.Retryable, Remediation: f.Remediation, RequestId: f.RequestID,
+		})
+	}
+	if r.Lease != nil {
+		p.LeaseHolder, p.LeaseExpireTime = r.Lease.Holder, timestamppb.New(r.Lease.ExpiresAt)
+	}
+	if r.Cancel != nil {
+		p.CancelRequestTime, p.CancelRequestedBy, p.CancelReason = timestamppb.New(r.Cancel.At), r.Cancel.By, r.Cancel.Reason
+	}
+	return p
+}
+
+// basic answers a run as lists show it.
+func basic(r *run.Run) *operationsv1.Run {
+	p := toProto(r)
+	p.Context, p.FailureSummary = nil, nil
+	return p
+}
+
+func eventProto(e store.Event) *operationsv1.RunEvent {
+	return &operationsv1.RunEvent{
+		RunId: e.RunID, Sequence: int32(e.Sequence), EventTime: timestamppb.New(e.At), Kind: e.Kind, Actor: e.Actor,
+		Status: statuses[e.Status], Outcome: outcomeProto(e.Outcome), LeaseEpoch: e.Epoch, Attempt: int32(e.Attempt),
+		Detail: object(e.Detail),
+	}
+}
+
+func typeProto(t run.Type) *operationsv1.RunType {
+	return &operationsv1.RunType{
+		Type: t.Name, Label: t.Label, OwnerService: t.Owner, LeaseSeconds: int32(t.Lease.Seconds()),
+		MaxAttempts: int32(t.MaxAttempts), QueueDeadlineSeconds: int32(t.QueueDeadline.Seconds()),
+		CancelDeadlineSeconds: int32(t.CancelDeadline.Seconds()), RetentionDays: int32(t.RetentionDays), SearchKeys: t.SearchKeys,
+	}
+}
+
+func stamp(t *time.Time) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(*t)
+}
+
+// object answers stored JSON, which the database guarantees to be an object.
+func object(raw json.RawMessage) *structpb.Struct {
+	s := &structpb.Struct{}
+	if err := s.UnmarshalJSON(raw); err != nil {
+		return nil
+	}
+	return s
+}

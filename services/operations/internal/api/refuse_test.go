@@ -1,0 +1,198 @@
+package api_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+func TestBadStartsNameTheField(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	deep := structpb.NewStringValue("x")
+	for range 80 {
+		deep = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{deep}})
+	}
+	tests := map[string]struct {
+		change func(*operationsv1.StartRunRequest)
+		field  string
+	}{}
+	add := func(name, field string, change func(*operationsv1.StartRunRequest)) {
+		tests[name] = struct {
+			change func(*operationsv1.StartRunRequest)
+			field  string
+		}{change, field}
+	}
+	add("unknown type", "type", func(r *operationsv1.StartRunRequest) { r.Type = "inventory_sink" })
+	add("dotted type", "type", func(r *operationsv1.StartRunRequest) { r.Type = "inventory" + ".sync" })
+	add("no workspace", "workspace_id", func(r *operationsv1.StartRunRequest) { r.WorkspaceId = 0 })
+	add("NUL in context", "context", func(r *operationsv1.StartRunRequest) {
+		r.Context = mustStruct(t, map[string]any{"a": map[string]any{"b": "x\x00y"}})
+	})
+	add("NUL in a key", "context", func(r *operationsv1.StartRunRequest) { r.Context = mustStruct(t, map[string]any{"a\x00": "x"}) })
+	add("NUL in inputs", "identity_inputs", func(r *operationsv1.StartRunRequest) { r.IdentityInputs = "\x00" })
+	add("large context", "context", func(r *operationsv1.StartRunRequest) {
+		r.Context = mustStruct(t, map[string]any{"a": strings.Repeat("x", 65<<10)})
+	})
+	add("deep context", "context", func(r *operationsv1.StartRunRequest) {
+		r.Context = &structpb.Struct{Fields: map[string]*structpb.Value{"a": deep}}
+	})
+	add("infinite number", "context", func(r *operationsv1.StartRunRequest) {
+		r.Context = mustStruct(t, map[string]any{"a": math.Inf(1)})
+	})
+	add("unknown policy", "conflict_policy", func(r *operationsv1.StartRunRequest) { r.ConflictPolicy = 9 })
+	add("retry of nothing", "retry_of", func(r *operationsv1.StartRunRequest) { id := int64(404); r.RetryOf = &id })
+	add("part of nothing", "parent_run_id", func(r *operationsv1.StartRunRequest) { id := int64(404); r.ParentRunId = &id })
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			req := sync("abc")
+			tt.change(req)
+			_, err := w.runs.StartRun(t.Context(), req)
+			requireField(t, err, tt.field)
+		})
+	}
+}
+
+func requireField(t *testing.T, err error, field string) {
+	t.Helper()
+	require.Equal(t, codes.InvalidArgument, errs.Code(err), "%v", err)
+	e, ok := errs.As(err)
+	require.True(t, ok)
+	require.NotEmpty(t, e.Fields())
+	require.True(t, strings.HasPrefix(e.Fields()[0].Path, field), "%+v", e.Fields())
+}
+
+func TestInvalidUTF8IsRefused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	_, err := w.runs.StartRun(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: "inventory_sync", IdentityInputs: "\xff"})
+	// The client's own library refuses to send it; a client that does send it is pkg/rpc's test.
+	require.Error(t, err)
+	require.NotEqual(t, codes.OK, status.Code(err))
+}
+
+func TestBadReportsNameTheField(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	r := w.at(t, "running")
+	counts := map[string]map[string]int64{
+		"negative": {"processed": -1}, "bad name": {"Processed!": 1}, "too many": {},
+	}
+	for i := range 65 {
+		counts["too many"]["c"+strings.Repeat("x", i)] = 1
+	}
+	for name, c := range counts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := w.runs.ReportProgress(t.Context(), &operationsv1.ReportProgressRequest{RunId: r.Id, LeaseEpoch: 1, SummaryCounts: c})
+			requireField(t, err, "summary_counts")
+			_, err = w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: r.Id, LeaseEpoch: 1, Outcome: succeeded, SummaryCounts: c})
+			requireField(t, err, "summary_counts")
+		})
+	}
+	_, err := w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: r.Id, LeaseEpoch: 1, Outcome: pending})
+	requireField(t, err, "outcome")
+	large := []*operationsv1.Failure{}
+	for range 20 {
+		large = append(large, &operationsv1.Failure{ReasonCode: "unknown", Message: strings.Repeat("x", 2000)})
+	}
+	_, err = w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: r.Id, LeaseEpoch: 1, Outcome: failed, FailureSummary: large})
+	requireField(t, err, "failure_summary")
+	require.Equal(t, running, w.get(t, r.Id).Status, "nothing changed")
+}
+
+func TestOnlyTheOwnerServiceMovesARun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	backup := operationsv1.NewRunServiceClient(w.svc.Dial(t, "backup"))
+	_, err := backup.StartRun(t.Context(), sync("abc"))
+	requireRefused(t, err, codes.PermissionDenied, "RUN_TYPE_NOT_OWNED")
+	r := w.at(t, "queued")
+	_, err = backup.BeginRun(t.Context(), &operationsv1.BeginRunRequest{RunId: r.Id, Holder: "x"})
+	requireRefused(t, err, codes.PermissionDenied, "RUN_TYPE_NOT_OWNED")
+	began := w.begin(t, r.Id, "us")
+	for _, call := range []string{"progress", "release", "fail"} {
+		thief := &world{db: w.db, svc: w.svc, store: w.store, runs: backup, reader: w.reader}
+		requireRefused(t, thief.say(t, call, began, began.LeaseEpoch), codes.PermissionDenied, "RUN_TYPE_NOT_OWNED")
+	}
+	_, err = backup.ListDispatchableRuns(t.Context(), &operationsv1.ListDispatchableRunsRequest{Types: []string{"inventory_sync"}})
+	requireRefused(t, err, codes.PermissionDenied, "RUN_TYPE_NOT_OWNED")
+}
+
+func TestCallersNotPermitted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, who := range []string{"gateway", "operator", "tenancy", "somebody"} {
+		runs := operationsv1.NewRunServiceClient(w.svc.Dial(t, who))
+		_, err := runs.StartRun(t.Context(), sync("abc"))
+		requireRefused(t, err, codes.PermissionDenied, "CALLER_NOT_PERMITTED")
+	}
+	_, err := operationsv1.NewRunReaderServiceClient(w.svc.Dial(t, "tenancy")).GetRun(t.Context(), &operationsv1.GetRunRequest{RunId: 1})
+	requireRefused(t, err, codes.PermissionDenied, "CALLER_NOT_PERMITTED")
+	_, err = operationsv1.NewRunReaderServiceClient(w.svc.Dial(t, "gateway")).GetRun(t.Context(), &operationsv1.GetRunRequest{RunId: 1})
+	require.Equal(t, codes.Unauthenticated, errs.Code(err), "the gateway never acts for itself")
+}
+
+// Malformed, missing and foreign are the same bytes; a member without the
+// capability is told which.
+func TestForeignRunsLookMissing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	mine := w.at(t, "running")
+	foreign := sync("abc")
+	foreign.WorkspaceId = 2
+	theirs := w.start(t, foreign)
+	runs, reader := w.as(t, "readonly")
+
+	missing := map[string]string{}
+	for name, id := range map[string]int64{"foreign": theirs.Id, "missing": 9999999, "malformed": -4} {
+		_, err := reader.GetRun(t.Context(), &operationsv1.GetRunRequest{RunId: id})
+		missing["get "+name] = status.Convert(err).Proto().String()
+		_, err = reader.ListRunEvents(t.Context(), &operationsv1.ListRunEventsRequest{RunId: id, PageSize: -1})
+		missing["events "+name] = status.Convert(err).Proto().String()
+		_, err = runs.CancelRun(t.Context(), &operationsv1.CancelRunRequest{RunId: id})
+		missing["cancel "+name] = status.Convert(err).Proto().String()
+	}
+	for name, said := range missing {
+		require.Equal(t, missing["get missing"], said, name)
+		require.NotContains(t, said, "INTERNAL")
+	}
+	_, err := reader.GetRun(t.Context(), &operationsv1.GetRunRequest{RunId: theirs.Id})
+	requireRefused(t, err, codes.NotFound, "NOT_FOUND")
+
+	_, err = runs.CancelRun(t.Context(), &operationsv1.CancelRunRequest{RunId: mine.Id})
+	requireRefused(t, err, codes.PermissionDenied, "CAPABILITY_MISSING")
+	runs, _ = w.as(t, "operator")
+	stopped, err := runs.CancelRun(t.Context(), &operationsv1.CancelRunRequest{RunId: mine.Id})
+	require.NoError(t, err)
+	require.Equal(t, "Ada Byron", stopped.Run.CancelRequestedBy)
+	_, err = reader.ListRuns(t.Context(), &operationsv1.ListRunsRequest{WorkspaceId: 2})
+	requireRefused(t, err, codes.NotFound, "NOT_FOUND")
+}
+
+func TestInitiatorIsTheEndUserBehindTheCall(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	ada := actor.Actor{UserID: 7, Name: "Ada Byron", Memberships: []actor.Membership{{WorkspaceID: 1, Role: "operator"}}}
+	runs := operationsv1.NewRunServiceClient(w.svc.DialActor(t, "inventory", ada))
+	resp, err := runs.StartRun(t.Context(), sync("abc"))
+	require.NoError(t, err)
+	require.Equal(t, "Ada Byron", resp.Run.InitiatorName)
+	require.EqualValues(t, 7, resp.Run.GetUserId())
+
+	other := sync("xyz")
+	user := int64(8)
+	other.UserId = &user
+	_, err = runs.StartRun(t.Context(), other)
+	requireField(t, err, "user_id")
+}

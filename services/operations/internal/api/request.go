@@ -1,0 +1,175 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+const (
+	maxContext  = 64 << 10
+	maxFailures = 32 << 10
+	maxDepth    = 64
+)
+
+// start turns a request into the domain's, checking what its rules can't say.
+func (w *writer) start(ctx context.Context, req *operationsv1.StartRunRequest) (run.Start, error) {
+	service := rpc.CallerFrom(ctx).Service
+	typ, err := w.types.Get(req.Type)
+	if err != nil {
+		return run.Start{}, err
+	}
+	if typ.Owner != service {
+		return run.Start{}, errs.Denied(run.ReasonTypeNotOwned, "runs of type %s belong to another service", typ.Name)
+	}
+	context, err := contextJSON(req.Context)
+	if err != nil {
+		return run.Start{}, err
+	}
+	s := run.Start{
+		WorkspaceID: req.WorkspaceId, TenantID: req.TenantId, UserID: req.UserId,
+		InitiatorName: req.InitiatorName, Type: typ, IdentityInputs: req.IdentityInputs, Context: context,
+		Caller: service, RequestID: req.RequestId, Policy: policy(req.ConflictPolicy), Holder: req.Holder,
+		RetryOf: req.RetryOf, ParentRunID: req.ParentRunId, Traceparent: traceparent(ctx),
+	}
+	s.Digest, err = digest(req, context, actorID(ctx))
+	if err != nil {
+		return run.Start{}, err
+	}
+	return s, initiator(ctx, &s)
+}
+
+// initiator names who asked: the end user behind the call, whom the request
+// cannot contradict, or whom the request names, or the service.
+func initiator(ctx context.Context, s *run.Start) error {
+	if a, ok := actor.From(ctx); ok {
+		if s.UserID != nil && *s.UserID != a.UserID {
+			return errs.Invalid("user_id", "the call is made for user %d", a.UserID)
+		}
+		s.UserID = &a.UserID
+		s.InitiatorName = cmp.Or(s.InitiatorName, a.Name)
+	}
+	s.InitiatorName = cmp.Or(s.InitiatorName, s.Caller)
+	return nil
+}
+
+func actorID(ctx context.Context) int64 {
+	a, _ := actor.From(ctx)
+	return a.UserID
+}
+
+// contextJSON answers the context as compact JSON within its bounds.
+func contextJSON(context *structpb.Struct) (json.RawMessage, error) {
+	if context == nil {
+		return json.RawMessage("{}"), nil
+	}
+	if err := checkContext(structpb.NewStructValue(context), maxDepth); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(context.AsMap()) // keys sorted: the same context is the same bytes
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxContext {
+		return nil, errs.Invalid("context", "is %d bytes as JSON; at most %d are kept", len(raw), maxContext)
+	}
+	return raw, nil
+}
+
+// checkContext refuses what JSON cannot say or nobody would read.
+func checkContext(v *structpb.Value, levels int) error {
+	if levels < 0 {
+		return errs.Invalid("context", "is nested deeper than %d levels", maxDepth)
+	}
+	var inside []*structpb.Value
+	switch v := v.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		if math.IsInf(v.NumberValue, 0) || math.IsNaN(v.NumberValue) {
+			return errs.Invalid("context", "holds a number JSON has no word for")
+		}
+	case *structpb.Value_StructValue:
+		inside = slices.Collect(maps.Values(v.StructValue.GetFields()))
+	case *structpb.Value_ListValue:
+		inside = v.ListValue.GetValues()
+	}
+	for _, value := range inside {
+		if err := checkContext(value, levels-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digest recognises a repeated request: who asked, and everything asked but the
+// trace and the request id itself. Its form must never change: digests are stored.
+func digest(req *operationsv1.StartRunRequest, context json.RawMessage, userID int64) ([]byte, error) {
+	said, err := json.Marshal([]any{
+		userID, req.WorkspaceId, req.TenantId, req.UserId, req.InitiatorName, req.Type, req.IdentityInputs, context,
+		int32(policyOf(req.ConflictPolicy)), req.Holder, req.RetryOf, req.ParentRunId,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(said)
+	return sum[:], nil
+}
+
+func policyOf(p operationsv1.ConflictPolicy) operationsv1.ConflictPolicy {
+	return cmp.Or(p, operationsv1.ConflictPolicy_CONFLICT_POLICY_USE_EXISTING)
+}
+
+func policy(p operationsv1.ConflictPolicy) run.Policy {
+	switch p {
+	case operationsv1.ConflictPolicy_CONFLICT_POLICY_FAIL:
+		return run.FailOnExisting
+	case operationsv1.ConflictPolicy_CONFLICT_POLICY_CANCEL_EXISTING:
+		return run.CancelExisting
+	default:
+		return run.UseExisting
+	}
+}
+
+// traceparent answers the W3C traceparent of the call, empty if it is not traced.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
+// completion turns a request into the domain's, checking its size.
+func completion(req *operationsv1.CompleteRunRequest) (run.Completion, error) {
+	c := run.Completion{Epoch: req.LeaseEpoch, Outcome: outcomes[req.Outcome], Counts: req.SummaryCounts}
+	for _, f := range req.FailureSummary {
+		c.Failures = append(c.Failures, run.Failure{
+			Code: f.Code, ReasonCode: f.ReasonCode, Message: f.Message, Item: f.Item,
+			Retryable: f.Retryable, Remediation: f.Remediation, RequestID: f.RequestId,
+		})
+	}
+	failures, err := json.Marshal(c.Failures)
+	if err != nil {
+		return c, err
+	}
+	if len(failures) > maxFailures {
+		return c, errs.Invalid("failure_summary", "is %d bytes as JSON; at most %d are kept", len(failures), maxFailures)
+	}
+	said, err := json.Marshal([]any{c.Outcome, c.Counts, json.RawMessage(failures)})
+	if err != nil {
+		return c, err
+	}
+	sum := sha256.Sum256(said)
+	c.Digest = sum[:]
+	return c, nil
+}

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+)
+
+type writer struct {
+	operationsv1.UnsafeRunServiceServer
+
+	store *store.Store
+	types run.Types
+	pages *page.Sealer
+}
+
+func (w *writer) StartRun(ctx context.Context, req *operationsv1.StartRunRequest) (*operationsv1.StartRunResponse, error) {
+	start, err := w.start(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	started, err := w.store.Start(ctx, start)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.StartRunResponse{Run: toProto(started.Run), Started: started.Started, Replayed: started.Replayed}, nil
+}
+
+func (w *writer) BeginRun(ctx context.Context, req *operationsv1.BeginRunRequest) (*operationsv1.BeginRunResponse, error) {
+	if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
+		return nil, err
+	}
+	r, err := w.store.Begin(ctx, rpc.CallerFrom(ctx).Service, req.RunId, req.Holder)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.BeginRunResponse{Run: toProto(r)}, nil
+}
+
+func (w *writer) ReportProgress(ctx context.Context, req *operationsv1.ReportProgressRequest) (*operationsv1.ReportProgressResponse, error) {
+	if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
+		return nil, err
+	}
+	h, err := w.store.Progress(ctx, rpc.CallerFrom(ctx).Service, req.RunId, req.LeaseEpoch, req.SummaryCounts)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.ReportProgressResponse{
+		LeaseExpireTime: timestamppb.New(h.ExpiresAt),
+		CancelRequested: h.CancelRequested,
+		CancelReason:    h.CancelReason,
+	}, nil
+}
+
+func (w *writer) ReleaseRun(ctx context.Context, req *operationsv1.ReleaseRunRequest) (*operationsv1.ReleaseRunResponse, error) {
+	if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
+		return nil, err
+	}
+	owned := w.types.OwnedBy(rpc.CallerFrom(ctx).Service)
+	r, err := w.store.Release(ctx, owned, req.RunId, req.LeaseEpoch)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.ReleaseRunResponse{Run: toProto(r)}, nil
+}
+
+func (w *writer) CompleteRun(ctx context.Context, req *operationsv1.CompleteRunRequest) (*operationsv1.CompleteRunResponse, error) {
+	if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
+		return nil, err
+	}
+	c, err := completion(req)
+	if err != nil {
+		return nil, err
+	}
+	r, err := w.store.Complete(ctx, rpc.CallerFrom(ctx).Service, req.RunId, c)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.CompleteRunResponse{Run: toProto(r)}, nil
+}
+
+func (w *writer) CancelRun(ctx context.Context, req *operationsv1.CancelRunRequest) (*operationsv1.CancelRunResponse, error) {
+	if _, err := visible(ctx, w.store, req.RunId); err != nil {
+		return nil, err
+	}
+	by := rpc.CallerFrom(ctx).Service
+	if a, ok := actor.From(ctx); ok {
+		by = a.Name
+	}
+	r, err := w.store.Cancel(ctx, req.RunId, by, req.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.CancelRunResponse{Run: toProto(r)}, nil
+}
+
+const (
+	dispatchPage    = 500
+	dispatchPageMax = 1000
+)
+
+func (w *writer) ListDispatchableRuns(ctx context.Context, req *operationsv1.ListDispatchableRunsRequest) (*operationsv1.ListDispatchableRunsResponse, error) {
+	service := rpc.CallerFrom(ctx).Service
+	for i, name := range req.Types {
+		t, err := w.types.Get(name)
+		if err != nil {
+			return nil, errs.Invalid("types["+strconv.Itoa(i)+"]", "%q is not a run type", name)
+		}
+		if t.Owner != service {
+			return nil, errs.Denied(run.ReasonTypeNotOwned, "runs of type %s belong to another service", name)
+		}
+	}
+	size, err := dispatchSize(req.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	const binding = "ListDispatchableRuns"
+	var after *store.Dispatchable
+	if req.PageToken != "" {
+		after = &store.Dispatchable{}
+		if err := w.pages.Open(req.PageToken, binding, after); err != nil {
+			return nil, err
+		}
+	}
+	found, err := w.store.Dispatchable(ctx, req.Types, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	resp := &operationsv1.ListDispatchableRunsResponse{}
+	if len(found) > size {
+		found = found[:size]
+		if resp.NextPageToken, err = w.pages.Seal(binding, found[size-1]); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range found {
+		resp.Runs = append(resp.Runs, &operationsv1.DispatchableRun{RunId: d.ID, LeaseEpoch: d.Epoch, Type: d.Type})
+	}
+	return resp, nil
+}
+
+func dispatchSize(asked int32) (int, error) {
+	switch {
+	case asked < 0:
+		return 0, errs.Invalid("page_size", "must not be negative")
+	case asked == 0:
+		return dispatchPage, nil
+	}
+	return min(int(asked), dispatchPageMax), nil
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// The run is locked before its lease, everywhere, so that nobody waits in a circle;
+// the lease is locked too, so that a heartbeat cannot extend what is being decided upon.
+const lockRun = `-- store.lockRun
+	select 1 from operation_runs where id = $1 for update`
+
+const lockLease = `-- store.lockLease
+	select 1 from run_lease where run_id = $1 for update`
+
+// lock locks run id and answers it as it is under the lock, or nil.
+func lock(ctx context.Context, tx pgx.Tx, id int64) (*row, error) {
+	for _, statement := range []string{lockRun, lockLease} {
+		if _, err := tx.Exec(ctx, statement, id); err != nil {
+			return nil, fmt.Errorf("lock run %d: %w", id, err)
+		}
+	}
+	return one(ctx, tx, getRun, id)
+}
+
+// move locks run id, asks the domain and writes what it decided. The domain's
+// refusal is returned as it is; a decision of nil changes nothing.
+func (s *Store) move(ctx context.Context, id int64, decide func(r *run.Run, now time.Time) (*run.Event, error)) (*run.Run, error) {
+	var moved *run.Run
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		r, err := lock(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case r == nil:
+			return errs.NotFound("run")
+		}
+		before := r.Lease.Copy()
+		e, err := decide(&r.Run, r.now)
+		if err != nil {
+			return err
+		}
+		if e == nil && r.Lease.Equal(before) {
+			moved = &r.Run
+			return nil
+		}
+		moved, err = s.write(ctx, tx, &r.Run, e)
+		return err
+	})
+	return moved, err
+}
+
+const updateRun = `-- store.updateRun
+	update operation_runs set
+		status = $2, outcome = $3, failure_summary = $4, summary_counts = $5, started_at = $6, completed_at = $7,
+		queued_at = $8, lease_epoch = $9, released_epoch = $10, cancel_requested_at = $11, cancel_requested_by = $12,
+		cancel_reason = $13, attempt = $14, completion_digest = $15, event_count = event_count + 1, updated_at = clock_timestamp()
+	where id = $1
+	returning event_count`
+
+const upsertLease = `-- store.upsertLease
+	insert into run_lease (run_id, epoch, holder, expires_at) values ($1, $2, $3, $4)
+	on conflict (run_id) do update set epoch = excluded.epoch, holder = excluded.holder, expires_at = excluded.expires_at,
+		summary_counts = case when run_lease.epoch = excluded.epoch then run_lease.summary_counts else '{}' end`
+
+const deleteLease = `-- store.deleteLease
+	delete from run_lease where run_id = $1`
+
+const insertEvent = `-- store.insertEvent
+	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
+// write stores r, locked in tx, with the event e that changed it (nil: only the
+// lease was extended), and answers it as stored.
+func (s *Store) write(ctx context.Context, tx pgx.Tx, r *run.Run, e *run.Event) (*run.Run, error) {
+	if e != nil {
+		if err := s.writeMove(ctx, tx, r, e); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if r.Lease != nil {
+		_, err = tx.Exec(ctx, upsertLease, r.ID, r.Epoch, r.Lease.Holder, r.Lease.ExpiresAt)
+	} else {
+		_, err = tx.Exec(ctx, deleteLease, r.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write lease of run %d: %w", r.ID, err)
+	}
+	stored, err := one(ctx, tx, getRun, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &stored.Run, nil
+}
+
+func (s *Store) writeMove(ctx context.Context, tx pgx.Tx, r *run.Run, e *run.Event) error {
+	var cancelAt *time.Time
+	var cancelBy, cancelReason *string
+	if r.Cancel != nil {
+		cancelAt, cancelBy, cancelReason = &r.Cancel.At, &r.Cancel.By, &r.Cancel.Reason
+	}
+	var sequence int
+	err := tx.QueryRow(ctx, updateRun, r.ID, r.Status, r.Outcome, list(r.Failures), object(r.Counts), r.StartedAt, r.CompletedAt,
+		r.QueuedAt, r.Epoch, r.ReleasedEpoch, cancelAt, cancelBy, cancelReason, r.Attempt, r.CompletionDigest).Scan(&sequence)
+	if err != nil {
+		return fmt.Errorf("update run %d: %w", r.ID, err)
+	}
+	if _, err := tx.Exec(ctx, insertEvent, r.ID, sequence, e.Kind, s.actor(r, e), r.Status, r.Outcome, r.Epoch, r.Attempt, object(e.Detail)); err != nil {
+		return fmt.Errorf("insert event %d of run %d: %w", sequence, r.ID, err)
+	}
+	return nil
+}
+
+func (s *Store) actor(r *run.Run, e *run.Event) string {
+	if e.Actor != "" {
+		return e.Actor
+	}
+	return s.types[r.Type].Owner
+}
+
+// object and list keep nil from becoming JSON null, which the columns refuse.
+func object[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}
+
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// Release gives run id back to the queue; see [run.Run.Release].
+func (s *Store) Release(ctx context.Context, owned []string, id, epoch int64) (*run.Run, error) {
+	return s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
+		if err := ownedBy(r, owned); err != nil {
+			return nil, err
+		}
+		return r.Release(now, epoch)
+	})
+}
+
+// Cancel records the wish to cancel run id; see [run.Run.RequestCancel].
+func (s *Store) Cancel(ctx context.Context, id int64, by, reason string) (*run.Run, error) {
+	return s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
+		return r.RequestCancel(now, by, reason), nil
+	})
+}

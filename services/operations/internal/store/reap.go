@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// reaperLock is held by the replica that reaps; any number will do.
+const reaperLock = 0x7265_6170
+
+const tryReaperLock = `-- store.tryReaperLock
+	select pg_try_advisory_xact_lock($1)`
+
+// What time may have something to say about; each is looked at again under its lock.
+const overdueRuns = `-- store.overdueRuns
+	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit $4)
+	union
+	(select r.id from operation_runs r, unnest($1::text[], $2::float8[]) as o(type, seconds)
+		where r.status = 'queued' and r.origin = 'live' and r.type = o.type
+			and r.queued_at < clock_timestamp() - make_interval(secs => o.seconds) limit $4)
+	union
+	(select r.id from operation_runs r, unnest($1::text[], $3::float8[]) as o(type, seconds)
+		where r.status = 'running' and r.origin = 'live' and r.cancel_requested_at is not null and r.type = o.type
+			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.seconds) limit $4)`
+
+// Reaped is a run that time moved.
+type Reaped struct {
+	Run  *run.Run
+	Kind string // of the event
+}
+
+// Reap does what time asks of at most limit runs of each kind and tells each of
+// them to moved. One replica reaps at a time; another's turn is no error.
+func (s *Store) Reap(ctx context.Context, limit int, moved func(Reaped)) error {
+	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+		var mine bool
+		if err := tx.QueryRow(ctx, tryReaperLock, reaperLock).Scan(&mine); err != nil || !mine {
+			return err
+		}
+		ids, err := s.overdue(ctx, tx, limit)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := s.reap(ctx, id, moved); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) overdue(ctx context.Context, tx pgx.Tx, limit int) ([]int64, error) {
+	var names []string
+	var queue, cancel []float64
+	for _, t := range s.types.List() {
+		names = append(names, t.Name)
+		queue = append(queue, t.QueueDeadline.Seconds())
+		cancel = append(cancel, t.CancelDeadline.Seconds())
+	}
+	rows, err := tx.Query(ctx, overdueRuns, names, queue, cancel, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// reap decides about run id under its lock, in a transaction of its own.
+func (s *Store) reap(ctx context.Context, id int64, moved func(Reaped)) error {
+	var kind string
+	r, err := s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
+		e := r.Reap(now, s.types[r.Type])
+		if e != nil {
+			kind = e.Kind
+		}
+		return e, nil
+	})
+	if err == nil && kind != "" {
+		moved(Reaped{Run: r, Kind: kind})
+	}
+	return err
+}

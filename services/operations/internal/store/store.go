@@ -1,0 +1,121 @@
+// Package store is all the SQL of operations. The hot path (start, begin,
+// progress, complete) is one guarded statement each; when a guard refuses, the
+// row is read and the domain says why. Everything else locks the row, asks the
+// domain and writes what it decided. A test proves that both agree.
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations answers the schema's history, oldest first.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return sub
+}
+
+// Store keeps runs in one PostgreSQL database.
+type Store struct {
+	db    *pgxpool.Pool
+	types run.Types
+}
+
+// New answers a store over db, a pool of the application role.
+func New(db *pgxpool.Pool, types run.Types) *Store {
+	return &Store{db: db, types: types}
+}
+
+// querier is what a statement runs on: the pool, or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// row is a run as selected by the columns of runColumns, in order.
+type row struct {
+	run.Run
+	now time.Time // the database's clock when it was read
+}
+
+// runColumns are selected from operation_runs r left join run_lease l. While a
+// run is leased its counters are those last reported.
+const runColumns = `
+	r.id, r.workspace_id, r.tenant_id, r.user_id, r.initiator_name, r.type, r.status, r.outcome, r.run_identity_hash,
+	case when l.summary_counts <> '{}' then l.summary_counts else r.summary_counts end, r.failure_summary, r.context,
+	r.started_at, r.completed_at, r.created_at, r.updated_at, r.queued_at, r.lease_epoch, r.released_epoch,
+	r.cancel_requested_at, r.cancel_requested_by, r.cancel_reason, r.attempt, r.max_attempts, r.retry_of, r.retry_number,
+	r.parent_run_id, r.traceparent, r.origin, r.completion_digest, l.holder, l.expires_at, clock_timestamp()`
+
+func scan(rows pgx.CollectableRow) (*row, error) {
+	var r row
+	var cancelAt, leaseUntil *time.Time
+	var cancelBy, cancelReason, holder *string
+	err := rows.Scan(
+		&r.ID, &r.WorkspaceID, &r.TenantID, &r.UserID, &r.InitiatorName, &r.Type, &r.Status, &r.Outcome, &r.IdentityHash,
+		&r.Counts, &r.Failures, &r.Context,
+		&r.StartedAt, &r.CompletedAt, &r.CreatedAt, &r.UpdatedAt, &r.QueuedAt, &r.Epoch, &r.ReleasedEpoch,
+		&cancelAt, &cancelBy, &cancelReason, &r.Attempt, &r.MaxAttempts, &r.RetryOf, &r.RetryNumber,
+		&r.ParentRunID, &r.Traceparent, &r.Origin, &r.CompletionDigest, &holder, &leaseUntil, &r.now)
+	if err != nil {
+		return nil, err
+	}
+	if cancelAt != nil {
+		r.Cancel = &run.CancelRequest{At: *cancelAt, By: deref(cancelBy), Reason: deref(cancelReason)}
+	}
+	if leaseUntil != nil {
+		r.Lease = &run.Lease{Holder: deref(holder), ExpiresAt: *leaseUntil}
+	}
+	return &r, nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// one answers the single run sql selects, or nil.
+func one(ctx context.Context, q querier, sql string, args ...any) (*row, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return r, err
+}
+
+const getRun = `-- store.getRun
+	select` + runColumns + `
+	from operation_runs r left join run_lease l on l.run_id = r.id
+	where r.id = $1`
+
+// Get answers run id, or [errs.NotFound].
+func (s *Store) Get(ctx context.Context, id int64) (*run.Run, error) {
+	r, err := one(ctx, s.db, getRun, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case r == nil:
+		return nil, errs.NotFound("run")
+	}
+	return &r.Run, nil
+}
