@@ -1,0 +1,75 @@
+package graphsim
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// response is a whole answer before it is sent: faults bend it, batches nest it.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+	broken bool // to be cut off in mid-body
+}
+
+func respond(status int, body []byte) *response {
+	h := http.Header{}
+	h.Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+	h.Set("OData-Version", "4.0")
+	return &response{status: status, header: h, body: body}
+}
+
+// refuse answers in Graph's error shape.
+func (c *call) refuse(status int, code, message string) *response {
+	inner := object("date", c.at.UTC().Format("2006-01-02T15:04:05"), "request-id", c.requestID, "client-request-id", c.clientID)
+	return respond(status, object("error", object("code", code, "message", message, "innerError", inner)))
+}
+
+// refuseIntune answers as Intune does behind Graph: the message is itself JSON,
+// written into a string.
+func (c *call) refuseIntune(status int, code, message string, retryAfter int) *response {
+	said := fmt.Sprintf("%s - Operation ID (for customer support): %s - Activity ID: %s - Url: https://fef.sim.manage.microsoft.com/StatelessService/%s?api-version=5024-04-01",
+		message, zeroGUID, c.requestID, c.path)
+	var after any
+	if retryAfter > 0 {
+		after = strconv.Itoa(retryAfter)
+	}
+	wrapped := object("_version", 3, "Message", said, "CustomApiErrorPhrase", "", "RetryAfter", after, "ErrorSourceService", "", "HttpHeaders", "{}")
+	return c.refuse(status, code, string(wrapped))
+}
+
+const zeroGUID = "00000000-0000-0000-0000-000000000000"
+
+// notFound is a missing object, in the words of whoever owns the kind.
+func (c *call) notFound(k *kind, id string) *response {
+	switch {
+	case k.name == "groups":
+		return c.refuse(http.StatusNotFound, "Request_ResourceNotFound",
+			fmt.Sprintf("Resource '%s' does not exist or one of its queried reference-property objects are not present.", id))
+	case k.entra:
+		return c.refuse(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf("%s with id %s cannot be found.", k.entity, id))
+	}
+	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
+}
+
+// noSegment is a path this version of the API does not know.
+func (c *call) noSegment(segment string) *response {
+	return c.refuse(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", segment))
+}
+
+// throttled is a 429; without a Retry-After when after is zero, as Conditional
+// Access answers.
+func (c *call) throttled(k *kind, after int) *response {
+	var r *response
+	if k.entra {
+		r = c.refuse(http.StatusTooManyRequests, "TooManyRequests", "Too Many Requests")
+	} else {
+		r = c.refuseIntune(http.StatusTooManyRequests, "TooManyRequests", "Too many requests", after)
+	}
+	if after > 0 {
+		r.header.Set("Retry-After", strconv.Itoa(after))
+	}
+	return r
+}

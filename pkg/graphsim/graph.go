@@ -1,0 +1,302 @@
+package graphsim
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// call is one request on its way through the simulator.
+type call struct {
+	method    string
+	path      string // as sent, without the query
+	query     url.Values
+	host      string
+	at        time.Time
+	requestID string
+	clientID  string
+
+	version string // beta or v1.0, else whatever stands there
+	app     string
+	tenant  *Tenant
+}
+
+func (s *Server) newCall(r *http.Request) *call {
+	c := &call{method: r.Method, path: pathOf(r), host: r.Host, at: s.now(), requestID: randomGUID()}
+	c.version, _, _ = cutVersion(c.path)
+	// net/url drops what holds a semicolon, which nested $expand options do.
+	c.query, _ = url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	if c.clientID = r.Header.Get("client-request-id"); c.clientID == "" {
+		c.clientID = c.requestID
+	}
+	return c
+}
+
+func pathOf(r *http.Request) string { return strings.TrimSuffix(r.URL.Path, "/") }
+
+// tenantOf tells fault rules whom a call concerns, before anything is checked.
+func (s *Server) tenantOf(c *call, r *http.Request) string {
+	if claims, reason := s.authenticate(r, c.at); reason == "" {
+		return claims.Tenant
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(c.path, "/"), "/")
+	return first
+}
+
+// graph answers everything below /beta and /v1.0.
+func (s *Server) graph(c *call, r *http.Request) *response {
+	_, rest, ok := cutVersion(c.path)
+	if !ok {
+		return c.refuse(http.StatusBadRequest, "BadRequest", "Invalid version: "+c.version)
+	}
+	claims, reason := s.authenticate(r, c.at)
+	if reason != "" {
+		return c.refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", reason)
+	}
+	a := s.tenants[claims.Tenant]
+	if a == nil || a.app != claims.App {
+		return c.refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "Access token validation failure. Invalid audience.")
+	}
+	c.tenant, c.app = a.content, claims.App
+	if rest == "$batch" {
+		return s.batch(c, r)
+	}
+	k, below := kindAt(rest)
+	if k == nil {
+		k, below = kindKeyed(rest)
+	}
+	if k == nil || c.version == "v1.0" && !k.v1 {
+		return c.noSegment(unknownSegment(rest))
+	}
+	if wait, ok := s.quotas.allow(c, k); !ok {
+		return c.throttled(k, wait)
+	}
+	if c.method != http.MethodGet {
+		return c.refuse(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+	}
+	q, err := parseQuery(c.query)
+	if err != nil {
+		return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
+	}
+	c.tenant.mu.RLock()
+	defer c.tenant.mu.RUnlock()
+	return s.read(c, k, below, q)
+}
+
+// cutVersion splits /beta/groups into beta and groups.
+func cutVersion(path string) (version, rest string, ok bool) {
+	version, rest, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return version, rest, version == "beta" || version == "v1.0"
+}
+
+func pathParts(path string) []string { return strings.Split(path, "/") }
+
+// kindKeyed understands collection('id') beside collection/id.
+func kindKeyed(rest string) (*kind, string) {
+	before, after, ok := strings.Cut(rest, "('")
+	if !ok {
+		return nil, ""
+	}
+	k, below := kindAt(before)
+	id, tail, ok := strings.Cut(after, "')")
+	if k == nil || below != "" || !ok {
+		return nil, ""
+	}
+	return k, id + tail
+}
+
+func unknownSegment(rest string) string {
+	parts := pathParts(rest)
+	if len(parts) > 1 && (parts[0] == "deviceManagement" || parts[0] == "deviceAppManagement" || parts[0] == "identity") {
+		return parts[1]
+	}
+	return parts[0]
+}
+
+// read answers a GET of a list, an item, or something below an item.
+func (s *Server) read(c *call, k *kind, below string, q query) *response {
+	if below == "" {
+		return s.list(c, k, q)
+	}
+	parts := pathParts(below)
+	e := c.tenant.kinds[k.name].byID[parts[0]]
+	if e == nil {
+		return c.notFound(k, parts[0])
+	}
+	if len(parts) == 1 {
+		return s.item(c, k, e, q)
+	}
+	n, ok := k.nav(parts[1])
+	if !ok {
+		return c.noSegment(parts[1])
+	}
+	els := c.tenant.nav(k, e, n.name)
+	context := fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name)
+	switch len(parts) {
+	case 2:
+		return s.children(c, n, els, context, q)
+	case 3:
+		return c.element(n, els.all(), parts[2], context, q)
+	case 4:
+		return s.grandchildren(c, n, els.all(), parts[2:], context, q)
+	}
+	return c.noSegment(parts[4])
+}
+
+func (s *Server) list(c *call, k *kind, q query) *response {
+	after, ok := s.skipped(c, q)
+	if !ok {
+		return c.refuse(http.StatusBadRequest, "BadRequest", "Skip token is invalid.")
+	}
+	page, more := c.tenant.page(k, after, s.pageSize(k.name, listPage, q))
+	values := make([]json.RawMessage, len(page))
+	for i, e := range page {
+		raw, err := s.shape(c, k, e, q, k.listCuts)
+		if err != nil {
+			return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
+		}
+		values[i] = raw
+	}
+	next := 0
+	if more {
+		next = page[len(page)-1].seq
+	}
+	return s.envelope(c, k.path+selected(q.names), values, next)
+}
+
+func (s *Server) item(c *call, k *kind, e *entry, q query) *response {
+	raw, err := s.shape(c, k, e, q, nil)
+	if err != nil {
+		return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
+	}
+	if property(raw, "@odata.context") == nil {
+		raw = prepend(raw, `"@odata.context":`+quote(c.metadata(k.path+selected(q.names)+"/$entity")))
+	}
+	return respond(http.StatusOK, raw)
+}
+
+// shape applies cuts, $select and $expand to one object.
+func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json.RawMessage, error) {
+	raw := c.tenant.body(k, e)
+	if len(cuts) > 0 {
+		raw = cut(raw, cuts...)
+	}
+	if len(q.names) > 0 {
+		raw = keep(raw, q.names)
+	}
+	for _, x := range q.expand {
+		n, ok := k.nav(x.name)
+		if !ok {
+			return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.name, k.entity))
+		}
+		els := showAll(n, c.tenant.nav(k, e, n.name).all(), x.expand)
+		if note := n.name + "@odata.context"; property(raw, note) == nil {
+			raw = appendMember(raw, note, encode(c.metadata(fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name))))
+		}
+		raw = appendMember(raw, n.name, array(els))
+	}
+	return raw, nil
+}
+
+func (s *Server) children(c *call, n nav, els sequence, context string, q query) *response {
+	after, ok := s.skipped(c, q)
+	if !ok || after > els.len {
+		return c.refuse(http.StatusBadRequest, "BadRequest", "Skip token is invalid.")
+	}
+	end := min(after+s.pageSize(n.name, childPage, q), els.len)
+	page := showAll(n, els.slice(after, end), q.expand)
+	if len(q.names) > 0 {
+		for i := range page {
+			page[i] = keep(page[i], q.names)
+		}
+	}
+	next := 0
+	if end < els.len {
+		next = end
+	}
+	return s.envelope(c, context+selected(q.names), page, next)
+}
+
+func (c *call) element(n nav, els []json.RawMessage, id, context string, q query) *response {
+	for _, e := range els {
+		if text(e, "id") == id {
+			raw := show(n, e, q.expand)
+			return respond(http.StatusOK, prepend(raw, `"@odata.context":`+quote(c.metadata(context+"/$entity"))))
+		}
+	}
+	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
+}
+
+// grandchildren answers definitionValues/{id}/presentationValues, the one
+// collection two levels down.
+func (s *Server) grandchildren(c *call, n nav, els []json.RawMessage, parts []string, context string, q query) *response {
+	if n.children == "" || parts[1] != n.children {
+		return c.noSegment(parts[1])
+	}
+	for _, e := range els {
+		if text(e, "id") != parts[0] {
+			continue
+		}
+		below, err := elements(property(e, n.children))
+		if err != nil {
+			below = nil // absent or null: none
+		}
+		return s.children(c, presentations, sequenceOf(below), fmt.Sprintf("%s('%s')/%s", context, parts[0], n.children), q)
+	}
+	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
+}
+
+func showAll(n nav, els []json.RawMessage, expand []expansion) []json.RawMessage {
+	out := make([]json.RawMessage, len(els))
+	for i, e := range els {
+		out[i] = show(n, e, expand)
+	}
+	return out
+}
+
+// show cuts from an element what was not asked for.
+func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
+	var hide []string
+	for _, name := range n.cuts {
+		if !expanded(expand, name) {
+			hide = append(hide, name)
+		}
+	}
+	if n.children != "" && !expanded(expand, n.children) {
+		hide = append(hide, n.children)
+	}
+	if len(hide) == 0 {
+		return el
+	}
+	return cut(el, hide...)
+}
+
+// envelope is a page of a collection; next is the place to go on at, 0 for the
+// last page.
+func (s *Server) envelope(c *call, context string, values []json.RawMessage, next int) *response {
+	out := []byte(`{"@odata.context":` + quote(c.metadata(context)))
+	if next > 0 {
+		out = append(out, `,"@odata.nextLink":`+quote(c.nextLink(s.skipToken(c, next)))...)
+	}
+	out = append(out, `,"value":`...)
+	out = append(out, array(values)...)
+	return respond(http.StatusOK, append(out, '}'))
+}
+
+// metadata is an OData context. It names Microsoft's host whatever ours is, so
+// that an object's bytes do not change with the port.
+func (c *call) metadata(fragment string) string {
+	return "https://graph.microsoft.com/" + c.version + "/$metadata#" + fragment
+}
+
+func (c *call) nextLink(token string) string {
+	q := url.Values{}
+	for k, v := range c.query {
+		q[k] = v
+	}
+	q.Set("$skiptoken", token)
+	return "https://" + c.host + c.path + "?" + strings.ReplaceAll(q.Encode(), "%24", "$")
+}

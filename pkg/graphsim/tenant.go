@@ -1,0 +1,277 @@
+package graphsim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Tenant is the content of one simulated tenant. Its methods may be called
+// while the server runs; they are how a test edits a policy behind a sync's back.
+type Tenant struct {
+	id   string
+	made *maker // makes the generated objects; nil in a loaded tenant
+	now  func() time.Time
+
+	mu    sync.RWMutex
+	kinds map[string]*shelf
+}
+
+// shelf holds the objects of one kind in listing order.
+type shelf struct {
+	entries []*entry // by rising seq
+	byID    map[string]*entry
+	last    int
+}
+
+// entry is one object. A generated one that nobody changed has no doc: it is
+// made again for every answer, so that ten thousand cost next to nothing.
+type entry struct {
+	seq   int // place in the listing; never reused, so page tokens survive removals
+	id    string
+	index int // for the maker
+	doc   *document
+}
+
+// document is an object with its navigation properties beside it.
+type document struct {
+	body json.RawMessage
+	navs map[string][]json.RawMessage
+}
+
+func newTenant(id string, now func() time.Time) *Tenant {
+	t := &Tenant{id: id, now: now, kinds: map[string]*shelf{}}
+	for _, k := range kinds {
+		t.kinds[k.name] = &shelf{byID: map[string]*entry{}}
+	}
+	return t
+}
+
+func (s *shelf) add(e *entry) {
+	s.last++
+	e.seq = s.last
+	s.entries = append(s.entries, e)
+	s.byID[e.id] = e
+}
+
+// body returns an object as an item without navigation properties.
+func (t *Tenant) body(k *kind, e *entry) json.RawMessage {
+	if e.doc != nil {
+		return e.doc.body
+	}
+	return t.made.body(k, e)
+}
+
+// sequence is the elements of a navigation property, made only as they are
+// asked for: one page of a large policy costs one page.
+type sequence struct {
+	len int
+	at  func(i int) json.RawMessage
+}
+
+func sequenceOf(els []json.RawMessage) sequence {
+	return sequence{len: len(els), at: func(i int) json.RawMessage { return els[i] }}
+}
+
+func (s sequence) slice(from, to int) []json.RawMessage {
+	out := make([]json.RawMessage, to-from)
+	for i := range out {
+		out[i] = s.at(from + i)
+	}
+	return out
+}
+
+func (s sequence) all() []json.RawMessage { return s.slice(0, s.len) }
+
+// nav returns the elements of one navigation property.
+func (t *Tenant) nav(k *kind, e *entry, name string) sequence {
+	if e.doc != nil {
+		return sequenceOf(e.doc.navs[name])
+	}
+	return t.made.nav(k, e, name)
+}
+
+// document returns e's own copy to change, making it from the generator first.
+func (t *Tenant) document(k *kind, e *entry) *document {
+	if e.doc == nil {
+		d := &document{body: t.made.body(k, e), navs: map[string][]json.RawMessage{}}
+		for _, n := range k.navs {
+			d.navs[n.name] = t.made.nav(k, e, n.name).all()
+		}
+		e.doc = d
+	}
+	return e.doc
+}
+
+// page returns up to n entries behind seq after, and whether more follow.
+func (t *Tenant) page(k *kind, after, n int) (page []*entry, more bool) {
+	all := t.kinds[k.name].entries
+	from, _ := slices.BinarySearchFunc(all, after+1, func(e *entry, seq int) int { return e.seq - seq })
+	all = all[from:]
+	return all[:min(n, len(all))], len(all) > n
+}
+
+// IDs lists the ids of one kind ("configurationPolicies", "groups",
+// "conditionalAccess/policies"…) in listing order.
+func (t *Tenant) IDs(kindName string) []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	s := t.kinds[kindName]
+	if s == nil {
+		return nil
+	}
+	ids := make([]string, len(s.entries))
+	for i, e := range s.entries {
+		ids[i] = e.id
+	}
+	return ids
+}
+
+// Object returns an object as a GET of the item would, less @odata.context.
+func (t *Tenant) Object(kindName, id string) (json.RawMessage, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	k, e, err := t.find(kindName, id)
+	if err != nil {
+		return nil, err
+	}
+	return t.body(k, e), nil
+}
+
+// Elements returns a navigation property of an object: "settings",
+// "assignments", "definitionValues"….
+func (t *Tenant) Elements(kindName, id, name string) ([]json.RawMessage, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	k, e, err := t.find(kindName, id)
+	if err != nil {
+		return nil, err
+	}
+	return t.nav(k, e, name).all(), nil
+}
+
+// Add puts an object (with its navigation properties inline, if it has any) at
+// the end of its kind's listing and returns its id.
+func (t *Tenant) Add(kindName string, raw json.RawMessage) (string, error) {
+	k := kindNamed(kindName)
+	if k == nil {
+		return "", fmt.Errorf("no such type: %s", kindName)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, id, err := newDocument(k, raw)
+	if err != nil {
+		return "", err
+	}
+	if id == "" {
+		id = guid("added", t.id, k.name, fmt.Sprint(t.kinds[k.name].last))
+		d.body = withProperty(d.body, "id", json.RawMessage(quote(id)))
+	}
+	if t.kinds[k.name].byID[id] != nil {
+		return "", fmt.Errorf("%s %s is there already", k.name, id)
+	}
+	t.kinds[k.name].add(&entry{id: id, doc: d})
+	return id, nil
+}
+
+// Remove deletes an object.
+func (t *Tenant) Remove(kindName, id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k, e, err := t.find(kindName, id)
+	if err != nil {
+		return err
+	}
+	s := t.kinds[k.name]
+	delete(s.byID, id)
+	s.entries = slices.DeleteFunc(slices.Clone(s.entries), func(x *entry) bool { return x == e })
+	return nil
+}
+
+// Set changes one property to a JSON value and, as Graph does, the time of the
+// last change with it.
+func (t *Tenant) Set(kindName, id, key string, value json.RawMessage) error {
+	if !json.Valid(value) {
+		return fmt.Errorf("%s: not a JSON value", key)
+	}
+	return t.change(kindName, id, func(d *document) {
+		d.body = withProperty(d.body, key, value)
+	})
+}
+
+// Rename gives an object another name, whatever its kind calls that property.
+func (t *Tenant) Rename(kindName, id, name string) error {
+	k := kindNamed(kindName)
+	if k == nil {
+		return fmt.Errorf("no such type: %s", kindName)
+	}
+	return t.Set(kindName, id, k.nameKey, json.RawMessage(quote(name)))
+}
+
+// SetElements replaces a navigation property; settingCount follows the settings.
+func (t *Tenant) SetElements(kindName, id, name string, els []json.RawMessage) error {
+	return t.change(kindName, id, func(d *document) {
+		d.navs[name] = els
+		if name == settings.name {
+			d.body = withProperty(d.body, "settingCount", encode(len(els)))
+		}
+	})
+}
+
+func (t *Tenant) change(kindName, id string, edit func(*document)) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k, e, err := t.find(kindName, id)
+	if err != nil {
+		return err
+	}
+	d := t.document(k, e)
+	edit(d)
+	for _, key := range []string{"lastModifiedDateTime", "modifiedDateTime"} {
+		if property(d.body, key) != nil {
+			d.body = withProperty(d.body, key, encode(t.now().UTC().Format(time.RFC3339Nano)))
+		}
+	}
+	return nil
+}
+
+func (t *Tenant) find(kindName, id string) (*kind, *entry, error) {
+	k := kindNamed(kindName)
+	if k == nil {
+		return nil, nil, fmt.Errorf("no such type: %s", kindName)
+	}
+	e := t.kinds[k.name].byID[id]
+	if e == nil {
+		return nil, nil, fmt.Errorf("no %s with id %s", k.name, id)
+	}
+	return k, e, nil
+}
+
+// newDocument takes inline navigation properties out of an object.
+func newDocument(k *kind, raw json.RawMessage) (d *document, id string, err error) {
+	ms, err := members(raw)
+	if err != nil {
+		return nil, "", err
+	}
+	d = &document{body: raw, navs: map[string][]json.RawMessage{}}
+	var inline []string
+	for _, m := range ms {
+		if _, ok := k.nav(m.key); !ok {
+			continue
+		}
+		inline = append(inline, m.key)
+		if m.value[0] == '{' { // PowerShell writes an array of one as its element
+			d.navs[m.key] = []json.RawMessage{m.value}
+			continue
+		}
+		if d.navs[m.key], err = elements(m.value); err != nil {
+			return nil, "", fmt.Errorf("property %q is not an array", m.key)
+		}
+	}
+	if len(inline) > 0 {
+		d.body = cut(raw, inline...)
+	}
+	return d, text(raw, "id"), nil
+}

@@ -1,0 +1,83 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	b := newBlocking()
+	one := w.worker(t, b.job)
+	one.cfg.Sweep = time.Hour
+	stop := run(t, one)
+	id := start(t, one)
+	receive(t, b.began, "job")
+	if err := stop(); err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrShutdown) {
+		t.Errorf("the job was stopped by %v", cause)
+	}
+	if got := w.store.get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
+		t.Errorf("the run was left as %v", got)
+	}
+	var slips int
+	const open = "select count(*) from river.river_job where state = 'available' and args->>'epoch' = '2'"
+	if err := w.db.Pool.QueryRow(t.Context(), open).Scan(&slips); err != nil || slips != 1 {
+		t.Errorf("%d slips wait for another worker, %v", slips, err)
+	}
+	run(t, w.worker(t, done))
+	if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 1 {
+		t.Errorf("the run ended as %v", got)
+	}
+}
+
+func TestJobThatFinishesDuringShutdownCompletesItsRun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	began := make(chan struct{})
+	worker := w.worker(t, func(ctx context.Context, _ *Run) (Result, error) {
+		close(began)
+		<-ctx.Done()
+		return Result{Outcome: succeeded}, nil
+	})
+	stop := run(t, worker)
+	id := start(t, worker)
+	receive(t, began, "job")
+	if err := stop(); err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+	if got := w.store.get(id); got.GetStatus() != completed || got.GetOutcome() != succeeded {
+		t.Errorf("the run was left as %v", got)
+	}
+}
+
+// A job that does not stop may still be writing: its run is nobody else's yet.
+func TestJobThatDoesNotStopKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	began, letGo, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	worker := w.worker(t, func(context.Context, *Run) (Result, error) {
+		close(began)
+		<-letGo
+		close(gone)
+		return Result{}, errors.New("late")
+	})
+	worker.cfg.StopTimeout = 50 * time.Millisecond
+	stop := run(t, worker)
+	id := start(t, worker)
+	receive(t, began, "job")
+	if err := stop(); err == nil {
+		t.Error("Run says that all is well")
+	}
+	if got := w.store.get(id); got.GetStatus() != running {
+		t.Errorf("the run is %s", got.GetStatus())
+	}
+	close(letGo)
+	receive(t, gone, "end of the job")
+	receive(t, worker.river.Stopped(), "end of River")
+}

@@ -1,0 +1,189 @@
+package work
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+)
+
+const schema = "river"
+
+// slip is the whole of a dispatch slip. The epoch, raised by every requeue, is
+// what makes the slip of the next attempt another one to River.
+type slip struct {
+	RunID int64 `json:"run_id"`
+	Epoch int64 `json:"epoch"`
+}
+
+func (slip) Kind() string { return "run" }
+
+// executor is the River worker of slips.
+type executor struct {
+	river.WorkerDefaults[slip]
+	worker *Worker
+}
+
+// Work always tells River that the slip is done: what became of the run is in the
+// store, and the sweep writes a new slip where one is needed.
+func (e executor) Work(ctx context.Context, job *river.Job[slip]) error {
+	e.worker.execute(ctx, job.ID, job.Args)
+	return nil
+}
+
+func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, executor{worker: w}); err != nil {
+		return nil, err
+	}
+	return river.NewClient(riverpgxv5.New(w.cfg.Pool), &river.Config{
+		ID:      fmt.Sprintf("%s_%d_%s", w.cfg.Service, os.Getpid(), rand.Text()),
+		Schema:  schema,
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			w.cfg.Service: {MaxWorkers: w.cfg.MaxWorkers, FetchCooldown: 20 * time.Millisecond, FetchPollInterval: time.Second},
+		},
+		Logger:                      slog.New(warnings{w.cfg.Log.Handler()}),
+		JobTimeout:                  -1,
+		MaxAttempts:                 1,
+		CompletedJobRetentionPeriod: time.Hour,
+		DiscardedJobRetentionPeriod: time.Hour,
+		// A slip lives as long as its job. River would take a long job for a stuck one.
+		RescueStuckJobsAfter: 24 * time.Hour,
+		// The app role does not own the tables, so it cannot reindex them.
+		ReindexerIndexNames: []string{},
+	})
+}
+
+// insert writes the slips that are not there yet. A slip that was used up without
+// the run having begun, by a crash or because operations was away, does not count.
+func (w *Worker) insert(ctx context.Context, wanted []slip) error {
+	if len(wanted) == 0 {
+		return nil // River takes an empty insert for a mistake
+	}
+	taken, err := w.tryInsert(ctx, wanted)
+	if err != nil || len(taken) == 0 {
+		return err
+	}
+	stale, err := w.freeStale(ctx, slices.Collect(maps.Keys(taken)))
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	again := make([]slip, 0, len(stale))
+	for _, id := range stale {
+		again = append(again, taken[id])
+	}
+	_, err = w.tryInsert(ctx, again)
+	return err
+}
+
+// tryInsert answers, by River's id, the slips whose place was taken.
+func (w *Worker) tryInsert(ctx context.Context, wanted []slip) (map[int64]slip, error) {
+	params := make([]river.InsertManyParams, 0, len(wanted))
+	for _, s := range wanted {
+		params = append(params, river.InsertManyParams{Args: s, InsertOpts: &river.InsertOpts{
+			Queue:      w.cfg.Service,
+			UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: rivertype.JobStates()},
+		}})
+	}
+	results, err := w.river.InsertMany(ctx, params)
+	if err != nil {
+		return nil, fmt.Errorf("insert slips: %w", err)
+	}
+	taken := map[int64]slip{}
+	for _, r := range results {
+		if !r.UniqueSkippedAsDuplicate {
+			continue
+		}
+		var s slip
+		if err := json.Unmarshal(r.Job.EncodedArgs, &s); err != nil {
+			return nil, fmt.Errorf("read slip %d: %w", r.Job.ID, err)
+		}
+		taken[r.Job.ID] = s
+	}
+	return taken, nil
+}
+
+// A run still queued at the epoch of a slip was not begun by it. So a slip that
+// ended is used up; one that runs is still trying to begin, unless it has been at
+// it for longer than begin's patience: then its process is gone. Taking away the
+// unique key makes room without touching a row that River may be working with.
+const freeStale = `-- work.freeStale
+	update river.river_job set unique_key = null
+	where id = any($1) and (state in ('completed', 'cancelled', 'discarded')
+		or state = 'running' and attempted_at < now() - $2::interval)
+	returning id`
+
+func (w *Worker) freeStale(ctx context.Context, ids []int64) ([]int64, error) {
+	rows, err := w.cfg.Pool.Query(ctx, freeStale, ids, 2*beginPatience)
+	if err != nil {
+		return nil, fmt.Errorf("free stale slips: %w", err)
+	}
+	stale, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("free stale slips: %w", err)
+	}
+	return stale, nil
+}
+
+// dispatch writes the slip of a run that waits for one. A lost slip is found by the
+// sweep, so that failing to write it is nothing the caller needs to know.
+func (w *Worker) dispatch(ctx context.Context, r *operationsv1.Run) {
+	if r.GetStatus() != operationsv1.RunStatus_RUN_STATUS_QUEUED {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := w.insert(ctx, []slip{{RunID: r.GetId(), Epoch: r.GetLeaseEpoch()}}); err != nil {
+		w.cfg.Log.WarnContext(ctx, "slip not written, left to the sweep", "run_id", r.GetId(), "err", err)
+	}
+}
+
+// slips knows the slips being worked on, to end them all at a shutdown.
+type slips struct {
+	mu     sync.Mutex
+	closed bool
+	stop   map[int64]context.CancelCauseFunc
+}
+
+// enter answers a context that ends with the worker; ok is false if it already has.
+func (s *slips) enter(ctx context.Context, id int64) (_ context.Context, _ context.CancelCauseFunc, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, stop := context.WithCancelCause(ctx)
+	if s.closed {
+		stop(ErrShutdown)
+		return ctx, stop, false
+	}
+	s.stop[id] = stop
+	return ctx, stop, true
+}
+
+func (s *slips) leave(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop[id](nil)
+	delete(s.stop, id)
+}
+
+func (s *slips) close(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, stop := range s.stop {
+		stop(cause)
+	}
+}

@@ -1,0 +1,134 @@
+// Package work is a worker's life with operation runs: StartRun, a dispatch slip
+// in River, BeginRun, the job with heartbeats, CompleteRun. The run in the store
+// of the operations service is the truth; a slip only wakes a worker, and may be
+// lost or doubled at any time. It is not a job queue with an opinion on retries:
+// what a job cannot wait out ends its run.
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+)
+
+// Why a job's context ended, as [context.Cause] tells it. Whatever the cause, the
+// job must stop its side effects and return; if it did not finish its work it
+// returns an error, which then is not held against the run.
+var (
+	// ErrLeaseLost says that the run is, or may soon be, somebody else's.
+	ErrLeaseLost = errors.New("work: the lease of the run is lost")
+	// ErrCancelRequested says that somebody wants the run to end; it ends cancelled.
+	ErrCancelRequested = errors.New("work: cancellation of the run was requested")
+	// ErrShutdown says that this process ends; the run goes back to the queue.
+	ErrShutdown = errors.New("work: the worker is shutting down")
+)
+
+// Config is what a worker is made of. Only the zero durations and MaxWorkers have
+// defaults.
+type Config struct {
+	Service     string        // the caller's name, also River's queue: "inventory"
+	Pool        *pgxpool.Pool // the service's own database, as its app role
+	Runs        operationsv1.RunServiceClient
+	Log         *slog.Logger
+	Jobs        map[string]Job // by run type
+	MaxWorkers  int            // jobs at once; 10
+	Heartbeat   time.Duration  // between two heartbeats; 5 s
+	Sweep       time.Duration  // between two looks for runs without a slip; 10 s
+	StopTimeout time.Duration  // how long jobs may take to stop at a shutdown; 25 s
+}
+
+// Worker starts runs and works on them. Replicas of a service share one queue.
+type Worker struct {
+	cfg    Config
+	types  []string
+	host   string
+	river  *river.Client[pgx.Tx]
+	tracer trace.Tracer
+	slips  slips
+}
+
+// New makes a worker that can [Worker.Start] runs at once, and works on them when
+// told to [Worker.Run].
+func New(cfg Config) (*Worker, error) {
+	if cfg.Service == "" || cfg.Pool == nil || cfg.Runs == nil || cfg.Log == nil || len(cfg.Jobs) == 0 {
+		return nil, errors.New("work: a worker needs a service, a pool, runs, a log and jobs")
+	}
+	w := &Worker{
+		cfg:    cfg.withDefaults(),
+		types:  types(cfg.Jobs),
+		host:   hostname(),
+		tracer: otel.Tracer("github.com/tenantpilot/tenantpilot/pkg/work"),
+		slips:  slips{stop: map[int64]context.CancelCauseFunc{}},
+	}
+	var err error
+	if w.river, err = w.newRiver(); err != nil {
+		return nil, fmt.Errorf("work: %w", err)
+	}
+	return w, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxWorkers == 0 {
+		c.MaxWorkers = 10
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 5 * time.Second
+	}
+	if c.Sweep == 0 {
+		c.Sweep = 10 * time.Second
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 25 * time.Second
+	}
+	return c
+}
+
+// Run works until ctx ends, and is called once. Then it takes no more slips, ends
+// the contexts of jobs with [ErrShutdown] and waits for them; their runs are given
+// back to the queue unless they finished anyway. A job that does not return within
+// StopTimeout keeps its lease until it expires by itself, since it may still be
+// writing; Run then returns an error and the process must end.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("work: start River: %w", err)
+	}
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		w.sweep(ctx)
+	}()
+	<-ctx.Done()
+	// With a context that has ended this only begins the stop, so that the slips of
+	// the runs given back are for the other replicas.
+	_ = w.river.Stop(ctx)
+	w.slips.close(ErrShutdown)
+	<-swept
+	return w.stop(context.WithoutCancel(ctx))
+}
+
+// stop waits for the jobs, then cuts short the calls of those that remain. The
+// margin covers a job that returned at the last moment and has its run to give back.
+func (w *Worker) stop(ctx context.Context) error {
+	const margin = 3 * time.Second
+	soft, cancel := context.WithTimeout(ctx, w.cfg.StopTimeout)
+	defer cancel()
+	if w.river.Stop(soft) == nil {
+		return nil
+	}
+	hard, cancel := context.WithTimeout(ctx, margin)
+	defer cancel()
+	if err := w.river.StopAndCancel(hard); err != nil {
+		return fmt.Errorf("work: jobs did not stop within %s: %w", w.cfg.StopTimeout, err)
+	}
+	return nil
+}

@@ -1,0 +1,334 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+)
+
+func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
+
+const syncType = "inventory_sync"
+
+// world is a run store, reached through real interceptors, and a database.
+type world struct {
+	store *store
+	ops   *rpctest.Service
+	runs  operationsv1.RunServiceClient
+	db    *pgtest.DB
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	return setupOn(t, pgtest.New(t, "inventory", migrateInventory))
+}
+
+func setupOn(t *testing.T, db *pgtest.DB) *world {
+	t.Helper()
+	w := &world{store: newStore(), db: db}
+	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.store) })
+	w.runs = operationsv1.NewRunServiceClient(w.ops.Dial(t, "inventory"))
+	return w
+}
+
+func migrateInventory(ctx context.Context, ownerURL string) error {
+	return Migrate(ctx, ownerURL, "inventory_app")
+}
+
+func (w *world) worker(t *testing.T, job Job) *Worker {
+	t.Helper()
+	worker, err := New(Config{
+		Service: "inventory", Pool: w.db.Pool, Runs: w.runs, Jobs: map[string]Job{syncType: job},
+		Log:       slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond, StopTimeout: 5 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return worker
+}
+
+// run works in the background until the test ends or stop is called, which
+// answers what Run did.
+func run(t *testing.T, w *Worker) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	var stopped atomic.Bool
+	stop = func() error {
+		if stopped.Swap(true) {
+			return nil
+		}
+		cancel()
+		return <-ended
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return stop
+}
+
+func start(t *testing.T, w *Worker) int64 {
+	t.Helper()
+	resp, err := w.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType})
+	if err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	return resp.GetRun().GetId()
+}
+
+// done is a job that has nothing to do.
+func done(context.Context, *Run) (Result, error) { return Result{Outcome: succeeded}, nil }
+
+// blocking is a job that tells when it began and ends only with its context.
+type blocking struct {
+	began chan *Run
+	cause chan error
+}
+
+func newBlocking() *blocking { return &blocking{began: make(chan *Run, 9), cause: make(chan error, 9)} }
+
+func (b *blocking) job(ctx context.Context, r *Run) (Result, error) {
+	r.Progress(map[string]int64{"processed": 3, "total": 9})
+	b.began <- r
+	<-ctx.Done()
+	b.cause <- context.Cause(ctx)
+	return Result{}, ctx.Err()
+}
+
+func receive[T any](t *testing.T, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatalf("no %s", what)
+		panic("unreachable")
+	}
+}
+
+func TestRunIsWorkedFromStartToEnd(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	seen := make(chan *Run, 1)
+	goOn := make(chan struct{})
+	worker := w.worker(t, func(_ context.Context, r *Run) (Result, error) {
+		r.Progress(map[string]int64{"processed": 1})
+		seen <- r
+		<-goOn
+		return Result{Outcome: partially, Counts: map[string]int64{"processed": 2}, Failures: []*operationsv1.Failure{
+			Fail("permission", "Scripts could not be read.").Proto(),
+		}}, nil
+	})
+	run(t, worker)
+	asked, err := structpb.NewStruct(map[string]any{"selection": "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := int64(7)
+	resp, err := worker.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 4, TenantId: &tenant, Type: syncType, Context: asked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := resp.GetRun().GetId()
+	r := receive(t, seen, "job")
+	if r.ID != id || r.WorkspaceID != 4 || r.TenantID != 7 || r.Attempt != 1 || r.Epoch != 1 || r.Context.GetFields()["selection"].GetStringValue() != "all" {
+		t.Errorf("the job was given %+v", r)
+	}
+	w.store.until(t, id, "in progress", func(r *operationsv1.Run) bool { return r.GetSummaryCounts()["processed"] == 1 })
+	close(goOn)
+	got := w.store.untilCompleted(t, id)
+	if got.GetOutcome() != partially || got.GetSummaryCounts()["processed"] != 2 || got.GetFailureSummary()[0].GetReasonCode() != "permission" {
+		t.Errorf("the run ended as %v", got)
+	}
+}
+
+func TestSweepFindsRunsWithoutASlip(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	worker := w.worker(t, done)
+	var ids []int64
+	for range 5 { // more than a page
+		ids = append(ids, w.store.add(syncType))
+	}
+	run(t, worker)
+	for _, id := range ids {
+		w.store.untilCompleted(t, id)
+	}
+	later := w.store.add(syncType)
+	w.store.untilCompleted(t, later)
+}
+
+// A slip in any of these states was used up without its run having begun.
+func TestUsedUpSlipIsReplaced(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"ended while operations was away": `state = 'completed', finalized_at = now()`,
+		"discarded by River":              `state = 'discarded', finalized_at = now()`,
+		"left by a killed process":        `state = 'running', attempted_at = now() - interval '1 minute'`,
+	}
+	for name, how := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			worker := w.worker(t, done)
+			id := w.store.add(syncType)
+			if err := worker.insert(t.Context(), []slip{{RunID: id}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.db.Pool.Exec(t.Context(), "update river.river_job set "+how); err != nil {
+				t.Fatal(err)
+			}
+			run(t, worker)
+			w.store.untilCompleted(t, id)
+		})
+	}
+}
+
+func TestSlipOfALiveWorkerIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	worker := w.worker(t, done)
+	for range 2 {
+		if err := worker.insert(t.Context(), []slip{{RunID: 1}, {RunID: 1, Epoch: 2}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.db.Pool.Exec(t.Context(), "update river.river_job set state = 'running', attempted_at = now()"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := w.db.Pool.QueryRow(t.Context(), "select count(*) from river.river_job").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if n != 2 {
+		t.Errorf("%d slips, want one for each epoch", n)
+	}
+}
+
+func TestTwoWorkersNeverShareARun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var calls atomic.Int64
+	job := func(context.Context, *Run) (Result, error) {
+		calls.Add(1)
+		return Result{Outcome: succeeded}, nil
+	}
+	one, two := w.worker(t, job), w.worker(t, job)
+	run(t, one)
+	run(t, two)
+	var ids []int64
+	for range 20 {
+		id := start(t, one)
+		// A second slip of the same run, as a sweep may write when it races with the begin.
+		if _, err := w.db.Pool.Exec(t.Context(), "update river.river_job set unique_key = null"); err != nil {
+			t.Fatal(err)
+		}
+		if err := two.insert(t.Context(), []slip{{RunID: id}}); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		if got := w.store.untilCompleted(t, id); got.GetAttempt() != 1 || w.store.begins[id] != 1 {
+			t.Errorf("run %d took %d attempts", id, got.GetAttempt())
+		}
+	}
+	if n := calls.Load(); n != 20 {
+		t.Errorf("20 runs, %d executions", n)
+	}
+}
+
+func TestLostLeaseStopsTheJobAndAnotherAttemptEndsTheRun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	b := newBlocking()
+	first := make(chan struct{}, 1)
+	first <- struct{}{}
+	worker := w.worker(t, func(ctx context.Context, r *Run) (Result, error) {
+		select {
+		case <-first:
+			return b.job(ctx, r)
+		default:
+			return Result{Outcome: succeeded}, nil
+		}
+	})
+	run(t, worker)
+	id := start(t, worker)
+	receive(t, b.began, "job")
+	w.store.expire()
+	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrLeaseLost) {
+		t.Errorf("the job was stopped by %v", cause)
+	}
+	if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 2 || got.GetLeaseEpoch() != 3 {
+		t.Errorf("the run ended as %v", got)
+	}
+}
+
+// The job has stopped when the store may first give the run to somebody else.
+func TestJobStopsBeforeItsLeaseEndsWhenOperationsIsAway(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.lease = 600 * time.Millisecond
+	b := newBlocking()
+	worker := w.worker(t, b.job)
+	run(t, worker)
+	id := start(t, worker)
+	receive(t, b.began, "job")
+	w.store.change(func() { w.store.away = true })
+	cause := receive(t, b.cause, "end of the job")
+	if left := time.Until(w.store.get(id).GetLeaseExpireTime().AsTime()); !errors.Is(cause, ErrLeaseLost) || left <= 0 {
+		t.Errorf("the job was stopped by %v, %s before the end of the lease", cause, left)
+	}
+	if got := w.store.get(id); got.GetStatus() != running {
+		t.Errorf("the run is %s", got.GetStatus())
+	}
+}
+
+func TestCancelledJobEndsTheRunWithWhatItCounted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	b := newBlocking()
+	worker := w.worker(t, b.job)
+	run(t, worker)
+	id := start(t, worker)
+	receive(t, b.began, "job")
+	if _, err := w.store.CancelRun(t.Context(), &operationsv1.CancelRunRequest{RunId: id}); err != nil {
+		t.Fatal(err)
+	}
+	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrCancelRequested) {
+		t.Errorf("the job was stopped by %v", cause)
+	}
+	if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetSummaryCounts()["processed"] != 3 {
+		t.Errorf("the run ended as %v", got)
+	}
+}
+
+func TestRunOfAnUnknownTypeIsGivenBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	worker := w.worker(t, done)
+	run(t, worker)
+	id := w.store.add("backup_verify")
+	if err := worker.insert(t.Context(), []slip{{RunID: id}}); err != nil {
+		t.Fatal(err)
+	}
+	got := w.store.until(t, id, "given back", func(r *operationsv1.Run) bool { return r.GetLeaseEpoch() == 2 })
+	if got.GetStatus() != queued || got.GetAttempt() != 0 {
+		t.Errorf("the run was left as %v", got)
+	}
+}
