@@ -1,0 +1,247 @@
+package graph
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// firstParts is how many requests an object needs after the list.
+func (t Type) firstParts() int {
+	n := len(t.Children)
+	if t.ItemRead {
+		n++
+	}
+	if t.Assignments == AssignmentsByPath {
+		n++
+	}
+	return n
+}
+
+// assembly is an object while its parts come in.
+type assembly struct {
+	Object
+	kind       Type
+	properties map[string]json.RawMessage
+	more       string // link to the rest of the expanded assignments
+}
+
+// part is one request an object still needs: the item itself, or the next page
+// of a collection.
+type part struct {
+	of    *assembly
+	link  string
+	child *Child // nil: the item, or its assignments
+	item  bool
+	// Of the collection read so far:
+	parent string
+	count  int
+	trail  trail
+}
+
+func newAssembly(t Type, raw json.RawMessage) *assembly {
+	a := &assembly{kind: t}
+	a.take(raw)
+	return a
+}
+
+// take reads raw as the object itself.
+func (a *assembly) take(raw json.RawMessage) {
+	a.properties = maps.Collect(fields(raw))
+	id := unquote(a.properties["id"])
+	if id == "" {
+		a.fail(incomplete("the object is none, or has no id"))
+	}
+	if a.ID != "" && a.ID != id {
+		a.fail(incomplete("asked for one object, Graph sent another"))
+	}
+	a.Raw, a.ID = raw, id
+	a.ODataType = unquote(a.properties["@odata.type"])
+	a.Name = unquote(a.properties[a.kind.NameProperty])
+	a.inline()
+}
+
+// inline takes in what was expanded, and checks that it is whole: Graph cuts
+// long expansions short and leaves a link.
+func (a *assembly) inline() {
+	cut := bytes.Count(a.Raw, []byte(`@odata.nextLink"`))
+	if a.kind.Assignments == AssignmentsInline {
+		assignments := a.properties["assignments"]
+		if begins(assignments) != '[' {
+			a.fail(incomplete("the expanded assignments are missing"))
+		}
+		a.Assignments = slices.Collect(elements(assignments))
+		if a.more = unquote(a.properties["assignments@odata.nextLink"]); a.more != "" {
+			cut--
+		}
+	}
+	if cut > 0 {
+		a.fail(incomplete("Graph cut an expanded collection short"))
+	}
+}
+
+func (a *assembly) fail(err error) {
+	if a.Err == nil {
+		a.Err = err
+	}
+}
+
+func incomplete(what string) *Error {
+	return &Error{Class: ClassDependency, Code: CodeIncomplete, Message: what, retryable: true}
+}
+
+// first are the requests to begin with.
+func (a *assembly) first(pool *Pool) []*part {
+	if a.Err != nil {
+		return nil
+	}
+	var parts []*part
+	item := a.kind.item(a.ID)
+	if a.kind.ItemRead {
+		parts = append(parts, &part{of: a, item: true, link: item + query(a.kind.Expand)})
+	}
+	parts = append(parts, a.collections(item, "", a.kind.Children)...)
+	if a.kind.Assignments == AssignmentsByPath {
+		parts = append(parts, &part{of: a, link: item + "/assignments"})
+	}
+	if a.more != "" {
+		parts = append(parts, &part{of: a, link: pool.local(a.more)})
+	}
+	return parts
+}
+
+func (a *assembly) collections(under, parent string, children []Child) []*part {
+	parts := make([]*part, len(children))
+	for i := range children {
+		link := under + "/" + children[i].Name
+		if children[i].Query != "" {
+			link += "?" + children[i].Query
+		}
+		parts[i] = &part{of: a, link: link, child: &children[i], parent: parent}
+	}
+	return parts
+}
+
+// item is the path of one object. Ids are mostly GUIDs; the rest is escaped.
+func (t Type) item(id string) string { return "/" + t.Version + t.Path + "/" + url.PathEscape(id) }
+
+// member is the part's path inside a batch of the version, false if it can't be in one.
+func (p *part) member(version string) (string, bool) {
+	rest, ok := strings.CutPrefix(p.link, "/"+version+"/")
+	return "/" + rest, ok
+}
+
+// accept takes the answer in and names the requests that follow from it.
+func (p *part) accept(pool *Pool, answer BatchResponse) []*part {
+	if answer.Err != nil {
+		p.of.fail(answer.Err)
+		return nil
+	}
+	if p.item {
+		p.of.take(answer.Body)
+		return nil
+	}
+	page, err := readPage(answer.Body)
+	if err != nil {
+		p.of.fail(err)
+		return nil
+	}
+	next := p.add(page.value)
+	if page.next == "" {
+		return next
+	}
+	if err := p.trail.enter(p.link); err != nil {
+		p.of.fail(err)
+	}
+	p.link = pool.local(page.next)
+	return append(next, p)
+}
+
+// add takes elements in, and names the collections under them.
+func (p *part) add(elements []json.RawMessage) []*part {
+	if i := slices.IndexFunc(elements, func(e json.RawMessage) bool { return begins(e) != '{' }); i >= 0 {
+		p.of.fail(incomplete("an element of the collection is no object"))
+		return nil
+	}
+	if p.child == nil {
+		p.of.Assignments = append(p.of.Assignments, elements...)
+		return nil
+	}
+	var below []*part
+	for _, raw := range elements {
+		id := idOf(raw)
+		p.of.Children = append(p.of.Children, Element{
+			Collection: p.child.Name, ParentID: p.parent, Ordinal: p.count, ID: id, Raw: raw,
+		})
+		p.count++
+		if len(p.child.Children) == 0 {
+			continue
+		}
+		if id == "" {
+			p.of.fail(incomplete("an element of " + p.child.Name + " has no id"))
+			return nil
+		}
+		under := p.of.kind.item(p.of.ID) + "/" + p.child.Name + "/" + url.PathEscape(id)
+		below = append(below, p.of.collections(under, id, p.child.Children)...)
+	}
+	return below
+}
+
+func idOf(raw json.RawMessage) string {
+	for key, value := range fields(raw) {
+		if key == "id" {
+			return unquote(value)
+		}
+	}
+	return ""
+}
+
+// finish checks that nothing is missing and puts the children in order.
+func (a *assembly) finish() {
+	if a.Err == nil {
+		a.check()
+	}
+	if a.Err != nil {
+		a.Children, a.Assignments = nil, nil
+		return
+	}
+	slices.SortStableFunc(a.Children, func(x, y Element) int {
+		return cmp.Or(cmp.Compare(x.Collection, y.Collection), cmp.Compare(x.ParentID, y.ParentID), x.Ordinal-y.Ordinal)
+	})
+}
+
+func (a *assembly) check() {
+	for _, c := range a.kind.Children {
+		a.checkCount(c, a.properties[c.CountProperty])
+	}
+	if string(a.properties[a.kind.BuiltIn]) == "true" {
+		return
+	}
+	for _, name := range a.kind.Content {
+		if v := a.properties[name]; len(v) == 0 || string(v) == "null" {
+			a.fail(incomplete("the item lacks " + name))
+		}
+	}
+}
+
+// checkCount holds a collection against the number the object claims.
+func (a *assembly) checkCount(c Child, claimed json.RawMessage) {
+	var want int
+	if c.CountProperty == "" || len(claimed) == 0 || json.Unmarshal(claimed, &want) != nil {
+		return
+	}
+	got := 0
+	for _, e := range a.Children {
+		if e.Collection == c.Name {
+			got++
+		}
+	}
+	if got != want {
+		a.fail(incomplete(fmt.Sprintf("%s is %d, but %d were read", c.CountProperty, want, got)))
+	}
+}

@@ -1,0 +1,263 @@
+package graph
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Type is all there is to know about one kind of object: how to read it whole,
+// what of it is not ours to write, and how it is put back.
+type Type struct {
+	Name         string // ours, and the word selections use
+	Version      string // "beta" or "v1.0"; v1.0 lacks nearly all of Intune
+	Path         string // of the collection
+	NameProperty string
+	Workload     string // whose quota it counts against
+
+	Expand      string   // what the list must be asked for
+	ItemRead    bool     // the list leaves properties out: every object is read by id
+	Content     []string // properties the item must not lack, unless built in
+	Children    []Child
+	Assignments Assignments
+
+	ReadOnly   []string // never sent, and no part of equality; beside [CommonReadOnly]
+	Masks      []string // the same, at any depth: how Graph marks what it hides
+	Fixed      []string // sent on create only
+	References []string // expanded properties of which the id alone is ours
+	Sets       []string // arrays whose order means nothing, at any depth
+	BuiltIn    string   // property that is true of objects Microsoft made: neither created nor deleted
+
+	Create, Update string // HTTP methods; an update by PUT replaces the whole
+	AssignKey      string // body key of the assign action, which replaces all assignments; "" for none
+	RestoreOrder   int    // lower first
+	DependsOn      []string
+}
+
+// Child is a collection under an object that is part of it.
+type Child struct {
+	Name          string
+	Query         string // what each page must be asked for
+	CountProperty string // of the object: how many elements there must be
+	DropID        bool   // elements are numbered by position, or anew on every write
+	Children      []Child
+}
+
+// Assignments is where an object's assignments are found.
+type Assignments int
+
+// The places.
+const (
+	NoAssignments     Assignments = iota
+	AssignmentsByPath             // the collection /assignments
+	AssignmentsInline             // in the object, by $expand
+)
+
+// RestoreLast is the place of types nothing else depends on.
+const RestoreLast = 1000
+
+// CommonReadOnly are properties Graph keeps for itself on every type. They are
+// stripped by name, never because they are empty: mailEnabled=false is a value.
+func CommonReadOnly() []string {
+	return []string{"id", "createdDateTime", "lastModifiedDateTime", "modifiedDateTime", "version", "isAssigned", "supportsScopeTags"}
+}
+
+// Catalog is every type we know, in the order they are restored.
+func Catalog() []Type {
+	types := slices.Concat(foundation(), configuration(), scripts(), conditionalAccess())
+	slices.SortStableFunc(types, func(a, b Type) int { return a.RestoreOrder - b.RestoreOrder })
+	return types
+}
+
+// Lookup finds a type by its name.
+func Lookup(name string) (Type, bool) {
+	types := Catalog()
+	i := slices.IndexFunc(types, func(t Type) bool { return t.Name == name })
+	if i < 0 {
+		return Type{}, false
+	}
+	return types[i], true
+}
+
+func configuration() []Type {
+	return []Type{
+		{
+			Name: "configurationPolicies", Version: "beta", Path: "/deviceManagement/configurationPolicies",
+			NameProperty: "name", Workload: WorkloadDeviceConfigV2,
+			Children:    []Child{{Name: "settings", CountProperty: "settingCount", DropID: true}},
+			Assignments: AssignmentsByPath,
+			ReadOnly:    []string{"settingCount", "creationSource", "priorityMetaData"},
+			Sets:        []string{"roleScopeTagIds", "children", "choiceSettingCollectionValue"},
+			// PATCH leaves the settings as they are.
+			Create: http.MethodPost, Update: http.MethodPut, AssignKey: "assignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+		{
+			Name: "deviceConfigurations", Version: "beta", Path: "/deviceManagement/deviceConfigurations",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			Assignments: AssignmentsByPath,
+			ReadOnly: []string{
+				"qualityUpdatesPauseStartDate", "featureUpdatesPauseStartDate",
+				"qualityUpdatesWillBeRolledBack", "featureUpdatesWillBeRolledBack",
+			},
+			Masks:  []string{"isEncrypted", "secretReferenceValueId"},
+			Sets:   []string{"roleScopeTagIds", "omaSettings"},
+			Create: http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+		{
+			Name: "deviceCompliancePolicies", Version: "beta", Path: "/deviceManagement/deviceCompliancePolicies",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			Expand:      "scheduledActionsForRule($expand=scheduledActionConfigurations)",
+			Assignments: AssignmentsByPath,
+			Sets:        []string{"roleScopeTagIds", "scheduledActionsForRule", "scheduledActionConfigurations", "notificationMessageCCList"},
+			// An update goes without scheduledActionsForRule, which has an action of its own.
+			Create: http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+		{
+			Name: "groupPolicyConfigurations", Version: "beta", Path: "/deviceManagement/groupPolicyConfigurations",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			Children: []Child{{
+				Name: "definitionValues", Query: "$expand=definition", DropID: true,
+				Children: []Child{{Name: "presentationValues", Query: "$expand=presentation", DropID: true}},
+			}},
+			Assignments: AssignmentsByPath,
+			// Custom templates' ids differ per tenant; Microsoft rewrites the texts at will.
+			References: []string{"definition", "presentation"},
+			Sets:       []string{"roleScopeTagIds"},
+			Create:     http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+		{
+			Name: "mobileApps", Version: "beta", Path: "/deviceAppManagement/mobileApps",
+			NameProperty: "displayName", Workload: WorkloadApplications,
+			Expand: "categories,assignments", Assignments: AssignmentsInline,
+			ReadOnly: []string{
+				"uploadState", "publishingState", "dependentAppCount", "supersedingAppCount",
+				"supersededAppCount", "committedContentVersion", "isFeatured", "size",
+			},
+			References: []string{"categories"},
+			Sets:       []string{"roleScopeTagIds", "categories"},
+			Create:     http.MethodPost, Update: http.MethodPatch, AssignKey: "mobileAppAssignments",
+			RestoreOrder: 60, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+	}
+}
+
+// foundation are the types others refer to.
+func foundation() []Type {
+	return []Type{
+		{
+			Name: "roleScopeTags", Version: "beta", Path: "/deviceManagement/roleScopeTags",
+			NameProperty: "displayName", Workload: WorkloadRBAC,
+			ReadOnly: []string{"isBuiltIn"}, BuiltIn: "isBuiltIn", // id 0, Default
+			Create: http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
+			RestoreOrder: 10,
+		},
+		{
+			Name: "assignmentFilters", Version: "beta", Path: "/deviceManagement/assignmentFilters",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			ReadOnly: []string{"payloads"}, Fixed: []string{"platform"},
+			Sets:   []string{"roleScopeTags"},
+			Create: http.MethodPost, Update: http.MethodPatch,
+			RestoreOrder: 15, DependsOn: []string{"roleScopeTags"},
+		},
+	}
+}
+
+func scripts() []Type {
+	return []Type{
+		{
+			Name: "deviceManagementScripts", Version: "beta", Path: "/deviceManagement/deviceManagementScripts",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			ItemRead: true, Content: []string{"scriptContent"},
+			Assignments: AssignmentsByPath,
+			Sets:        []string{"roleScopeTagIds"},
+			Create:      http.MethodPost, Update: http.MethodPatch, AssignKey: "deviceManagementScriptAssignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+		{
+			Name: "deviceHealthScripts", Version: "beta", Path: "/deviceManagement/deviceHealthScripts",
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			ItemRead: true, Content: []string{"detectionScriptContent"},
+			Assignments: AssignmentsByPath,
+			ReadOnly:    []string{"isGlobalScript", "highestAvailableVersion", "deviceHealthScriptType"},
+			BuiltIn:     "isGlobalScript",
+			Sets:        []string{"roleScopeTagIds"},
+			Create:      http.MethodPost, Update: http.MethodPatch, AssignKey: "deviceHealthScriptAssignments",
+			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
+		},
+	}
+}
+
+// conditionalAccess is read from beta too: v1.0 leaves out conditions in
+// preview, and a policy without one of its conditions means something else.
+func conditionalAccess() []Type {
+	return []Type{
+		{
+			Name: "conditionalAccess/namedLocations", Version: "beta", Path: "/identity/conditionalAccess/namedLocations",
+			NameProperty: "displayName", Workload: WorkloadConditionalAccess,
+			Sets:   []string{"ipRanges", "countriesAndRegions"},
+			Create: http.MethodPost, Update: http.MethodPatch,
+			RestoreOrder: 50,
+		},
+		{
+			Name: "conditionalAccess/policies", Version: "beta", Path: "/identity/conditionalAccess/policies",
+			NameProperty: "displayName", Workload: WorkloadConditionalAccess,
+			ReadOnly:   []string{"templateId"},
+			References: []string{"authenticationStrength"},
+			Sets:       conditionSets(),
+			Create:     http.MethodPost, Update: http.MethodPatch,
+			RestoreOrder: RestoreLast, DependsOn: []string{"conditionalAccess/namedLocations"},
+		},
+	}
+}
+
+// conditionSets: everything a condition lists is a set.
+func conditionSets() []string {
+	sets := []string{
+		"builtInControls", "customAuthenticationFactors", "termsOfUse", "clientAppTypes", "servicePrincipalRiskLevels",
+		"signInRiskLevels", "userRiskLevels", "includeUserActions", "includeAuthenticationContextClassReferences",
+	}
+	for _, of := range []string{"Users", "Groups", "Roles", "Applications", "Locations", "Platforms", "ServicePrincipals", "Devices", "DeviceStates"} {
+		sets = append(sets, "include"+of, "exclude"+of)
+	}
+	return sets
+}
+
+// list is where reading the type begins.
+func (t Type) list() string { return "/" + t.Version + t.Path + query(t.Expand) }
+
+func query(expand string) string {
+	if expand == "" {
+		return ""
+	}
+	return "?$expand=" + expand
+}
+
+// workloads says by the beginning of a path whose quota it counts against; the
+// longest beginning wins.
+func workloads() map[string]string {
+	of := map[string]string{
+		"/deviceManagement":    WorkloadDeviceConfig,
+		"/deviceAppManagement": WorkloadApplications,
+		"/identity":            WorkloadConditionalAccess,
+		"":                     WorkloadIdentity,
+	}
+	for _, t := range Catalog() {
+		of[t.Path] = t.Workload
+	}
+	return of
+}
+
+// bucket finds the quota a path with its version counts against.
+func (c *Client) bucket(path string) *bucket {
+	path, _, _ = strings.Cut(path, "?")
+	_, path, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	for path = "/" + path; ; path = path[:strings.LastIndexByte(path, '/')] {
+		if workload, ok := c.pool.workloads[path]; ok {
+			return c.tenant.bucket(workload)
+		}
+	}
+}

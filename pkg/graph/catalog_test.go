@@ -1,0 +1,226 @@
+package graph
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCatalog_sound(t *testing.T) {
+	t.Parallel()
+	orders := make(map[string]int)
+	for _, typ := range Catalog() {
+		require.NotContains(t, orders, typ.Name)
+		orders[typ.Name] = typ.RestoreOrder
+	}
+	want := []string{
+		"assignmentFilters", "conditionalAccess/namedLocations", "conditionalAccess/policies", "configurationPolicies",
+		"deviceCompliancePolicies", "deviceConfigurations", "deviceHealthScripts", "deviceManagementScripts",
+		"groupPolicyConfigurations", "mobileApps", "roleScopeTags",
+	}
+	limits := DefaultLimits()
+	for _, name := range want {
+		typ := mustLookup(t, name)
+		require.Contains(t, []string{"beta", "v1.0"}, typ.Version, name)
+		require.Regexp(t, `^/[A-Za-z/]+[^/]$`, typ.Path, name)
+		require.Contains(t, []string{"name", "displayName"}, typ.NameProperty, name)
+		require.Contains(t, limits.Workloads, typ.Workload, name)
+		require.Equal(t, http.MethodPost, typ.Create, name)
+		require.Contains(t, []string{http.MethodPut, http.MethodPatch}, typ.Update, name)
+		require.LessOrEqual(t, typ.firstParts(), BatchSize, name)
+		require.NotContains(t, slices.Concat(typ.ReadOnly, CommonReadOnly()), typ.NameProperty, name)
+		for _, on := range typ.DependsOn {
+			require.Less(t, orders[on], typ.RestoreOrder, "%s is restored before %s", on, name)
+			require.Contains(t, orders, on)
+		}
+	}
+	require.Len(t, orders, len(want))
+	_, ok := Lookup("nonsense")
+	require.False(t, ok)
+}
+
+func TestBucket_byPath(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	for path, workload := range map[string]string{
+		"/beta/deviceManagement/configurationPolicies":              WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicies/1/settings?x": WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicies?$top=1/2":     WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicyTemplates":       WorkloadDeviceConfig,
+		"/beta/deviceAppManagement/mobileApps":                      WorkloadApplications,
+		"/v1.0/identity/conditionalAccess/policies/1":               WorkloadConditionalAccess,
+		"/v1.0/groups":  WorkloadIdentity,
+		"/beta/$batch":  WorkloadIdentity,
+		"/beta":         WorkloadIdentity,
+		"/beta/unheard": WorkloadIdentity,
+	} {
+		require.Same(t, w.tenant.bucket(workload), w.bucket(path), path)
+	}
+}
+
+// world of answers by path and query; a path that is not there is a failure of the catalog.
+type answers map[string]string
+
+func (a answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := a[r.RequestURI]
+	if !ok {
+		status(404)(w, r)
+		return
+	}
+	_, _ = io.WriteString(w, body)
+}
+
+func TestReadType_eachShape(t *testing.T) {
+	t.Parallel()
+	const group = `{"target":{"groupId":"g"}}`
+	dm := "/beta/deviceManagement/"
+	tests := map[string]struct {
+		of   string
+		at   answers
+		want Object
+	}{
+		"item read for its script": {
+			of: "deviceManagementScripts",
+			at: answers{
+				dm + "deviceManagementScripts":               `{"value":[{"id":"1","displayName":"S","scriptContent":null}]}`,
+				dm + "deviceManagementScripts/1":             `{"@odata.context":"c","id":"1","displayName":"S","scriptContent":"ZWNobw=="}`,
+				dm + "deviceManagementScripts/1/assignments": `{"value":[` + group + `]}`,
+			},
+			want: Object{ID: "1", Name: "S", Raw: []byte(`{"@odata.context":"c","id":"1","displayName":"S","scriptContent":"ZWNobw=="}`), Assignments: raws([]string{group})},
+		},
+		"Microsoft's own script, without content": {
+			of: "deviceHealthScripts",
+			at: answers{
+				dm + "deviceHealthScripts":               `{"value":[{"id":"1","isGlobalScript":true}]}`,
+				dm + "deviceHealthScripts/1":             `{"id":"1","displayName":"H","isGlobalScript":true,"detectionScriptContent":null}`,
+				dm + "deviceHealthScripts/1/assignments": `{"value":[]}`,
+			},
+			want: Object{ID: "1", Name: "H", Raw: []byte(`{"id":"1","displayName":"H","isGlobalScript":true,"detectionScriptContent":null}`)},
+		},
+		"compliance with its actions": {
+			of: "deviceCompliancePolicies",
+			at: answers{
+				dm + "deviceCompliancePolicies?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)": `{"value":[{"@odata.type":"#t","id":"1","scheduledActionsForRule":[]}]}`,
+				dm + "deviceCompliancePolicies/1/assignments":                                                          `{"value":[]}`,
+			},
+			want: Object{ID: "1", ODataType: "#t", Raw: []byte(`{"@odata.type":"#t","id":"1","scheduledActionsForRule":[]}`)},
+		},
+		"administrative template, two levels down": {
+			of: "groupPolicyConfigurations",
+			at: answers{
+				dm + "groupPolicyConfigurations":                                                                       `{"value":[{"id":"1","displayName":"G"}]}`,
+				dm + "groupPolicyConfigurations/1/assignments":                                                         `{"value":[]}`,
+				dm + "groupPolicyConfigurations/1/definitionValues?$expand=definition":                                 `{"value":[{"id":"d1"},{"id":"d2"}]}`,
+				dm + "groupPolicyConfigurations/1/definitionValues/d1/presentationValues?$expand=presentation":         `{"value":[{"id":"p1"}],"@odata.nextLink":"BASE` + dm + `groupPolicyConfigurations/1/definitionValues/d1/presentationValues?$skiptoken=1"}`,
+				dm + "groupPolicyConfigurations/1/definitionValues/d1/presentationValues?$skiptoken=1":                 `{"value":[{"id":"p2"}]}`,
+				dm + "groupPolicyConfigurations/1/definitionValues/d2/presentationValues?$expand=presentation":         `{"value":[]}`,
+				dm + "groupPolicyConfigurations/1/definitionValues/d2/presentationValues?$expand=presentation&$top=25": `{"value":[]}`,
+			},
+			want: Object{ID: "1", Name: "G", Raw: []byte(`{"id":"1","displayName":"G"}`), Children: []Element{
+				{Collection: "definitionValues", Ordinal: 0, ID: "d1", Raw: []byte(`{"id":"d1"}`)},
+				{Collection: "definitionValues", Ordinal: 1, ID: "d2", Raw: []byte(`{"id":"d2"}`)},
+				{Collection: "presentationValues", ParentID: "d1", Ordinal: 0, ID: "p1", Raw: []byte(`{"id":"p1"}`)},
+				{Collection: "presentationValues", ParentID: "d1", Ordinal: 1, ID: "p2", Raw: []byte(`{"id":"p2"}`)},
+			}},
+		},
+		"application with more assignments than were expanded": {
+			of: "mobileApps",
+			at: answers{
+				"/beta/deviceAppManagement/mobileApps?$expand=categories,assignments":    `{"value":[{"id":"1","assignments":[` + group + `],"assignments@odata.nextLink":"BASE/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=1"}]}`,
+				"/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=1":        `{"value":[{"target":{}}]}`,
+				"/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=notasked": `{}`,
+			},
+			want: Object{ID: "1", Raw: []byte(`{"id":"1","assignments":[` + group + `],"assignments@odata.nextLink":"BASE/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=1"}`), Assignments: raws([]string{group, `{"target":{}}`})},
+		},
+		"filter, in the list alone": {
+			of:   "assignmentFilters",
+			at:   answers{dm + "assignmentFilters": `{"value":[{"id":"1","displayName":"F"}]}`},
+			want: Object{ID: "1", Name: "F", Raw: []byte(`{"id":"1","displayName":"F"}`)},
+		},
+		"an id that must be escaped": {
+			of: "deviceConfigurations",
+			at: answers{
+				dm + "deviceConfigurations":                       `{"value":[{"id":"a/b c","displayName":null}]}`,
+				dm + "deviceConfigurations/a%2Fb%20c/assignments": `{"value":[]}`,
+			},
+			want: Object{ID: "a/b c", Raw: []byte(`{"id":"a/b c","displayName":null}`)},
+		},
+		"a type without objects": {of: "conditionalAccess/policies", at: answers{"/beta/identity/conditionalAccess/policies": `{"value":[]}`}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, inside(func(rw http.ResponseWriter, r *http.Request) { test.at.based(r.Host).ServeHTTP(rw, r) }))
+			var got Object
+			result, err := w.ReadType(t.Context(), mustLookup(t, test.of), func(o Object) error { got = o; return nil })
+			require.NoError(t, err)
+			require.NoError(t, got.Err)
+			require.True(t, result.Complete)
+			test.want.Raw = []byte(based(string(test.want.Raw), w.url))
+			require.Equal(t, len(test.want.Assignments), len(got.Assignments))
+			require.Equal(t, texts(test.want.Assignments), texts(got.Assignments))
+			if test.want.ID != "" {
+				require.Equal(t, got.Hash, hash(t, mustLookup(t, test.of), got))
+				got.Hash = [32]byte{}
+			}
+			got.Assignments, test.want.Assignments = nil, nil
+			if test.want.ID == "" {
+				test.want.Raw = nil
+			}
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+// What Graph leaves out or cuts short must not pass for the whole.
+func TestReadType_holes(t *testing.T) {
+	t.Parallel()
+	dm := "/beta/deviceManagement/"
+	tests := map[string]struct {
+		of string
+		at answers
+	}{
+		"a script without its content": {of: "deviceManagementScripts", at: answers{
+			dm + "deviceManagementScripts":               `{"value":[{"id":"1"}]}`,
+			dm + "deviceManagementScripts/1":             `{"id":"1","scriptContent":null}`,
+			dm + "deviceManagementScripts/1/assignments": `{"value":[]}`,
+		}},
+		"another script than asked for": {of: "deviceManagementScripts", at: answers{
+			dm + "deviceManagementScripts":               `{"value":[{"id":"1"}]}`,
+			dm + "deviceManagementScripts/1":             `{"id":"2","scriptContent":"x"}`,
+			dm + "deviceManagementScripts/1/assignments": `{"value":[]}`,
+		}},
+		"an expansion cut short": {of: "deviceCompliancePolicies", at: answers{
+			dm + "deviceCompliancePolicies?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)": `{"value":[{"id":"1","scheduledActionsForRule":[{"scheduledActionConfigurations":[],"scheduledActionConfigurations@odata.nextLink":"x"}]}]}`,
+			dm + "deviceCompliancePolicies/1/assignments":                                                          `{"value":[]}`,
+		}},
+		"an expansion not done": {of: "mobileApps", at: answers{
+			"/beta/deviceAppManagement/mobileApps?$expand=categories,assignments": `{"value":[{"id":"1"}]}`,
+		}},
+		"an object without an id":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[{"displayName":"x"}]}`}},
+		"an element that is null":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[null]}`}},
+		"an element of another kind": {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":["x"]}`}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, inside(test.at.ServeHTTP))
+			var got Object
+			result, err := w.ReadType(t.Context(), mustLookup(t, test.of), func(o Object) error { got = o; return nil })
+			require.NoError(t, err)
+			require.ErrorContains(t, got.Err, CodeIncomplete)
+			require.Equal(t, ReadResult{Listed: 1, Failed: 1, Requests: result.Requests}, result)
+		})
+	}
+}
+
+func (a answers) based(host string) answers {
+	out := make(answers, len(a))
+	for path, body := range a {
+		out[path] = based(body, "http://"+host)
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package graph
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limit is at most Requests in any window of length Per. Zero: no limit.
+type Limit struct {
+	Requests int
+	Per      time.Duration
+}
+
+// Quota is what one workload grants one tenant: Any counts every request,
+// Write the writes among them once more.
+type Quota struct {
+	Any, Write Limit
+}
+
+// Limits are Microsoft's quotas. They change without notice and throttled
+// calls count too, so staying below them is cheaper than being told.
+type Limits struct {
+	Other     Quota            // for workloads not named
+	Workloads map[string]Quota // by [Type.Workload]
+}
+
+// Workloads whose quotas are published. Graph meters each on its own.
+const (
+	WorkloadDeviceConfig       = "deviceConfiguration"
+	WorkloadDeviceConfigV2     = "deviceConfigV2" // the settings catalog
+	WorkloadApplications       = "applications"
+	WorkloadRBAC               = "rbac"
+	WorkloadConditionalAccess  = "conditionalAccess"
+	WorkloadIdentity           = "identity"
+	workloadOther              = "other"
+	identityReads              = 3500 // a small tenant's resource units in 10 s
+	intuneRequests, intuneWrit = 1000, 100
+)
+
+// DefaultLimits are the published numbers, per application and tenant.
+func DefaultLimits() Limits {
+	intune := Quota{
+		Any:   Limit{Requests: intuneRequests, Per: 20 * time.Second},
+		Write: Limit{Requests: intuneWrit, Per: 20 * time.Second},
+	}
+	return Limits{
+		Other: intune,
+		Workloads: map[string]Quota{
+			WorkloadDeviceConfig:   intune,
+			WorkloadDeviceConfigV2: intune,
+			WorkloadApplications:   intune,
+			WorkloadRBAC:           intune,
+			WorkloadIdentity: {
+				Any:   Limit{Requests: identityReads, Per: 10 * time.Second},
+				Write: Limit{Requests: 3000, Per: 150 * time.Second},
+			},
+			// The whole tenant's, whoever asks.
+			WorkloadConditionalAccess: {Any: Limit{Requests: 1, Per: time.Second}},
+		},
+	}
+}
+
+// Unlimited are no quotas at all, for benchmarks against a simulator without.
+func Unlimited() Limits { return Limits{} }
+
+func (l Limits) buckets() map[string]*bucket {
+	workloads := maps.Clone(l.Workloads)
+	if workloads == nil {
+		workloads = make(map[string]Quota)
+	}
+	workloads[workloadOther] = l.Other
+	buckets := make(map[string]*bucket, len(workloads))
+	for name, q := range workloads {
+		buckets[name] = &bucket{any: q.Any.limiter(), write: q.Write.limiter()}
+	}
+	return buckets
+}
+
+// limiter gives a fifth of the window's requests at once and spreads the rest,
+// so that no window of that length, wherever it begins, holds more than the limit.
+func (l Limit) limiter() *rate.Limiter {
+	if l.Requests <= 0 || l.Per <= 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	burst := max(1, l.Requests/5)
+	return rate.NewLimiter(rate.Limit(float64(l.Requests-burst+1)/l.Per.Seconds()), burst)
+}
+
+// bucket is one workload's quota for one tenant.
+type bucket struct {
+	any, write *rate.Limiter
+
+	mu      sync.Mutex
+	blocked time.Time // Graph asked for silence until then
+}
+
+// take waits for leave to send one request. note hears of a silence Graph asked for.
+func (b *bucket) take(ctx context.Context, p *Pool, write bool, note func(time.Time)) error {
+	if err := p.reserve(ctx, b.any); err != nil {
+		return err
+	}
+	if write {
+		if err := p.reserve(ctx, b.write); err != nil {
+			return err
+		}
+	}
+	for {
+		until := b.blockedUntil()
+		wait := until.Sub(p.now())
+		if wait <= 0 {
+			return nil
+		}
+		note(until)
+		if err := p.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Pool) reserve(ctx context.Context, l *rate.Limiter) error {
+	now := p.now()
+	r := l.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	if err := p.sleep(ctx, wait); err != nil {
+		r.CancelAt(p.now())
+		return err
+	}
+	return nil
+}
+
+// block silences the workload: every call made while throttled counts against us.
+func (b *bucket) block(until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until.After(b.blocked) {
+		b.blocked = until
+	}
+}
+
+func (b *bucket) blockedUntil() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.blocked
+}
+
+func (t *tenant) bucket(workload string) *bucket {
+	if b, ok := t.buckets[workload]; ok {
+		return b
+	}
+	return t.buckets[workloadOther]
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+func randomFraction() float64 { return rand.Float64() }

@@ -1,0 +1,101 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/google/uuid"
+)
+
+// Credential yields access tokens for one tenant. force asks for another token
+// than the last one: Graph has just refused it.
+//
+// An error that says the tenant refused the application must be an [*Error] of
+// [ClassTenantAuth] (see [TenantAuth]); any other is taken for a dependency's failure.
+type Credential interface {
+	Token(ctx context.Context, force bool) (Token, error)
+}
+
+// Token never prints its value.
+type Token struct {
+	Value     string
+	ExpiresAt time.Time
+}
+
+func (Token) String() string       { return "[token]" }
+func (Token) GoString() string     { return "[token]" }
+func (Token) LogValue() slog.Value { return slog.StringValue("[token]") }
+
+// MarshalJSON keeps the value out of anything printed as JSON.
+func (Token) MarshalJSON() ([]byte, error) { return []byte(`"[token]"`), nil }
+
+// expiryMargin is how long before its end a token is no longer used: the
+// longest a request may travel, roughly.
+const expiryMargin = time.Minute
+
+// tokenSource remembers the last token and lets one caller at a time fetch the next.
+type tokenSource struct {
+	cred Credential
+	now  func() time.Time
+	turn chan struct{} // holds one value while somebody is at it: a lock that ctx can leave
+	last Token
+}
+
+// get answers a token that is not refused, the token Graph has just turned down ("" for none).
+func (s *tokenSource) get(ctx context.Context, refused string) (Token, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return Token{}, ctx.Err()
+	}
+	// Many requests are refused at once; the first of them brings the new token for all.
+	force := refused != "" && s.last.Value == refused
+	if !force && s.last.Value != "" && s.now().Add(expiryMargin).Before(s.last.ExpiresAt) {
+		return s.last, nil
+	}
+	t, err := s.cred.Token(ctx, force)
+	if err != nil {
+		return Token{}, tokenError(ctx, err)
+	}
+	s.last = t
+	return t, nil
+}
+
+func tokenError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var known *Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return &Error{Class: ClassDependency, Code: "tokenUnavailable", Message: "no access token could be had", retryable: true, cause: err}
+}
+
+// TenantAuth is the error of a [Credential] whose tenant refused the
+// application: wrong secret, no consent, no such tenant.
+func TenantAuth(code, message string) *Error {
+	return &Error{Class: ClassTenantAuth, Code: code, Message: scrub(message)}
+}
+
+// authPolicy signs one attempt. The token goes to allowed hosts over TLS, or nowhere.
+type authPolicy struct{ pool *Pool }
+
+func (a authPolicy) Do(req *policy.Request) (*http.Response, error) {
+	raw := req.Raw()
+	if err := a.pool.allowed(raw.URL); err != nil {
+		return nil, err
+	}
+	var c *call
+	req.OperationValue(&c)
+	raw.Header.Set("Authorization", "Bearer "+c.token)
+	c.requestID = uuid.NewString()
+	raw.Header.Set("client-request-id", c.requestID)
+	raw.Header.Set("User-Agent", a.pool.cfg.UserAgent)
+	return req.Next()
+}

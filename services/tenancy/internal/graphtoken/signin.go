@@ -1,0 +1,120 @@
+package graphtoken
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+// trip remembers why the last request got no answer: the library's own error
+// may quote an answer, and an answer may hold a token.
+type trip struct {
+	client *http.Client
+	err    error
+}
+
+func (t *trip) Do(r *http.Request) (*http.Response, error) {
+	resp, err := t.client.Do(r)
+	t.err = err
+	return resp, err
+}
+
+// signIn asks the authority for a token. The credential lives for this one
+// question, so that nothing but the desk remembers, and no secret stays.
+func (i *Issuer) signIn(ctx context.Context, c Connection) (Token, error) {
+	t := &trip{client: i.client}
+	cred, err := azidentity.NewClientSecretCredential(c.DirectoryID, c.ClientID, c.Secret, &azidentity.ClientSecretCredentialOptions{
+		ClientOptions: azcore.ClientOptions{
+			Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.Hosts.Authority},
+			Transport: t,
+			Retry:     policy.RetryOptions{MaxRetries: 1, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second},
+		},
+		// An authority of our own choice is not one that Microsoft knows of.
+		DisableInstanceDiscovery: i.cfg.AuthorityOverride != "",
+	})
+	if err != nil {
+		return Token{}, fmt.Errorf("credential of tenant %d: its directory or client id is not usable", c.TenantID)
+	}
+	got, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{c.Hosts.Graph + "/.default"}})
+	if err != nil {
+		return Token{}, explain(err, t.err)
+	}
+	if tid := directoryOf(got.Token); tid != "" && !strings.EqualFold(tid, c.DirectoryID) {
+		return Token{}, refused("DIRECTORY_MISMATCH", "check the tenant's directory id: the token came from another directory")
+	}
+	return Token{Value: got.Token, ExpiresAt: got.ExpiresOn}, nil
+}
+
+// explain tells a refusal, which a person must act on, from an authority that
+// cannot be asked just now.
+func explain(err, lost error) error {
+	failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
+	if !ok || failed.RawResponse == nil {
+		return unreachable(lost)
+	}
+	status := failed.RawResponse.StatusCode
+	code, transient := readRefusal(failed.RawResponse)
+	if code == "" || transient || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError {
+		return unreachable(fmt.Errorf("the authority answered HTTP %d %s", status, code))
+	}
+	return refused(code, remedy(code))
+}
+
+func unreachable(cause error) error {
+	if cause == nil {
+		cause = errors.New("no usable answer")
+	}
+	return errs.Unavailable("AUTHORITY_UNAVAILABLE", "the tenant's sign-in service cannot be reached just now").Wrap(cause)
+}
+
+// refused is an answer that stays the same until a person changes something.
+func refused(code, remediation string) error {
+	return errs.Conflict(reasonTenantKey, "Entra refused the tenant's credential (%s)", code).
+		With("code", code).With("remediation", remediation)
+}
+
+// readRefusal finds the authority's error number; nothing else of the answer is kept.
+func readRefusal(resp *http.Response) (code string, transient bool) {
+	body, err := runtime.Payload(resp)
+	if err != nil {
+		return "", false
+	}
+	var answer struct {
+		Error string `json:"error"`
+		Codes []int  `json:"error_codes"`
+	}
+	if json.Unmarshal(body, &answer) != nil || len(answer.Codes) == 0 {
+		return "", false
+	}
+	return fmt.Sprintf("AADSTS%d", answer.Codes[0]), answer.Error == "temporarily_unavailable"
+}
+
+// directoryOf is the tid claim of a token, "" if the token is not for us to read.
+func directoryOf(token string) string {
+	part := strings.Split(token, ".")
+	if len(part) != 3 {
+		return ""
+	}
+	body, err := base64.RawURLEncoding.DecodeString(part[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Directory string `json:"tid"`
+	}
+	_ = json.Unmarshal(body, &claims) // not JSON: nothing to compare
+	return claims.Directory
+}
