@@ -1,0 +1,230 @@
+package web
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
+)
+
+// operationsPage lists the runs of one workspace; which one, and every filter,
+// is in the address.
+func (s *Site) operationsPage(w http.ResponseWriter, r *http.Request, who actor.Actor) error {
+	workspace, err := chosenWorkspace(r, who)
+	if err != nil {
+		return err
+	}
+	shell, err := s.shellFor(r, who, "Operations", workspace)
+	if err != nil {
+		return err
+	}
+	if workspace == 0 {
+		s.render(w, r, http.StatusOK, templates.ChooserPage(shell))
+		return nil
+	}
+	l := list{site: s, workspace: workspace, shell: shell, query: r.URL.Query()}
+	view, err := l.view(r, who)
+	if err != nil {
+		return err
+	}
+	s.render(w, r, http.StatusOK, templates.OperationsPage(view))
+	return nil
+}
+
+// chosenWorkspace is the one in the address, else the only one; 0 if there is a
+// choice to make. One that is not who's does not exist.
+func chosenWorkspace(r *http.Request, who actor.Actor) (int64, error) {
+	asked := r.URL.Query().Get("workspace")
+	if asked == "" {
+		if len(who.Memberships) == 1 {
+			return who.Memberships[0].WorkspaceID, nil
+		}
+		return 0, nil
+	}
+	return memberWorkspace(asked, who)
+}
+
+func memberWorkspace(asked string, who actor.Actor) (int64, error) {
+	workspace, ok := parseID(asked)
+	if _, member := who.Role(workspace); !ok || !member {
+		return 0, errs.NotFound("workspace")
+	}
+	return workspace, nil
+}
+
+// list is one view of the list of runs.
+type list struct {
+	site      *Site
+	workspace int64
+	shell     templates.Shell
+	query     url.Values
+}
+
+func (l list) view(r *http.Request, who actor.Actor) (templates.Operations, error) {
+	tenants, err := l.site.tenants(r, l.workspace)
+	if err != nil {
+		return templates.Operations{}, err
+	}
+	types, err := l.site.runTypes(r)
+	if err != nil {
+		return templates.Operations{}, err
+	}
+	filters := l.filters(tenants, types)
+	expression, err := filterOf(filters, l.query)
+	if err != nil {
+		return templates.Operations{}, err
+	}
+	answer, err := operationsv1.NewRunReaderServiceClient(l.site.cfg.Operations).ListRuns(r.Context(), &operationsv1.ListRunsRequest{
+		WorkspaceId: l.workspace, PageSize: 50, PageToken: l.query.Get("page_token"), Filter: expression,
+	})
+	if err != nil {
+		return templates.Operations{}, err
+	}
+	v := templates.Operations{Shell: l.shell, Filters: filters, Filtered: expression != ""}
+	for _, run := range answer.GetRuns() {
+		v.Rows = append(v.Rows, l.row(run, tenants, types))
+	}
+	v.Next, v.First = l.pages(answer.GetNextPageToken())
+	if role, _ := who.Role(l.workspace); role.Allows(actor.Operate) {
+		v.Sync = &templates.SyncForm{Tenants: tenants.options(), RequestID: rand.Text()}
+	}
+	return v, nil
+}
+
+// pages are the addresses of the next page and, unless this is it, the first.
+func (l list) pages(next string) (older, first string) {
+	q := url.Values{}
+	for _, name := range []string{"workspace", "status", "outcome", "type", "tenant"} {
+		if v := l.query.Get(name); v != "" {
+			q.Set(name, v)
+		}
+	}
+	address := func() string {
+		if len(q) == 0 {
+			return "/operations"
+		}
+		return "/operations?" + q.Encode()
+	}
+	if l.query.Get("page_token") != "" {
+		first = address()
+	}
+	if next != "" {
+		q.Set("page_token", next)
+		older = address()
+	}
+	return older, first
+}
+
+func (l list) row(run *operationsv1.Run, tenants directory, types directory) templates.RunRow {
+	now := l.site.now()
+	row := templates.RunRow{
+		ID: id(run.GetId()), Badge: badgeOf(run), Type: types.name(run.GetType()), Active: active(run),
+		Initiator: run.GetInitiatorName(), Progress: progressOf(run), Started: momentOf(run.GetStartTime(), now),
+		Duration: durationOf(run, now), Attempt: id(int64(run.GetAttempt())), Tenant: "–",
+	}
+	if run.TenantId != nil {
+		row.Tenant = tenants.name(id(run.GetTenantId()))
+	}
+	if failed, ok := run.GetSummaryCounts()["failed"]; ok {
+		row.Failures = templates.Number(failed)
+	}
+	return row
+}
+
+func (l list) filters(tenants, types directory) []templates.Filter {
+	choose := func(name, label, all string, options []templates.Option) templates.Filter {
+		asked := l.query.Get(name)
+		options = append([]templates.Option{{Label: all}}, options...)
+		for i := range options {
+			options[i].Chosen = options[i].Value == asked
+		}
+		return templates.Filter{Name: name, Label: label, Options: options}
+	}
+	return []templates.Filter{
+		choose("status", "Status", "Any", []templates.Option{
+			{Value: "queued", Label: "Queued"}, {Value: "running", Label: "Running"}, {Value: "completed", Label: "Completed"}}),
+		choose("outcome", "Outcome", "Any", []templates.Option{
+			{Value: "succeeded", Label: "Succeeded"}, {Value: "partially_succeeded", Label: "Partly succeeded"},
+			{Value: "failed", Label: "Failed"}, {Value: "cancelled", Label: "Cancelled"}}),
+		choose("type", "Operation", "All", types.options()),
+		choose("tenant", "Tenant", "All", tenants.options()),
+	}
+}
+
+// filterOf is the filter expression of the chosen options. A value that is no
+// option is a mistake in the address, and named.
+func filterOf(filters []templates.Filter, query url.Values) (string, error) {
+	var terms []string
+	for _, f := range filters {
+		asked := query.Get(f.Name)
+		if asked == "" {
+			continue
+		}
+		if !offered(f, asked) {
+			return "", errs.Invalid(f.Name, "%s is not one of the choices", strconv.Quote(asked))
+		}
+		field := f.Name
+		if field == "tenant" {
+			field = "tenant_id"
+		}
+		terms = append(terms, field+` = "`+asked+`"`)
+	}
+	return strings.Join(terms, " AND "), nil
+}
+
+func offered(f templates.Filter, value string) bool {
+	for _, o := range f.Options {
+		if o.Value == value {
+			return true
+		}
+	}
+	return false
+}
+
+// directory is names by id, in an order fit for a page.
+type directory []templates.Option
+
+func (d directory) options() []templates.Option { return append([]templates.Option(nil), d...) }
+
+// name is what people call value: itself if nobody says.
+func (d directory) name(value string) string {
+	for _, o := range d {
+		if o.Value == value {
+			return o.Label
+		}
+	}
+	return value
+}
+
+// tenants are the first tenants of a workspace; a page needs no more.
+func (s *Site) tenants(r *http.Request, workspace int64) (directory, error) {
+	answer, err := tenancyv1.NewTenantReaderServiceClient(s.cfg.Tenancy).ListTenants(r.Context(),
+		&tenancyv1.ListTenantsRequest{WorkspaceId: workspace, PageSize: 200})
+	if err != nil {
+		return nil, err
+	}
+	var d directory
+	for _, t := range answer.GetTenants() {
+		d = append(d, templates.Option{Value: id(t.GetId()), Label: t.GetDisplayName()})
+	}
+	return d, nil
+}
+
+func (s *Site) runTypes(r *http.Request) (directory, error) {
+	answer, err := operationsv1.NewRunReaderServiceClient(s.cfg.Operations).ListRunTypes(r.Context(), &operationsv1.ListRunTypesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var d directory
+	for _, t := range answer.GetRunTypes() {
+		d = append(d, templates.Option{Value: t.GetType(), Label: t.GetLabel()})
+	}
+	return d, nil
+}

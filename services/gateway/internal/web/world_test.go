@@ -1,0 +1,330 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+)
+
+// world is the services behind the gateway, small and in memory, on the real
+// server with the real checks: workspace 1 with tenant 5 is ours, 2 is not.
+type world struct {
+	tenancyv1.UnimplementedIdentityServiceServer
+	tenancyv1.UnimplementedWorkspaceReaderServiceServer
+	tenancyv1.UnimplementedTenantReaderServiceServer
+	tenancyv1.UnimplementedTenantServiceServer
+	operationsv1.UnimplementedRunReaderServiceServer
+	operationsv1.UnimplementedRunServiceServer
+	inventoryv1.UnimplementedInventoryReaderServiceServer
+	inventoryv1.UnimplementedInventoryServiceServer
+
+	mu       sync.Mutex
+	runs     map[int64]*operationsv1.Run
+	tokens   map[string]*tenancyv1.ResolveApiTokenResponse
+	asked    []proto.Message // every request but those of reading who is who
+	resolved int
+}
+
+const tenantName = `Contoso <script>alert("x")</script>`
+
+func newWorld() *world {
+	w := &world{runs: map[int64]*operationsv1.Run{}, tokens: map[string]*tenancyv1.ResolveApiTokenResponse{}}
+	w.user("owner", 7, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_OWNER})
+	w.user("reader", 8, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_READONLY})
+	w.user("both", 9, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_OPERATOR, 3: tenancyv1.Role_ROLE_READONLY})
+	w.user("nobody", 10, nil)
+	w.runs[11] = activeRun(11, 1)
+	w.runs[12] = endedRun(12, 1)
+	w.runs[22] = endedRun(22, 2) // foreign
+	return w
+}
+
+func (w *world) user(name string, id int64, roles map[int64]tenancyv1.Role) {
+	r := &tenancyv1.ResolveApiTokenResponse{User: &tenancyv1.User{Id: id, DisplayName: "Robin " + name}, KeyId: "key-" + name}
+	for workspace, role := range roles {
+		r.Memberships = append(r.Memberships, &tenancyv1.Membership{WorkspaceId: workspace, Role: role})
+	}
+	w.tokens["tp_"+name] = r
+}
+
+// start is the fixed beginning of everything in the world.
+func start() time.Time { return time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC) }
+
+func activeRun(id, workspace int64) *operationsv1.Run {
+	return &operationsv1.Run{
+		Id: id, WorkspaceId: workspace, TenantId: proto.Int64(5), Type: "inventory_sync", InitiatorName: "Robin owner",
+		Status: operationsv1.RunStatus_RUN_STATUS_RUNNING, Outcome: operationsv1.RunOutcome_RUN_OUTCOME_PENDING,
+		SummaryCounts: map[string]int64{"total": 1240, "processed": 310, "created": 12, "updated": 3, "unchanged": 295, "failed": 0},
+		CreateTime:    timestamppb.New(start()), StartTime: timestamppb.New(start().Add(time.Second)), Attempt: 1, MaxAttempts: 3,
+		Context: &structpb.Struct{Fields: map[string]*structpb.Value{"trigger": structpb.NewStringValue("manual")}},
+		Origin:  operationsv1.RunOrigin_RUN_ORIGIN_LIVE,
+	}
+}
+
+func endedRun(id, workspace int64) *operationsv1.Run {
+	r := activeRun(id, workspace)
+	r.Status, r.Outcome = operationsv1.RunStatus_RUN_STATUS_COMPLETED, operationsv1.RunOutcome_RUN_OUTCOME_PARTIALLY_SUCCEEDED
+	r.SummaryCounts = map[string]int64{"total": 1240, "processed": 1240, "created": 12, "updated": 3, "unchanged": 1225, "failed": 1}
+	r.CompleteTime = timestamppb.New(start().Add(95 * time.Second))
+	r.FailureSummary = []*operationsv1.Failure{{
+		Code: "Forbidden", ReasonCode: "permission", Message: `Graph refused <img src=x onerror=alert(1)>`,
+		Item: "mobileApps", Remediation: "Grant DeviceManagementApps.Read.All to the app registration.", RequestId: "3b1c",
+	}}
+	return r
+}
+
+func (w *world) register(r grpc.ServiceRegistrar) {
+	tenancyv1.RegisterIdentityServiceServer(r, w)
+	tenancyv1.RegisterWorkspaceReaderServiceServer(r, w)
+	tenancyv1.RegisterTenantReaderServiceServer(r, w)
+	tenancyv1.RegisterTenantServiceServer(r, w)
+	operationsv1.RegisterRunReaderServiceServer(r, w)
+	operationsv1.RegisterRunServiceServer(r, w)
+	inventoryv1.RegisterInventoryReaderServiceServer(r, w)
+	inventoryv1.RegisterInventoryServiceServer(r, w)
+}
+
+func (w *world) heard(m proto.Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, m)
+}
+
+// last is the latest request the services were asked.
+func (w *world) last() proto.Message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.asked) == 0 {
+		return nil
+	}
+	return w.asked[len(w.asked)-1]
+}
+
+func (w *world) calls() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.asked)
+}
+
+// change changes run id as its worker would.
+func (w *world) change(id int64, f func(*operationsv1.Run)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(w.runs[id])
+}
+
+func (w *world) ResolveApiToken(_ context.Context, r *tenancyv1.ResolveApiTokenRequest) (*tenancyv1.ResolveApiTokenResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resolved++
+	if known, ok := w.tokens[r.GetToken()]; ok {
+		return known, nil
+	}
+	return nil, errs.Unauthenticated("TOKEN_INVALID", "the token is unknown, expired or revoked")
+}
+
+func (w *world) ListWorkspaces(ctx context.Context, _ *tenancyv1.ListWorkspacesRequest) (*tenancyv1.ListWorkspacesResponse, error) {
+	a, _ := actor.From(ctx)
+	answer := &tenancyv1.ListWorkspacesResponse{}
+	for _, m := range a.Memberships {
+		answer.Workspaces = append(answer.Workspaces, &tenancyv1.Workspace{Id: m.WorkspaceID, DisplayName: fmt.Sprintf("Workspace %d", m.WorkspaceID)})
+	}
+	return answer, nil
+}
+
+func (w *world) GetWorkspace(_ context.Context, r *tenancyv1.GetWorkspaceRequest) (*tenancyv1.GetWorkspaceResponse, error) {
+	w.heard(r)
+	return &tenancyv1.GetWorkspaceResponse{Workspace: &tenancyv1.Workspace{Id: r.GetWorkspaceId(), DisplayName: "Workspace 1"}}, nil
+}
+
+func (w *world) ListTenants(_ context.Context, r *tenancyv1.ListTenantsRequest) (*tenancyv1.ListTenantsResponse, error) {
+	return &tenancyv1.ListTenantsResponse{Tenants: []*tenancyv1.Tenant{{Id: 5, WorkspaceId: r.GetWorkspaceId(), DisplayName: tenantName}}}, nil
+}
+
+func (w *world) GetTenant(_ context.Context, r *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
+	w.heard(r)
+	if r.GetTenantId() != 5 {
+		return nil, errs.NotFound("tenant")
+	}
+	return &tenancyv1.GetTenantResponse{Tenant: &tenancyv1.Tenant{Id: 5, WorkspaceId: r.GetWorkspaceId(), DisplayName: tenantName}}, nil
+}
+
+func (w *world) CreateTenant(_ context.Context, r *tenancyv1.CreateTenantRequest) (*tenancyv1.CreateTenantResponse, error) {
+	w.heard(r)
+	return nil, errs.Exists("TENANT_EXISTS", "the workspace has this tenant already").With("tenant_id", "5")
+}
+
+func (w *world) run(ctx context.Context, id int64) (*operationsv1.Run, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	run, ok := w.runs[id]
+	if !ok {
+		return nil, errs.NotFound("run")
+	}
+	run, _ = proto.Clone(run).(*operationsv1.Run)
+	return run, rpc.Authorize(ctx, run.GetWorkspaceId())
+}
+
+func (w *world) GetRun(ctx context.Context, r *operationsv1.GetRunRequest) (*operationsv1.GetRunResponse, error) {
+	w.heard(r)
+	run, err := w.run(ctx, r.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	return &operationsv1.GetRunResponse{Run: run}, nil
+}
+
+func (w *world) ListRuns(_ context.Context, r *operationsv1.ListRunsRequest) (*operationsv1.ListRunsResponse, error) {
+	w.heard(r)
+	if strings.HasPrefix(r.GetPageToken(), "bad") {
+		return nil, errs.Invalid("page_token", "is not one of ours").WithReason("INVALID_PAGE_TOKEN")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	answer := &operationsv1.ListRunsResponse{NextPageToken: "next"}
+	for _, id := range []int64{12, 11} {
+		run, _ := proto.Clone(w.runs[id]).(*operationsv1.Run)
+		answer.Runs = append(answer.Runs, run)
+	}
+	return answer, nil
+}
+
+func (w *world) ListRunEvents(ctx context.Context, r *operationsv1.ListRunEventsRequest) (*operationsv1.ListRunEventsResponse, error) {
+	run, err := w.run(ctx, r.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	events := []*operationsv1.RunEvent{
+		{RunId: run.GetId(), Sequence: 1, EventTime: timestamppb.New(start()), Kind: "created", Actor: "Robin owner"},
+		{RunId: run.GetId(), Sequence: 2, EventTime: timestamppb.New(start().Add(time.Second)), Kind: "begun", Actor: "inventory", Attempt: 1},
+	}
+	if !active(run) {
+		events = append(events, &operationsv1.RunEvent{RunId: run.GetId(), Sequence: 3, EventTime: run.GetCompleteTime(), Kind: "completed", Actor: "inventory", Outcome: run.GetOutcome()})
+	}
+	return &operationsv1.ListRunEventsResponse{Events: events}, nil
+}
+
+func (w *world) ListRunTypes(context.Context, *operationsv1.ListRunTypesRequest) (*operationsv1.ListRunTypesResponse, error) {
+	return &operationsv1.ListRunTypesResponse{RunTypes: []*operationsv1.RunType{
+		{Type: "drift_generate_findings", Label: "Drift check"}, {Type: "inventory_sync", Label: "Inventory sync"},
+	}}, nil
+}
+
+func (w *world) CancelRun(ctx context.Context, r *operationsv1.CancelRunRequest) (*operationsv1.CancelRunResponse, error) {
+	w.heard(r)
+	if _, err := w.run(ctx, r.GetRunId()); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	run := w.runs[r.GetRunId()]
+	if active(run) {
+		run.CancelRequestTime, run.CancelRequestedBy, run.CancelReason = timestamppb.New(start()), "Robin owner", r.GetReason()
+	}
+	return &operationsv1.CancelRunResponse{Run: run}, nil
+}
+
+func (w *world) StartSync(_ context.Context, r *inventoryv1.StartSyncRequest) (*inventoryv1.StartSyncResponse, error) {
+	w.heard(r)
+	if r.GetTenantId() != 5 {
+		return nil, errs.NotFound("tenant")
+	}
+	return &inventoryv1.StartSyncResponse{Run: activeRun(11, 1), Started: true}, nil
+}
+
+func (w *world) GetCoverage(context.Context, *inventoryv1.GetCoverageRequest) (*inventoryv1.GetCoverageResponse, error) {
+	end := timestamppb.New(start().Add(time.Minute))
+	return &inventoryv1.GetCoverageResponse{Coverage: []*inventoryv1.Coverage{
+		{Type: "configurationPolicies", Complete: true, ListedCount: 840, ReadCount: 840, CreatedCount: 12, UpdatedCount: 3, UnchangedCount: 825, EndTime: end},
+		{Type: "mobileApps", ListedCount: 400, ReadCount: 399, FailedCount: 1, UnchangedCount: 399, ReasonCode: "permission", Message: "1 of 400 could not be read", EndTime: end},
+	}}, nil
+}
+
+// setup is a gateway over a fresh world, at an address, for a client that
+// follows no redirect.
+func setup(t *testing.T, more ...func(*Config)) (*httptest.Server, *world) {
+	t.Helper()
+	w := newWorld()
+	conn, signer := connect(t, w)
+	closing := make(chan struct{})
+	cfg := Config{
+		Operations: conn, Tenancy: conn, Inventory: conn, Signer: signer, SessionKey: make([]byte, 32),
+		Rate: 1000, Burst: 1000, Closing: closing, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	for _, f := range more {
+		f(&cfg)
+	}
+	site, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(site)
+	t.Cleanup(func() { close(closing); srv.Close() })
+	srv.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return srv, w
+}
+
+// connect runs the world on one server with mutual TLS and dials it as the gateway.
+func connect(t *testing.T, w *world) (*grpc.ClientConn, *actor.Signer) {
+	t.Helper()
+	dir := t.TempDir()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	ca, err := devca.Open(dir)
+	must(t, err)
+	must(t, ca.Issue("world"))
+	must(t, ca.Issue("gateway"))
+	must(t, devca.ActorKey(dir))
+	signer, err := actor.NewSigner(filepath.Join(dir, "actor-key.pem"))
+	must(t, err)
+	srv, err := rpc.NewServer("world", rpc.ServerConfig{
+		TLSCert: ca.CertFile("world"), TLSKey: ca.KeyFile("world"), TLSCA: ca.RootFile(),
+		ActorKeys: []string{filepath.Join(dir, "actor-pub.pem")},
+	}, log)
+	must(t, err)
+	w.register(srv.Registrar())
+	pipe := bufconn.Listen(1 << 20)
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- srv.ServeOn(ctx, pipe, nil) }()
+	conn, err := rpc.Dial("passthrough:///world", "world", rpc.ClientConfig{
+		TLSCert: ca.CertFile("gateway"), TLSKey: ca.KeyFile("gateway"), TLSCA: ca.RootFile(),
+	}, log, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return pipe.DialContext(ctx) }))
+	must(t, err)
+	t.Cleanup(func() {
+		conn.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return conn, signer
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// concurrency is the requests in flight, of the sync and of the bare client.
+const concurrency = 8
+
+type bench struct{ policies, rounds, large int }
+
+// round is one measurement, everything in it right after the other.
+type round struct {
+	first, bare, second outcome
+	firstWAL, secondWAL int64
+}
+
+func (b bench) run(ctx context.Context, out io.Writer) error {
+	w, err := newWorld(ctx, b.policies)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	// The first sync of all warms server and simulator up and is recorded; it does not count.
+	w.recorder.start()
+	warm, err := w.sync(ctx, "warm", 1)
+	if err != nil {
+		return err
+	}
+	requests := w.recorder.stop()
+	fmt.Fprintf(out, "%d policies, %d requests in flight, %s a call, no quotas; medians of %d rounds\n",
+		b.policies, concurrency, latency, b.rounds)
+	var rounds []round
+	for n := range b.rounds {
+		r, err := w.round(ctx, fmt.Sprintf("round%d", n), requests)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  round %d: first %.2f s, bare %.2f s, second %.2f s\n", n+1, r.first.Seconds, r.bare.Seconds, r.second.Seconds)
+		rounds = append(rounds, r)
+	}
+	report(out, warm, rounds, len(requests))
+	if b.large == 0 {
+		return nil
+	}
+	return b.memory(ctx, out)
+}
+
+func (w *world) round(ctx context.Context, database string, requests []request) (r round, err error) {
+	if r.firstWAL, err = w.wal(ctx, func() (err error) { r.first, err = w.sync(ctx, database, 1); return err }); err != nil {
+		return r, err
+	}
+	if r.bare, err = w.bare(ctx, requests); err != nil {
+		return r, err
+	}
+	r.secondWAL, err = w.wal(ctx, func() (err error) { r.second, err = w.sync(ctx, database, 2); return err })
+	return r, err
+}
+
+func report(out io.Writer, warm outcome, rounds []round, requests int) {
+	first, bare, second := seconds(rounds, func(r round) float64 { return r.first.Seconds }),
+		seconds(rounds, func(r round) float64 { return r.bare.Seconds }), seconds(rounds, func(r round) float64 { return r.second.Seconds })
+	last := rounds[len(rounds)-1]
+	fmt.Fprintf(out, "first sync    %8.2f s   %d created, %d requests\n", first, last.first.Counts["created"], requests)
+	fmt.Fprintf(out, "bare client   %8.2f s   the same requests\n", bare)
+	fmt.Fprintf(out, "second sync   %8.2f s   %d unchanged, %d new versions\n", second, last.second.Counts["unchanged"],
+		last.second.Counts["created"]+last.second.Counts["updated"])
+	goal(out, "first / bare", first/bare, 1.3)
+	goal(out, "second / first", second/first, 1)
+	goal(out, "WAL, second / first", float64(last.secondWAL)/float64(last.firstWAL), 0.05)
+	fmt.Fprintf(out, "WAL           %8.1f MiB, then %.2f MiB (a checkpoint before each)\n", mebi(last.firstWAL), mebi(last.secondWAL))
+	fmt.Fprintf(out, "peak memory   %8.1f MiB\n", mebi(warm.PeakBytes))
+}
+
+// memory is a sync of a large tenant, whose time is not compared.
+func (b bench) memory(ctx context.Context, out io.Writer) error {
+	w, err := newWorld(ctx, b.large)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	first, err := w.sync(ctx, "large", 1)
+	if err != nil {
+		return err
+	}
+	second, err := w.sync(ctx, "large", 2)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d policies: first %.2f s, second %.2f s\n", b.large, first.Seconds, second.Seconds)
+	goal(out, "peak memory, MiB", mebi(max(first.PeakBytes, second.PeakBytes)), 256)
+	return nil
+}
+
+func goal(out io.Writer, what string, got, limit float64) {
+	verdict := "ok"
+	if got > limit {
+		verdict = "MISSED"
+	}
+	fmt.Fprintf(out, "%-22s %8.3f   goal ≤ %g: %s\n", what, got, limit, verdict)
+}
+
+func seconds(rounds []round, of func(round) float64) float64 {
+	sorted := slices.SortedFunc(slices.Values(rounds), func(a, b round) int { return cmp.Compare(of(a), of(b)) })
+	return of(sorted[len(sorted)/2])
+}
+
+func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	job "github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/sync"
+)
+
+// task is what a child does: a sync to a database, or plain requests.
+type task struct {
+	Graph, CA, Token string
+	Database         string
+	Run              int64
+	Requests         []request
+}
+
+// outcome is what came of it.
+type outcome struct {
+	Succeeded bool
+	Seconds   float64
+	Counts    map[string]int64
+	PeakBytes int64
+}
+
+func doTask(ctx context.Context, in io.Reader, out io.Writer) error {
+	var t task
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return err
+	}
+	pem, err := os.ReadFile(t.CA)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	var o outcome
+	if t.Database != "" {
+		o, err = t.sync(ctx, roots)
+	} else {
+		o, err = t.bare(ctx, roots)
+	}
+	if err != nil {
+		return err
+	}
+	if o.PeakBytes, err = peak(); err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(o)
+}
+
+func (t task) sync(ctx context.Context, roots *x509.CertPool) (outcome, error) {
+	db, err := pg.Open(ctx, t.Database, 0)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer db.Close()
+	cfg := graph.DefaultConfig()
+	cfg.RootCAs, cfg.Concurrency, cfg.Limits = roots, concurrency, graph.Unlimited()
+	syncer := sync.New(store.New(db), t, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	defer syncer.Close()
+	about, err := structpb.NewStruct(item.Selection{policies}.Context(0))
+	if err != nil {
+		return outcome{}, err
+	}
+	start := time.Now()
+	result, err := syncer.Sync(ctx, &job.Run{ID: t.Run, WorkspaceID: 1, TenantID: 1, Epoch: 1, Context: about}, func(map[string]int64) {})
+	return outcome{
+		Succeeded: result.Outcome == operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED,
+		Seconds:   time.Since(start).Seconds(), Counts: result.Counts,
+	}, err
+}
+
+// IssueGraphToken makes the task a tenancy of one token.
+func (t task) IssueGraphToken(context.Context, *tenancyv1.IssueGraphTokenRequest, ...grpc.CallOption) (*tenancyv1.IssueGraphTokenResponse, error) {
+	return &tenancyv1.IssueGraphTokenResponse{
+		AccessToken: t.Token, GraphUrl: t.Graph, ExpireTime: timestamppb.New(time.Now().Add(time.Hour)),
+	}, nil
+}
+
+// bare makes the requests in the order they were made, and reads the answers.
+func (t task) bare(ctx context.Context, roots *x509.CertPool) (outcome, error) {
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: concurrency,
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(concurrency)
+	for _, r := range t.Requests {
+		group.Go(func() error { return t.say(ctx, client, r) })
+	}
+	err := group.Wait()
+	return outcome{Succeeded: err == nil, Seconds: time.Since(start).Seconds()}, err
+}
+
+func (t task) say(ctx context.Context, client *http.Client, r request) error {
+	req, err := http.NewRequestWithContext(ctx, r.Method, t.Graph+r.URI, bytes.NewReader(r.Body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+t.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s", r.Method, r.URI, resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+func fetchToken(ctx context.Context, client *http.Client, graph string) (string, error) {
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"secret"},
+		"scope": {"https://graph.microsoft.com/.default"},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, graph+"/"+directory+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	return answer.AccessToken, json.NewDecoder(resp.Body).Decode(&answer)
+}
+
+// peak is the most memory this process had at any time.
+func peak() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(status), "VmHWM:")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) == 0 {
+		return 0, errors.New("the system does not tell peak memory")
+	}
+	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+	return kilobytes << 10, err
+}

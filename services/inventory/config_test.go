@@ -1,0 +1,34 @@
+package inventory
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/obs"
+)
+
+func TestGraphLimits(t *testing.T) {
+	t.Setenv("INVENTORY_GRAPH_LIMITS", "deviceConfigV2=500/20s,conditionalAccess=0/1s")
+	var cfg Config
+	require.NoError(t, obs.LoadConfig(EnvPrefix, &cfg))
+	g, err := cfg.graph()
+	require.NoError(t, err)
+	want := graph.DefaultConfig()
+	require.Equal(t, graph.Limit{Requests: 500, Per: 20 * time.Second}, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Any)
+	require.Equal(t, want.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write)
+	require.Zero(t, g.Limits.Workloads[graph.WorkloadConditionalAccess].Any.Requests)
+	require.Equal(t, want.Concurrency, g.Concurrency)
+}
+
+func TestGraphLimitsRefused(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"deviceConfigV2": "500", "deviceConfiguration": "many/20s", "applications": "5/soon", "rbac": "-1/1s", "unheard": "1/1s",
+	} {
+		_, err := Config{GraphLimits: map[string]string{name: text}}.graph()
+		require.ErrorContains(t, err, name)
+	}
+}

@@ -1,0 +1,54 @@
+// Package api is the gRPC face of inventory: it checks what the protos cannot,
+// and turns wire into domain and back. It never calls Graph.
+package api
+
+import (
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"time"
+
+	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+)
+
+// Config is what the face stands on.
+type Config struct {
+	Store   *store.Store
+	Worker  *work.Worker
+	Tenants tenancyv1.TenantReaderServiceClient
+	Pages   *page.Sealer
+	Types   []string // the catalog's names, in the order they are synced
+}
+
+// Register adds inventory's services to a server.
+func Register(r grpc.ServiceRegistrar, cfg Config) {
+	tenants := &tenants{client: cfg.Tenants, now: time.Now, seen: map[tenantKey]time.Time{}}
+	inventoryv1.RegisterInventoryReaderServiceServer(r, &reader{Config: cfg, tenants: tenants})
+	inventoryv1.RegisterInventoryServiceServer(r, &writer{Config: cfg, tenants: tenants})
+}
+
+// reader is InventoryReaderService.
+type reader struct {
+	inventoryv1.UnsafeInventoryReaderServiceServer
+	Config
+	tenants *tenants
+}
+
+// writer is InventoryService.
+type writer struct {
+	inventoryv1.UnsafeInventoryServiceServer
+	Config
+	tenants *tenants
+}
+
+// stamp is t on the wire; absent means absent.
+func stamp(t *time.Time) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(*t)
+}

@@ -1,0 +1,353 @@
+package api_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/runtest"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+)
+
+func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
+
+const (
+	workspaceID = 3
+	tenantID    = 7
+	elsewhere   = 4 // a workspace of others
+)
+
+func migrate(ctx context.Context, ownerURL string) error {
+	if err := pg.Migrate(ctx, ownerURL, store.Migrations()); err != nil {
+		return err
+	}
+	return work.Migrate(ctx, ownerURL, "inventory_app")
+}
+
+// tenants is a tenancy that knows one tenant.
+type tenants struct {
+	tenancyv1.UnimplementedTenantReaderServiceServer
+}
+
+func (tenants) GetTenant(_ context.Context, req *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
+	if req.GetWorkspaceId() != workspaceID || req.GetTenantId() != tenantID {
+		return nil, errs.NotFound("tenant")
+	}
+	return &tenancyv1.GetTenantResponse{}, nil
+}
+
+type world struct {
+	store  *store.Store
+	runs   *runtest.Store
+	server *rpctest.Service
+	reader inventoryv1.InventoryReaderServiceClient // as a platform operator
+	writer inventoryv1.InventoryServiceClient
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	db := pgtest.New(t, "inventory", migrate)
+	w := &world{store: store.New(db.Pool), runs: runtest.New()}
+	operations := rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
+	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
+	worker, err := work.New(work.Config{
+		Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Runs: operationsv1.NewRunServiceClient(operations.Dial(t, "inventory")),
+		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
+	})
+	require.NoError(t, err)
+	pages, err := page.NewSealer(page.RandomKey())
+	require.NoError(t, err)
+	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory"))
+	w.server = rpctest.Serve(t, "inventory", func(r grpc.ServiceRegistrar) {
+		api.Register(r, api.Config{Store: w.store, Worker: worker, Tenants: tenantReader, Pages: pages, Types: []string{"a", "b"}})
+	})
+	conn := w.server.Dial(t, "operator")
+	w.reader, w.writer = inventoryv1.NewInventoryReaderServiceClient(conn), inventoryv1.NewInventoryServiceClient(conn)
+	return w
+}
+
+// fill stores objects of a type as a complete read of a run.
+func (w *world) fill(t *testing.T, run int64, typ string, ids ...string) {
+	t.Helper()
+	r, err := w.store.BeginRead(t.Context(), item.Read{WorkspaceID: workspaceID, TenantID: tenantID, Type: typ, RunID: run, Epoch: 1})
+	require.NoError(t, err)
+	batch := make([]item.Seen, len(ids))
+	for i, id := range ids {
+		batch[i] = item.Seen{
+			ExternalID: id, DisplayName: "name of " + id, Hash: [32]byte{byte(run)}, Payload: []byte("{ \"id\":1.0 }"),
+			Elements: []item.Element{{Collection: "settings", Payload: []byte("{}")}},
+		}
+	}
+	counts, err := w.store.Write(t.Context(), r, 1, batch)
+	require.NoError(t, err)
+	_, err = w.store.EndRead(t.Context(), item.Coverage{Read: r, Counts: counts, Complete: true})
+	require.NoError(t, err)
+}
+
+// refused asserts the code, and the field where one is named.
+func refused(t *testing.T, err error, code codes.Code, field string) {
+	t.Helper()
+	e, ok := errs.As(err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, code, e.Code(), "%v", err)
+	if field != "" {
+		require.NotEmpty(t, e.Fields())
+		require.Equal(t, field, e.Fields()[0].Path)
+	}
+}
+
+func TestStartSync(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	first, err := w.writer.StartSync(t.Context(), &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID, Types: []string{"b", "a"}, RequestId: "r1"})
+	require.NoError(t, err)
+	require.True(t, first.GetStarted())
+	all, err := w.writer.StartSync(t.Context(), &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID})
+	require.NoError(t, err)
+	require.False(t, all.GetStarted(), "no types are all types")
+	require.Equal(t, first.GetRun().GetId(), all.GetRun().GetId())
+	some, err := w.writer.StartSync(t.Context(), &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID, Types: []string{"a"}})
+	require.NoError(t, err)
+	require.True(t, some.GetStarted())
+
+	asked := w.runs.Requests()[0]
+	require.Equal(t, "r1", asked.GetRequestId())
+	require.Equal(t, "inventory_sync", asked.GetType())
+	require.Equal(t, item.Selection{"a", "b"}.Hash(), asked.GetIdentityInputs())
+	require.Equal(t, asked.GetIdentityInputs(), asked.GetContext().GetFields()["inputs"].GetStructValue().GetFields()["selection_hash"].GetStringValue())
+}
+
+func TestStartSyncRefuses(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	tests := map[string]struct {
+		req   *inventoryv1.StartSyncRequest
+		code  codes.Code
+		field string
+	}{
+		"an unknown type":         {req: &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID, Types: []string{"a", "x"}}, code: codes.InvalidArgument, field: "types[1]"},
+		"a type twice":            {req: &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID, Types: []string{"a", "a"}}, code: codes.InvalidArgument, field: "types"},
+		"no tenant":               {req: &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID}, code: codes.InvalidArgument, field: "tenant_id"},
+		"an unknown tenant":       {req: &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: 99}, code: codes.NotFound},
+		"a tenant of others":      {req: &inventoryv1.StartSyncRequest{WorkspaceId: elsewhere, TenantId: tenantID}, code: codes.NotFound},
+		"a request id of a novel": {req: &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID, RequestId: string(make([]byte, 129))}, code: codes.InvalidArgument, field: "request_id"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := w.writer.StartSync(t.Context(), tt.req)
+			refused(t, err, tt.code, tt.field)
+		})
+	}
+	t.Cleanup(func() { require.Zero(t, w.runs.Runs()) })
+}
+
+func TestWhoMayCall(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.fill(t, 1, "a", "1")
+	as := func(role actor.Role, workspace int64) (inventoryv1.InventoryReaderServiceClient, inventoryv1.InventoryServiceClient) {
+		conn := w.server.DialActor(t, "gateway", actor.Actor{UserID: 1, Memberships: []actor.Membership{{WorkspaceID: workspace, Role: role}}})
+		return inventoryv1.NewInventoryReaderServiceClient(conn), inventoryv1.NewInventoryServiceClient(conn)
+	}
+	read, start := &inventoryv1.GetItemRequest{WorkspaceId: workspaceID, ItemId: 1}, &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID}
+
+	reader, writer := as(actor.Readonly, workspaceID)
+	_, err := reader.GetItem(t.Context(), read)
+	require.NoError(t, err)
+	_, err = writer.StartSync(t.Context(), start)
+	refused(t, err, codes.PermissionDenied, "")
+
+	stranger, _ := as(actor.Owner, elsewhere)
+	_, foreign := stranger.GetItem(t.Context(), read)
+	refused(t, foreign, codes.NotFound, "")
+	_, missing := reader.GetItem(t.Context(), &inventoryv1.GetItemRequest{WorkspaceId: workspaceID, ItemId: 99})
+	refused(t, missing, codes.NotFound, "")
+	require.Equal(t, missing.Error(), foreign.Error(), "the same words")
+	_, moved := stranger.GetItem(t.Context(), &inventoryv1.GetItemRequest{WorkspaceId: elsewhere, ItemId: 1})
+	require.Equal(t, missing.Error(), moved.Error(), "an id is no access control")
+
+	_, err = inventoryv1.NewInventoryServiceClient(w.server.Dial(t, "restore")).StartSync(t.Context(), start)
+	refused(t, err, codes.PermissionDenied, "")
+}
+
+func TestItemsArePagedByTypeAndId(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.fill(t, 1, "b", "2", "1", "3")
+	w.fill(t, 1, "a", "9", "8")
+	var got []string
+	req := &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, PageSize: 2}
+	for {
+		resp, err := w.reader.ListItems(t.Context(), req)
+		require.NoError(t, err)
+		for _, i := range resp.GetItems() {
+			got = append(got, i.GetType()+i.GetExternalId())
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+	}
+	require.Equal(t, []string{"a8", "a9", "b1", "b2", "b3"}, got)
+
+	only, err := w.reader.ListItems(t.Context(), &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, Type: "b"})
+	require.NoError(t, err)
+	require.Len(t, only.GetItems(), 3)
+	w.fill(t, 2, "b", "1")
+	only, err = w.reader.ListItems(t.Context(), &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, Type: "b"})
+	require.NoError(t, err)
+	require.Len(t, only.GetItems(), 1)
+	every, err := w.reader.ListItems(t.Context(), &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, Type: "b", ShowRemoved: true})
+	require.NoError(t, err)
+	require.Len(t, every.GetItems(), 3)
+	require.NotNil(t, every.GetItems()[1].GetRemoveTime())
+}
+
+func TestListsRefuse(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.fill(t, 1, "a", "1", "2", "3")
+	page, err := w.reader.ListItems(t.Context(), &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, PageSize: 1})
+	require.NoError(t, err)
+	token := page.GetNextPageToken()
+	tests := map[string]struct {
+		req   *inventoryv1.ListItemsRequest
+		code  codes.Code
+		field string
+	}{
+		"a token tampered with":     {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, PageToken: token[:len(token)-2] + "AA"}, code: codes.InvalidArgument, field: "page_token"},
+		"no token at all":           {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, PageToken: "x"}, code: codes.InvalidArgument, field: "page_token"},
+		"a token of another filter": {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, ShowRemoved: true, PageToken: token}, code: codes.InvalidArgument, field: "page_token"},
+		"a negative size":           {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, PageSize: -1}, code: codes.InvalidArgument, field: "page_size"},
+		"an unknown type":           {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: tenantID, Type: "x"}, code: codes.InvalidArgument, field: "type"},
+		"an unknown tenant":         {req: &inventoryv1.ListItemsRequest{WorkspaceId: workspaceID, TenantId: 99}, code: codes.NotFound},
+		"another workspace":         {req: &inventoryv1.ListItemsRequest{WorkspaceId: elsewhere, TenantId: tenantID}, code: codes.NotFound},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := w.reader.ListItems(t.Context(), tt.req)
+			refused(t, err, tt.code, tt.field)
+		})
+	}
+}
+
+func TestAnItemWithItsVersions(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for run := range int64(3) {
+		w.fill(t, run+1, "a", "1")
+	}
+	got, err := w.reader.GetItem(t.Context(), &inventoryv1.GetItemRequest{WorkspaceId: workspaceID, ItemId: 1})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, got.GetItem().GetVersion())
+	require.Equal(t, "{ \"id\":1.0 }", string(got.GetVersion().GetPayload()))
+	require.Equal(t, "settings", got.GetVersion().GetElements()[0].GetCollection())
+	require.Equal(t, got.GetItem().GetCanonicalHash(), got.GetVersion().GetCanonicalHash())
+
+	first, err := w.reader.ListVersions(t.Context(), &inventoryv1.ListVersionsRequest{WorkspaceId: workspaceID, ItemId: 1, PageSize: 2})
+	require.NoError(t, err)
+	require.EqualValues(t, 3, first.GetVersions()[0].GetVersion())
+	require.Empty(t, first.GetVersions()[0].GetPayload())
+	rest, err := w.reader.ListVersions(t.Context(), &inventoryv1.ListVersionsRequest{WorkspaceId: workspaceID, ItemId: 1, PageSize: 2, PageToken: first.GetNextPageToken()})
+	require.NoError(t, err)
+	require.Len(t, rest.GetVersions(), 1)
+	require.EqualValues(t, 1, rest.GetVersions()[0].GetVersion())
+	_, err = w.reader.ListVersions(t.Context(), &inventoryv1.ListVersionsRequest{WorkspaceId: elsewhere, ItemId: 1})
+	refused(t, err, codes.NotFound, "")
+}
+
+func TestCoverage(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.fill(t, 1, "a", "1")
+	w.fill(t, 1, "b", "1", "2")
+	w.fill(t, 2, "a", "1")
+	latest, err := w.reader.GetCoverage(t.Context(), &inventoryv1.GetCoverageRequest{WorkspaceId: workspaceID, TenantId: tenantID})
+	require.NoError(t, err)
+	require.Len(t, latest.GetCoverage(), 2)
+	require.EqualValues(t, 2, latest.GetCoverage()[0].GetOperationRunId())
+	require.EqualValues(t, 2, latest.GetCoverage()[1].GetReadCount())
+	run := int64(1)
+	of, err := w.reader.GetCoverage(t.Context(), &inventoryv1.GetCoverageRequest{WorkspaceId: workspaceID, TenantId: tenantID, RunId: &run})
+	require.NoError(t, err)
+	require.Len(t, of.GetCoverage(), 2)
+	require.EqualValues(t, 1, of.GetCoverage()[0].GetOperationRunId())
+	types, err := w.reader.ListPolicyTypes(t.Context(), &inventoryv1.ListPolicyTypesRequest{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, types.GetTypes())
+}
+
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	create := &inventoryv1.CreateSyncScheduleRequest{
+		WorkspaceId: workspaceID, TenantId: tenantID, DisplayName: "nightly", Cron: "0 3 * * *", TimeZone: "Europe/Berlin", RequestId: "r1",
+	}
+	made, err := w.writer.CreateSyncSchedule(t.Context(), create)
+	require.NoError(t, err)
+	require.NotNil(t, made.GetSyncSchedule().GetNextSlotTime())
+	again, err := w.writer.CreateSyncSchedule(t.Context(), create)
+	require.NoError(t, err)
+	require.Equal(t, made.GetSyncSchedule().GetId(), again.GetSyncSchedule().GetId())
+	create.Cron = "0 4 * * *"
+	_, err = w.writer.CreateSyncSchedule(t.Context(), create)
+	refused(t, err, codes.InvalidArgument, "request_id")
+	require.Equal(t, "REQUEST_ID_REUSED", errs.Reason(err))
+
+	paused, id := true, made.GetSyncSchedule().GetId()
+	changed, err := w.writer.UpdateSyncSchedule(t.Context(), &inventoryv1.UpdateSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id, Paused: &paused})
+	require.NoError(t, err)
+	require.Nil(t, changed.GetSyncSchedule().GetNextSlotTime())
+	require.Equal(t, "0 3 * * *", changed.GetSyncSchedule().GetCron())
+	list, err := w.reader.ListSyncSchedules(t.Context(), &inventoryv1.ListSyncSchedulesRequest{WorkspaceId: workspaceID, TenantId: tenantID})
+	require.NoError(t, err)
+	require.Len(t, list.GetSyncSchedules(), 1)
+
+	_, err = w.writer.UpdateSyncSchedule(t.Context(), &inventoryv1.UpdateSyncScheduleRequest{WorkspaceId: elsewhere, SyncScheduleId: id, Paused: &paused})
+	refused(t, err, codes.NotFound, "")
+	_, err = w.writer.DeleteSyncSchedule(t.Context(), &inventoryv1.DeleteSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id})
+	require.NoError(t, err)
+	_, err = w.writer.DeleteSyncSchedule(t.Context(), &inventoryv1.DeleteSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id})
+	refused(t, err, codes.NotFound, "")
+}
+
+func TestSchedulesRefuse(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	tests := map[string]struct{ name, cron, zone, typ, field string }{
+		"no name":         {cron: "0 3 * * *", zone: "UTC", field: "display_name"},
+		"no expression":   {name: "n", cron: "every day", zone: "UTC", field: "cron"},
+		"31 February":     {name: "n", cron: "0 0 31 2 *", zone: "UTC", field: "cron"},
+		"no zone":         {name: "n", cron: "0 3 * * *", zone: "Nowhere", field: "time_zone"},
+		"no type of ours": {name: "n", cron: "0 3 * * *", zone: "UTC", typ: "x", field: "types[0]"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			req := &inventoryv1.CreateSyncScheduleRequest{WorkspaceId: workspaceID, TenantId: tenantID, DisplayName: tt.name, Cron: tt.cron, TimeZone: tt.zone}
+			if tt.typ != "" {
+				req.Types = []string{tt.typ}
+			}
+			_, err := w.writer.CreateSyncSchedule(t.Context(), req)
+			refused(t, err, codes.InvalidArgument, tt.field)
+		})
+	}
+}

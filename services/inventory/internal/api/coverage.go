@@ -1,0 +1,49 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+)
+
+// GetCoverage answers how completely a tenant was last read, or by one run.
+func (r *reader) GetCoverage(ctx context.Context, req *inventoryv1.GetCoverageRequest) (*inventoryv1.GetCoverageResponse, error) {
+	if err := r.tenants.exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+		return nil, err
+	}
+	coverage, err := r.coverage(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	resp := &inventoryv1.GetCoverageResponse{}
+	for _, c := range coverage {
+		resp.Coverage = append(resp.Coverage, coverageMessage(c))
+	}
+	return resp, nil
+}
+
+func (r *reader) coverage(ctx context.Context, req *inventoryv1.GetCoverageRequest) ([]item.Coverage, error) {
+	if req.RunId != nil {
+		return r.Store.RunCoverage(ctx, req.GetWorkspaceId(), req.GetTenantId(), req.GetRunId())
+	}
+	return r.Store.LatestCoverage(ctx, req.GetWorkspaceId(), req.GetTenantId(), r.Types)
+}
+
+func coverageMessage(c item.Coverage) *inventoryv1.Coverage {
+	return &inventoryv1.Coverage{
+		Type: c.Type, OperationRunId: c.RunID, Complete: c.Complete,
+		ListedCount: c.Listed, ReadCount: c.Counts.Read, FailedCount: c.Failed,
+		CreatedCount: c.Created, UpdatedCount: c.Updated, UnchangedCount: c.Unchanged, RemovedCount: c.Removed,
+		ReasonCode: c.Reason, Message: c.Message,
+		StartTime: timestamppb.New(c.Start), EndTime: timestamppb.New(c.End),
+	}
+}
+
+// ListPolicyTypes answers what can be synced.
+func (r *reader) ListPolicyTypes(context.Context, *inventoryv1.ListPolicyTypesRequest) (*inventoryv1.ListPolicyTypesResponse, error) {
+	return &inventoryv1.ListPolicyTypesResponse{Types: slices.Clone(r.Types)}, nil
+}

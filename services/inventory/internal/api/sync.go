@@ -1,0 +1,41 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+)
+
+const syncType = "inventory_sync"
+
+// StartSync starts a sync, or answers the one that is active for the same types.
+func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncRequest) (*inventoryv1.StartSyncResponse, error) {
+	selected, err := item.Select(req.GetTypes(), w.Types)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.tenants.ask(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+		return nil, err
+	}
+	about, err := structpb.NewStruct(selected.Context(0))
+	if err != nil {
+		return nil, err
+	}
+	// Who asks is in the user's token, which travels along.
+	resp, err := w.Worker.Start(ctx, &operationsv1.StartRunRequest{
+		WorkspaceId:    req.GetWorkspaceId(),
+		TenantId:       &req.TenantId,
+		Type:           syncType,
+		IdentityInputs: selected.Hash(),
+		Context:        about,
+		RequestId:      req.GetRequestId(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &inventoryv1.StartSyncResponse{Run: resp.GetRun(), Started: resp.GetStarted()}, nil
+}

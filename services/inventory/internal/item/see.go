@@ -1,0 +1,48 @@
+package item
+
+// Known is what is stored of an object when it is seen again.
+type Known struct {
+	ID         int64
+	Version    int32
+	Hash       [32]byte
+	VersionRun int64 // the run that wrote the current version
+	Removed    bool
+}
+
+// Change is what a sync tells people about an object.
+type Change int
+
+// The changes.
+const (
+	Unchanged Change = iota
+	Created          // new to the tenant, or back in it
+	Updated          // has a new version
+)
+
+// See decides what it means that run saw s, known as k (nil: not known): how it
+// is counted, and the number of the version to write, 0 for none.
+//
+// A run that was interrupted reads its types again. What its earlier attempt
+// wrote counts as its own work, and is not written twice.
+func (k *Known) See(s Seen, run int64) (Change, int32) {
+	switch {
+	case k == nil:
+		return Created, 1
+	case k.Hash != s.Hash:
+		return k.changed(run), k.Version + 1
+	case k.Removed:
+		return Created, 0
+	case k.VersionRun == run && k.Version == 1:
+		return Created, 0
+	case k.VersionRun == run:
+		return Updated, 0
+	}
+	return Unchanged, 0
+}
+
+func (k *Known) changed(run int64) Change {
+	if k.Removed || k.VersionRun == run && k.Version == 1 {
+		return Created
+	}
+	return Updated
+}

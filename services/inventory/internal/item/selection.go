@@ -1,0 +1,55 @@
+package item
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+// Selection is the types of one sync: sorted, each once, at least one.
+type Selection []string
+
+// Select is the types asked for; none asked for means all of the catalog. A
+// type the catalog lacks is Invalid, named by its place.
+func Select(asked, catalog []string) (Selection, error) {
+	if len(asked) == 0 {
+		asked = catalog
+	}
+	for i, name := range asked {
+		if !slices.Contains(catalog, name) {
+			return nil, errs.Invalid(fmt.Sprintf("types[%d]", i), "%q is not a policy type", name)
+		}
+	}
+	selected := slices.Clone(asked)
+	slices.Sort(selected)
+	return slices.Compact(selected), nil
+}
+
+// Hash names the selection: syncs of a tenant with the same are the same work.
+func (s Selection) Hash() string {
+	list, _ := json.Marshal([]string(s)) // strings always can be
+	sum := sha256.Sum256(list)
+	return hex.EncodeToString(sum[:])
+}
+
+// Context is what a run remembers of the selection, and of the schedule that
+// started it (0 for none). Its values fit a protobuf Struct.
+func (s Selection) Context(scheduleID int64) map[string]any {
+	types := make([]any, len(s))
+	for i, t := range s {
+		types[i] = t
+	}
+	c := map[string]any{
+		"inputs":  map[string]any{"selection_hash": s.Hash(), "types": types},
+		"trigger": "manual",
+	}
+	if scheduleID != 0 {
+		c["trigger"], c["sync_schedule_id"] = "schedule", strconv.FormatInt(scheduleID, 10)
+	}
+	return c
+}

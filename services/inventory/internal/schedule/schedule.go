@@ -1,0 +1,111 @@
+// Package schedule is when a repeated sync is due: cron slots in a time zone,
+// each once, whatever the clocks of the zone do. It starts nothing.
+package schedule
+
+import (
+	"strings"
+	"time"
+
+	cron "github.com/netresearch/go-cron"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+// Slots are the times of a cron expression in a time zone.
+//
+// A slot is a reading of the zone's wall clock. One that the clocks skip in
+// spring is due as the skipped hour ends; one they repeat in autumn is due the
+// first time only.
+type Slots struct {
+	wall cron.Schedule // read in UTC, where every reading occurs once
+	zone *time.Location
+}
+
+const (
+	mustHave = 5 // slots an expression must have to be worth storing
+	// The longest wait between two slots that exist: 29 February around 2100.
+	searchYears = 8
+)
+
+// Parse reads a five-field cron expression and an IANA zone name. Errors name
+// the fields cron and time_zone.
+func Parse(expression, zone string, now time.Time) (Slots, error) {
+	loc, err := location(zone)
+	if err != nil {
+		return Slots{}, err
+	}
+	// The library would also take a time zone or a word such as @daily here.
+	if strings.ContainsAny(expression, "=@") || len(strings.Fields(expression)) != 5 {
+		return Slots{}, errs.Invalid("cron", "must have five fields: minute, hour, day of month, month, day of week")
+	}
+	wall, err := parser().Parse(expression)
+	if err != nil {
+		return Slots{}, errs.Invalid("cron", "%v", err)
+	}
+	s := Slots{wall: wall, zone: loc}
+	at := now
+	for range mustHave {
+		if at = s.Next(at); at.IsZero() {
+			return Slots{}, errs.Invalid("cron", "names no date that exists")
+		}
+	}
+	return s, nil
+}
+
+// parser reads crontab's own language: with both days given, either will do.
+func parser() cron.Parser {
+	return cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).
+		WithMaxSearchYears(searchYears)
+}
+
+// location refuses names that depend on the machine.
+func location(zone string) (*time.Location, error) {
+	if zone == "" || zone == "Local" {
+		return nil, errs.Invalid("time_zone", "must be an IANA name, for example Europe/Berlin")
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return nil, errs.Invalid("time_zone", "%q is not an IANA time zone", zone)
+	}
+	return loc, nil
+}
+
+// Next is the first slot after t, in UTC; zero if there is none.
+func (s Slots) Next(t time.Time) time.Time {
+	wall := reading(t.In(s.zone))
+	for {
+		wall = s.wall.Next(wall)
+		if wall.IsZero() {
+			return time.Time{}
+		}
+		if due := s.due(wall); due.After(t) {
+			return due.UTC()
+		}
+	}
+}
+
+// reading is what a clock on the wall shows, as if it hung in UTC.
+func reading(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
+// due is when the zone's clock first shows wall, or has first passed it.
+func (s Slots) due(wall time.Time) time.Time {
+	t := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), 0, 0, s.zone)
+	start, end := t.ZoneBounds()
+	switch {
+	case reading(t).Before(wall): // skipped, and t is before the gap
+		return end
+	case reading(t).After(wall): // skipped, and t is after the gap
+		return start
+	case start.IsZero():
+		return t
+	}
+	// Shown for the second time if the clock before start shows it too.
+	_, now := t.Zone()
+	_, before := start.Add(-time.Second).Zone()
+	if first := t.Add(time.Duration(now-before) * time.Second); first.Before(start) && before > now {
+		return first
+	}
+	return t
+}

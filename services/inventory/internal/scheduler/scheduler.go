@@ -1,0 +1,87 @@
+// Package scheduler starts the syncs of schedules, once per slot, with any
+// number of replicas and through any crash: a slot is first taken in the
+// database, then its run is started under a request id made of the slot. It
+// does not work on runs.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+)
+
+// runType is that of the runs it starts.
+const runType = "inventory_sync"
+
+// Scheduler is one loop; every replica has its own.
+type Scheduler struct {
+	Store  *store.Store
+	Worker *work.Worker
+	Types  []string // the catalog
+	Every  time.Duration
+	Log    *slog.Logger
+}
+
+// Run looks for due slots until ctx ends. What fails is tried again at the next look.
+func (s *Scheduler) Run(ctx context.Context) {
+	tick := time.NewTicker(s.Every)
+	defer tick.Stop()
+	for {
+		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "schedules not looked after", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Once takes the slots that are due and starts all that are taken and not started.
+func (s *Scheduler) Once(ctx context.Context) error {
+	if _, err := s.Store.TakeSlots(ctx); err != nil {
+		return err
+	}
+	pending, err := s.Store.PendingSlots(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range pending {
+		if err := s.start(ctx, p); err != nil {
+			s.Log.WarnContext(ctx, "slot not started", "sync_schedule_id", p.ID, "slot_time", p.Slot, "err", err)
+		}
+	}
+	return nil
+}
+
+// start says the same for the same slot however often, so operations starts it once.
+func (s *Scheduler) start(ctx context.Context, p store.Pending) error {
+	selected, err := item.Select(p.Types, s.Types)
+	if err != nil {
+		return err
+	}
+	about, err := structpb.NewStruct(selected.Context(p.ID))
+	if err != nil {
+		return err
+	}
+	resp, err := s.Worker.Start(ctx, &operationsv1.StartRunRequest{
+		WorkspaceId: p.WorkspaceID, TenantId: &p.TenantID, InitiatorName: "schedule",
+		Type: runType, IdentityInputs: selected.Hash(), Context: about,
+		RequestId: fmt.Sprintf("schedule:%d:%s", p.ID, p.Slot.UTC().Format("2006-01-02T15:04:05+00:00")),
+	})
+	if err != nil {
+		return err
+	}
+	s.Log.InfoContext(ctx, "slot started", "sync_schedule_id", p.ID, "slot_time", p.Slot,
+		"run_id", resp.GetRun().GetId(), "started", resp.GetStarted())
+	return s.Store.SlotStarted(ctx, p, resp.GetRun().GetId())
+}

@@ -1,0 +1,147 @@
+package scheduler_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/runtest"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/schedule"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/scheduler"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+)
+
+func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
+
+func migrate(ctx context.Context, ownerURL string) error {
+	if err := pg.Migrate(ctx, ownerURL, store.Migrations()); err != nil {
+		return err
+	}
+	return work.Migrate(ctx, ownerURL, "inventory_app")
+}
+
+type world struct {
+	db         *pgtest.DB
+	store      *store.Store
+	operations *rpctest.Service
+	runs       *runtest.Store
+	scheduler  *scheduler.Scheduler
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	w := &world{db: pgtest.New(t, "inventory", migrate), runs: runtest.New()}
+	w.store = store.New(w.db.Pool)
+	w.operations = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	worker, err := work.New(work.Config{
+		Service: "inventory", Pool: w.db.Pool, Log: log,
+		Runs: operationsv1.NewRunServiceClient(w.operations.Dial(t, "inventory")),
+		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
+	})
+	require.NoError(t, err)
+	w.scheduler = &scheduler.Scheduler{Store: w.store, Worker: worker, Types: []string{"a", "b"}, Every: time.Second, Log: log}
+	return w
+}
+
+// due makes a schedule whose next slot was so many minutes ago.
+func (w *world) due(t *testing.T, minutes int) schedule.Schedule {
+	t.Helper()
+	s, err := w.store.CreateSchedule(t.Context(), schedule.Schedule{
+		WorkspaceID: 3, TenantID: 7, DisplayName: "every minute", Types: []string{"b"}, Cron: "* * * * *", Zone: "UTC",
+	}, store.Request{Caller: "gateway"})
+	require.NoError(t, err)
+	_, err = w.db.Pool.Exec(t.Context(),
+		"update sync_schedule set next_slot_time = date_trunc('minute', now()) - make_interval(mins => $2) where id = $1", s.ID, minutes)
+	require.NoError(t, err)
+	return s
+}
+
+func (w *world) schedule(t *testing.T) schedule.Schedule {
+	t.Helper()
+	all, err := w.store.Schedules(t.Context(), 3, 7, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+func TestASlotIsStartedOnceHoweverManyLook(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.due(t, 0)
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error { return w.scheduler.Once(t.Context()) })
+	}
+	require.NoError(t, group.Wait())
+	require.Equal(t, 1, w.runs.Runs())
+	s := w.schedule(t)
+	require.EqualValues(t, 1, *s.LastRun)
+	require.True(t, s.Next.After(*s.LastSlot))
+	req := w.runs.Requests()[0]
+	require.Equal(t, "schedule", req.GetInitiatorName())
+	require.Equal(t, "schedule", req.GetContext().GetFields()["trigger"].GetStringValue())
+	require.Equal(t, "1", req.GetContext().GetFields()["sync_schedule_id"].GetStringValue())
+}
+
+func TestSlotsMissedAreCaughtUpWithOneRun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.due(t, 600)
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	w.runs.Complete()
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.Equal(t, 1, w.runs.Runs())
+	require.WithinRange(t, *w.schedule(t).Next, time.Now(), time.Now().Add(61*time.Second))
+}
+
+func TestASlotWhoseStartFailedIsStartedLater(t *testing.T) {
+	t.Parallel()
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.operations.FailCall(1, "StartRun", errs.Conflict("NOT_NOW", "not now"))
+		w.startsAtTheSecondLook(t)
+	})
+	t.Run("answer lost", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		for n := range 5 { // each of the client's attempts
+			w.operations.LoseReply(n+1, "StartRun")
+		}
+		w.startsAtTheSecondLook(t)
+	})
+}
+
+func (w *world) startsAtTheSecondLook(t *testing.T) {
+	t.Helper()
+	w.due(t, 0)
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.Nil(t, w.schedule(t).LastRun)
+	w.runs.Complete()
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.Equal(t, 1, w.runs.Runs(), "the same request id, the same run")
+	require.NotNil(t, w.schedule(t).LastRun)
+}
+
+func TestAPausedScheduleStartsNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	s := w.due(t, 0)
+	paused := true
+	_, err := w.store.UpdateSchedule(t.Context(), 3, s.ID, schedule.Change{Paused: &paused})
+	require.NoError(t, err)
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.Zero(t, w.runs.Runs())
+}

@@ -1,0 +1,146 @@
+package sync_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+)
+
+// interrupt does r until something of it is stored, then ends its context as
+// pkg/work would.
+func (w *world) interrupt(t *testing.T, r *work.Run, cause error) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	_, err := w.syncer.Sync(ctx, r, func(counts map[string]int64) {
+		if counts["processed"] > 0 {
+			cancel(cause)
+		}
+	})
+	require.ErrorIs(t, err, cause)
+}
+
+func TestAnInterruptedRunIsFinishedByTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		cause  error
+		closed int // coverage rows the interrupted attempt closed itself
+	}{
+		"shutdown":   {cause: work.ErrShutdown, closed: 1},
+		"cancelled":  {cause: work.ErrCancelRequested, closed: 1},
+		"lease lost": {cause: work.ErrLeaseLost, closed: 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, map[string]int{configurations: 250})
+			r := w.run(t, configurations)
+			w.interrupt(t, r, tt.cause)
+			require.Positive(t, w.count(t, "select count(*) from item_version"))
+			require.Equal(t, tt.closed, w.count(t, "select count(*) from coverage where end_time is not null and not complete"))
+
+			r.Epoch, r.Attempt = 2, 2
+			result := w.sync(t, r)
+			require.Equal(t, succeeded, result.Outcome, result.Failures)
+			require.EqualValues(t, 250, result.Counts["created"])
+			require.Equal(t, 250, w.count(t, "select count(*) from item_version"))
+			require.Zero(t, w.count(t, "select count(*) from coverage where end_time is null"))
+		})
+	}
+}
+
+func TestAWorkerWhoseRunWasTakenOverWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{configurations: 20})
+	r := w.run(t, configurations)
+	r.Epoch = 2
+	w.interrupt(t, r, work.ErrLeaseLost)
+	late := *r
+	late.Epoch = 1
+	_, err := w.syncer.Sync(t.Context(), &late, func(map[string]int64) {})
+	require.Error(t, err)
+	require.Equal(t, 1, w.count(t, "select count(*) from coverage"))
+}
+
+func TestOverlappingSelectionsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{catalogPolicies: 60, configurations: 60})
+	runs := []*work.Run{w.run(t, catalogPolicies, configurations), w.run(t, configurations), w.run(t, catalogPolicies)}
+	var group errgroup.Group
+	for _, r := range runs {
+		group.Go(func() error {
+			result, err := w.syncer.Sync(t.Context(), r, func(map[string]int64) {})
+			if err == nil && result.Outcome != succeeded {
+				t.Errorf("run %d: %v", r.ID, result.Failures)
+			}
+			return err
+		})
+	}
+	require.NoError(t, group.Wait())
+	require.Equal(t, 120, w.count(t, "select count(*) from item_version"))
+	require.Equal(t, 4, w.count(t, "select count(*) from coverage where complete and removed_count = 0"))
+}
+
+func TestAConnectionThatIsLostIsWaitedOut(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{configurations: 250})
+	done := false
+	result, err := w.syncer.Sync(t.Context(), w.run(t, configurations), func(counts map[string]int64) {
+		if counts["processed"] == 0 || done {
+			return
+		}
+		done = true
+		_, err := w.db.Pool.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity
+			where datname = current_database() and pid <> pg_backend_pid()`)
+		if err != nil {
+			t.Errorf("terminate: %v", err)
+		}
+	})
+	require.NoError(t, err)
+	require.True(t, done)
+	require.Equal(t, succeeded, result.Outcome, result.Failures)
+	require.EqualValues(t, 250, result.Counts["created"])
+	require.Equal(t, 250, w.count(t, "select count(*) from item_version"))
+}
+
+// What Graph does wrong must end in one honest failure, and remove nothing.
+func TestFaultsOfGraph(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		rule   graphsim.Rule
+		reason string
+	}{
+		"looping list":       {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultLoop}, reason: "dependency"},
+		"list of elsewhere":  {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, reason: "dependency"},
+		"list is a web page": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultHTML}, reason: "dependency"},
+		"list is cut off":    {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultTruncated}, reason: "dependency"},
+		"settings missing":   {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultSettingCount}, reason: "dependency"},
+		"throttled to death": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultStatus, Status: 429}, reason: "throttled"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, map[string]int{catalogPolicies: 3})
+			w.sync(t, w.run(t, catalogPolicies))
+			require.NoError(t, w.tenant.Remove(catalogPolicies, w.tenant.IDs(catalogPolicies)[0]))
+			require.NoError(t, w.sim.SetFaults([]graphsim.Rule{tt.rule}))
+			r := w.run(t, catalogPolicies)
+			result := w.sync(t, r)
+			require.NotEqual(t, succeeded, result.Outcome)
+			require.Equal(t, tt.reason, result.Failures[0].GetReasonCode())
+			require.Zero(t, result.Counts["removed"])
+			require.Len(t, w.items(t, false), 3)
+			coverage, err := w.store.LatestCoverage(t.Context(), workspaceID, tenantID, item.Selection{catalogPolicies})
+			require.NoError(t, err)
+			require.Equal(t, r.ID, coverage[0].RunID)
+			require.False(t, coverage[0].Complete)
+			require.NotEmpty(t, coverage[0].Message)
+		})
+	}
+}

@@ -1,0 +1,232 @@
+// Package sync is the inventory sync: it reads a tenant's policy types from
+// Graph and stores what it saw. It does not decide what seeing an object means,
+// nor speak HTTP: those are item's and pkg/graph's.
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
+)
+
+// Type is the run type of a sync.
+const Type = "inventory_sync"
+
+// atOnce is how many types of a run are read side by side: the second one keeps
+// the line busy while the first waits for its list or its last object. They share
+// the tenant's quota and number of requests in flight.
+const atOnce = 2
+
+// Syncer does syncs, many at a time.
+type Syncer struct {
+	store  *store.Store
+	tokens tenancyv1.GraphTokenServiceClient
+	graph  graph.Config // but for the address, which tenancy tells per tenant
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu    sync.Mutex
+	pools map[string]*graph.Pool // by address
+}
+
+// New makes a Syncer; [Syncer.Close] it after the last job.
+func New(s *store.Store, tokens tenancyv1.GraphTokenServiceClient, cfg graph.Config, log *slog.Logger) *Syncer {
+	return &Syncer{store: s, tokens: tokens, graph: cfg, log: log, now: time.Now, pools: map[string]*graph.Pool{}}
+}
+
+// Close drops idle connections to Graph.
+func (s *Syncer) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pools {
+		p.Close()
+	}
+}
+
+// pool is the one for Graph at an address.
+func (s *Syncer) pool(address string) (*graph.Pool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.pools[address]; ok {
+		return p, nil
+	}
+	cfg := s.graph
+	cfg.BaseURL = address
+	p, err := graph.NewPool(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.pools[address] = p
+	return p, nil
+}
+
+// Job is the body of an inventory_sync run.
+func (s *Syncer) Job(ctx context.Context, r *work.Run) (work.Result, error) {
+	return s.Sync(ctx, r, r.Progress)
+}
+
+// Sync does run r and reports its counters as they move. Interrupted anywhere,
+// it can be called again: types this run has read completely are not read again,
+// and of the others nothing is stored twice.
+func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]int64)) (work.Result, error) {
+	types, err := selection(r)
+	if err != nil {
+		return work.Result{}, err
+	}
+	client, cred, err := s.connect(ctx, r)
+	if err != nil {
+		return work.Result{}, err
+	}
+	j := &job{Syncer: s, run: r, client: client, cred: cred, tally: newTally(report, len(types), s.now)}
+	client.OnThrottle(j.throttled)
+	if err := j.resume(ctx, types); err != nil {
+		return work.Result{}, err
+	}
+	if err := j.readAll(ctx, types); err != nil {
+		return work.Result{}, err
+	}
+	return j.tally.result(), nil
+}
+
+// selection is the types the run was started with.
+func selection(r *work.Run) ([]graph.Type, error) {
+	names := r.Context.GetFields()["inputs"].GetStructValue().GetFields()["types"].GetListValue().GetValues()
+	types := make([]graph.Type, len(names))
+	for i, name := range names {
+		t, ok := graph.Lookup(name.GetStringValue())
+		if !ok {
+			return nil, work.Fail("validation", "%q is not a policy type this version knows", name.GetStringValue())
+		}
+		types[i] = t
+	}
+	if len(types) == 0 {
+		return nil, work.Fail("validation", "the run names no policy types")
+	}
+	return types, nil
+}
+
+// connect asks for the tenant's first token: it brings Graph's address, and a
+// tenant that refuses us is found out before anything is read.
+func (s *Syncer) connect(ctx context.Context, r *work.Run) (*graph.Client, *credential, error) {
+	cred := &credential{tokens: s.tokens, workspaceID: r.WorkspaceID, tenantID: r.TenantID}
+	address, err := cred.first(ctx)
+	if err != nil {
+		return nil, nil, cred.failure(err)
+	}
+	p, err := s.pool(address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("graph of tenant %d: %w", r.TenantID, err)
+	}
+	return p.Client(strconv.FormatInt(r.TenantID, 10), cred), cred, nil
+}
+
+// job is one run being worked on.
+type job struct {
+	*Syncer
+	run    *work.Run
+	client *graph.Client
+	cred   *credential
+	tally  *tally
+}
+
+// resume takes over what an earlier attempt of this run read completely, and
+// what reads before it found, as an idea of how much there is.
+func (j *job) resume(ctx context.Context, types []graph.Type) error {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.Name
+	}
+	latest, err := j.store.LatestCoverage(ctx, j.run.WorkspaceID, j.run.TenantID, names)
+	if err != nil {
+		return err
+	}
+	j.tally.expect(latest)
+	mine, err := j.store.RunCoverage(ctx, j.run.WorkspaceID, j.run.TenantID, j.run.ID)
+	if err != nil {
+		return err
+	}
+	for _, c := range mine {
+		if c.Complete {
+			j.tally.end(c)
+		}
+	}
+	return nil
+}
+
+// readAll reads every type that is not read yet. Its error ends the run; what
+// goes wrong with a single type is in the tally.
+func (j *job) readAll(ctx context.Context, types []graph.Type) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for _, t := range types {
+		if j.tally.ended(t.Name) {
+			continue
+		}
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return j.readType(ctx, t)
+		})
+	}
+	return group.Wait()
+}
+
+// throttled is told when Graph makes requests of the tenant wait.
+func (j *job) throttled(until time.Time) {
+	j.tally.throttled(until)
+	j.log.Info("throttled", "run_id", j.run.ID, "tenant_id", j.run.TenantID, "until", until)
+}
+
+// patience is how often a step that failed for want of the database or tenancy
+// is tried again (for a minute and a half in all), and how long before.
+const (
+	patience  = 14
+	firstWait = 250 * time.Millisecond
+	longest   = 10 * time.Second
+)
+
+// patiently says f again while passing says its error may pass.
+func patiently(ctx context.Context, passing func(error) bool, f func() error) error {
+	wait := firstWait
+	for attempt := 1; ; attempt++ {
+		err := f()
+		switch {
+		case err == nil, ctx.Err() != nil, attempt == patience, !passing(err):
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(context.Cause(ctx), err)
+		}
+		wait = min(2*wait, longest)
+	}
+}
+
+const (
+	succeeded = operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED
+	partially = operationsv1.RunOutcome_RUN_OUTCOME_PARTIALLY_SUCCEEDED
+	failed    = operationsv1.RunOutcome_RUN_OUTCOME_FAILED
+)
+
+// incomplete is c as a read that did not get everything, and why.
+func incomplete(c item.Coverage, reason, message string) item.Coverage {
+	c.Complete, c.Reason, c.Message = false, reason, message
+	return c
+}
