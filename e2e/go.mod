@@ -10,3 +10,5 @@ replace (
 	github.com/tenantpilot/tenantpilot/services/operations => ../services/operations
 	github.com/tenantpilot/tenantpilot/services/tenancy => ../services/tenancy
 )
+
+require github.com/stretchr/testify v1.12.1 // indirect

@@ -45,6 +45,9 @@ func environment(prefix string, known []string) (map[string]string, error) {
 			unknown = append(unknown, fmt.Errorf("unknown variable %s", name))
 			continue
 		}
+		if _, both := os.LookupEnv(plain); both {
+			return nil, fmt.Errorf("%s and %s are both set", plain, name)
+		}
 		text, err := os.ReadFile(value) //nolint:gosec // named by the operator
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

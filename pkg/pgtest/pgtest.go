@@ -31,9 +31,11 @@ type DB struct {
 	Pool     *pgxpool.Pool // as <service>_app; closed after the test
 }
 
-// New makes t a database of service's own, migrated by migrate (which is run
-// once for all tests of the process). It is dropped after the test, or kept and
-// named if the test failed.
+// New makes t a database of service's own, migrated by migrate, which is run
+// once for all tests of the process: a function that captures what to migrate
+// to would get what the first caller captured. The database is
+// dropped after the test; if the test failed on a server that outlives it, the
+// database is kept and named.
 func New(t testing.TB, service string, migrate func(ctx context.Context, ownerURL string) error) *DB {
 	t.Helper()
 	return On(t, Server(t), service, migrate)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -160,4 +162,16 @@ func TestALostReplyIsAskedForAgain(t *testing.T) {
 	s.LoseReply(1, "CreateNote")
 	require.NoError(t, call(t.Context(), s.Dial(t, "inventory"), "CreateNote", newMessage("CreateNoteRequest", map[string]any{"workspace_id": int64(1)})))
 	require.Equal(t, int32(2), done.Load(), "the handler must be ready to be told twice")
+}
+
+func TestATraceCrossesTheCall(t *testing.T) {
+	t.Parallel()
+	got := make(chan trace.SpanContext, 1)
+	s := failing(t, func(ctx context.Context) error { got <- trace.SpanContextFromContext(ctx); return nil })
+	ctx, span := otel.Tracer("test").Start(t.Context(), "caller")
+	defer span.End()
+	require.NoError(t, call(ctx, s.Dial(t, "operator"), "Ping", note(nil)))
+	served := <-got
+	require.Equal(t, span.SpanContext().TraceID(), served.TraceID())
+	require.NotEqual(t, span.SpanContext().SpanID(), served.SpanID())
 }

@@ -26,7 +26,7 @@ func told(ctx context.Context, err error) *errs.Error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, context.Canceled):
 		return errs.Ended(codes.Canceled, err)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded), overran(err):
 		return errs.Ended(codes.DeadlineExceeded, err)
 	case lostRace(err):
 		return errs.Aborted("LOST_RACE", "another call was in the way; try again").Wrap(err)
@@ -59,6 +59,9 @@ func lostRace(err error) bool {
 	return false
 }
 
+// overran reports a statement that the database ended for taking too long.
+func overran(err error) bool { return sqlState(err) == "57014" }
+
 // missingPart reports that a connection could not be made or was lost: a
 // database that restarts, for one.
 func missingPart(err error) bool {
@@ -74,5 +77,5 @@ func missingPart(err error) bool {
 		return true
 	}
 	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+	return network || errors.Is(err, io.ErrUnexpectedEOF)
 }

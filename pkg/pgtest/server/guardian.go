@@ -1,11 +1,15 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // guardian is a shell that outlives us and cleans up: it reads a pipe that only
@@ -28,7 +32,12 @@ if [ "$2" = disposable ]; then rm -rf "$1"; fi
 case "$3" in "$1"/*) ;; *) rm -rf "$3" ;; esac
 `
 
-func guard(opts Options, sockets string) (*guardian, error) {
+func guard(ctx context.Context, opts Options, sockets string) (*guardian, error) {
+	turn, err := takeTurn(ctx, opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close()     //nolint:errcheck // the guardian has its own
 	r, w, err := os.Pipe() // both ends close on exec, so no other child keeps it open
 	if err != nil {
 		return nil, err
@@ -39,7 +48,7 @@ func guard(opts Options, sockets string) (*guardian, error) {
 		keep = "disposable"
 	}
 	cmd := exec.Command("/bin/sh", "-c", vigil, "guardian", opts.Dir, keep, sockets) //nolint:gosec,noctx // it outlives us
-	cmd.Stdin, cmd.Dir = r, filepath.Dir(opts.Dir)
+	cmd.Stdin, cmd.Dir, cmd.ExtraFiles = r, filepath.Dir(opts.Dir), []*os.File{turn}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		_ = w.Close()
@@ -49,4 +58,26 @@ func guard(opts Options, sockets string) (*guardian, error) {
 		_ = w.Close()
 		_ = cmd.Wait()
 	})}, nil
+}
+
+// takeTurn locks dir for as long as the file, or a guardian's copy of it, is
+// open. A guardian that still cleans up after a process that died would
+// otherwise end the next server.
+func takeTurn(ctx context.Context, dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "guardian.lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the caller's folder
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file descriptor fits
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) || pause(ctx, 20*time.Millisecond) != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("another process runs a server there: %w", err)
+		}
+	}
 }

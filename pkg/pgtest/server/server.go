@@ -74,23 +74,27 @@ func prepare(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Dir = dir
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // another user must get through; the data below is 0700
 		return nil, err
 	}
-	as, err := identityFor(dir)
-	if err != nil {
+	if dir, err = filepath.EvalSymlinks(dir); err != nil { // as the guardian will see it
 		return nil, err
 	}
-	if err := initialise(ctx, opts, as); err != nil {
+	opts.Dir = dir
+	as, err := identityFor(dir)
+	if err != nil {
 		return nil, err
 	}
 	sockets, err := socketDir(dir, as)
 	if err != nil {
 		return nil, err
 	}
-	guardian, err := guard(opts, sockets)
+	guardian, err := guard(ctx, opts, sockets)
 	if err != nil {
+		return nil, err
+	}
+	if err := initialise(ctx, opts, as); err != nil {
+		guardian.release()
 		return nil, err
 	}
 	return &Server{opts: opts, sockets: sockets, guardian: guardian}, nil

@@ -142,3 +142,14 @@ func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(stat), ") Z ") || syscall.Kill(pid, 0) != nil
 }
+
+func TestOneServerAtATime(t *testing.T) {
+	t.Parallel()
+	opts := server.Options{Dir: filepath.Join(shortDir(t), "pg"), Disposable: true}
+	s := start(t, opts)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := server.Start(ctx, opts)
+	require.ErrorContains(t, err, "another process")
+	exec1(t, s, "select 1")
+}

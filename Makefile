@@ -1,0 +1,112 @@
+# TenantPilot. `make` or `make help` says what there is; .ci/run calls `make check`.
+
+BIN := $(CURDIR)/.bin
+# The last folder is where Go's own archive installs itself: a fresh machine has it, and its PATH often not.
+export PATH := $(BIN):$(PATH):/usr/local/go/bin
+# One set of flags for every build, or the build cache holds everything twice.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+SIZE ?=
+SEED ?=
+LOAD ?=
+FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(SEED),-seed $(SEED))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help up demo test check generate bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
+	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  make up and make demo take SIZE=60 (policies of the demo tenant) or LOAD=DIR (a folder of exported policy JSON);"
+	@echo "  DATABASE_URL=postgres://… uses that server; TENANTPILOT_PORT_BASE=7000 moves every port; data is kept in .data/."
+
+up: launcher ## PostgreSQL, every service and a demo tenant; ends on Ctrl-C
+	@$(BIN)/local up $(FLEET_FLAGS)
+
+demo: launcher ## one inventory sync from nothing to a completed run, then ends
+	@$(BIN)/local demo $(FLEET_FLAGS)
+
+test: launcher ## every test, on one throwaway PostgreSQL
+	@.ci/test $(BIN)/local
+
+bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
+	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync
+
+check: tools generated proto-format proto-lint proto-breaking gofmt lint vet tidy guards compose test ## everything CI asks of a commit
+
+generate: tools-buf tools-gen protodeps ## gen/ from proto/, and the pages from their templates
+	@rm -rf gen/go gen/openapi
+	@buf generate
+	@cd services/gateway && templ generate -path . -log-level error
+	@go test ./services/gateway/internal/web -run '^TestOpenAPI$$' -count=1 -update >/dev/null
+
+lint: go-ready tools-lint ## golangci-lint over the workspace
+	@echo "lint: golangci-lint"
+	@golangci-lint run $$(go list -m -f '{{.Dir}}/...')
+
+tools: tools-buf tools-gen tools-lint ## buf, its plugins and golangci-lint into .bin
+	@echo "tools: installed in .bin"
+
+grpcurl: go-ready ## a gRPC client into .bin, for the calls that `make up` prints
+	@GOWORK=off GOBIN=$(BIN) go -C tools/lint install github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+tools-buf: go-ready
+	@GOWORK=off GOBIN=$(BIN) go -C tools/buf install tool
+
+tools-gen: go-ready
+	@GOWORK=off GOBIN=$(BIN) go -C tools/gen install tool
+
+tools-lint: go-ready
+	@GOWORK=off GOBIN=$(BIN) go -C tools/lint install tool
+
+# The .proto files we import are printed out of the Go modules that carry them, so the two cannot drift.
+protodeps: go-ready
+	@GOWORK=off GOBIN=$(BIN) go -C tools/protodeps install ./cmd/print && print .protodeps
+
+generated: ## gen/ is what its sources make
+	@echo "generated: generate and compare"
+	@.ci/generated before && $(MAKE) --no-print-directory generate && .ci/generated after
+
+proto-format:
+	@echo "proto: format"
+	@buf format --diff --exit-code proto
+
+proto-lint:
+	@echo "proto: lint"
+	@buf lint proto
+
+proto-breaking:
+	@.ci/breaking
+
+gofmt:
+	@echo "gofmt"
+	@files=$$(gofmt -l deploy e2e pkg services tools gen); test -z "$$files" || { echo "not formatted:" $$files; exit 1; }
+
+vet: go-ready
+	@echo "go vet"
+	@go vet work
+
+# Not tools/buf: what buf's own tests need is not all to be had, and none of it is ours.
+tidy: go-ready
+	@echo "go mod tidy -diff, module by module"
+	@for mod in $$(find . -name go.mod -not -path './.*' -not -path ./tools/buf/go.mod); do (cd $$(dirname $$mod) && GOWORK=off go mod tidy -diff) || { echo "$$mod is not tidy"; exit 1; }; done
+
+guards:
+	@.ci/guards
+
+compose: go-ready
+	@echo "compose: docker-compose.yml against its schema and the services' settings"
+	@GOWORK=off go -C deploy/test test -count=1 ./...
+
+launcher: go-ready
+	@go build -o $(BIN)/local ./deploy/local/cmd/local
+
+# `go env` run here answers with the version go.work asks for, where Go can fetch it, or not at all.
+go-ready:
+	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer (https://go.dev/dl/) and put it on PATH."; exit 1; }
+	@case "$$(go env GOVERSION 2>/dev/null)" in \
+	go1.[0-9]|go1.[0-9].*|go1.1[0-9]*|go1.2[0-5]*|"") \
+		echo "Go 1.26 or newer is needed, this is $$(cd / && go env GOVERSION) ($$(command -v go)): see https://go.dev/dl/"; exit 1;; \
+	esac

@@ -1,0 +1,47 @@
+// Command probe asks a URL and exits 0 if it answers 200: the health check of a
+// container that has no shell.
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	authority := flag.String("ca", "", "PEM file of the authority to trust, for https")
+	flag.Parse()
+	if err := probe(flag.Arg(0), *authority); err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		os.Exit(1)
+	}
+}
+
+func probe(url, authority string) error {
+	client := http.Client{Timeout: 3 * time.Second}
+	if authority != "" {
+		text, err := os.ReadFile(authority)
+		if err != nil {
+			return err
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return errors.New(authority + ": no certificate in it")
+		}
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	}
+	resp, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}

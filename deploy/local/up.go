@@ -1,0 +1,274 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tenantpilot/tenantpilot/deploy/local/internal/demo"
+	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
+	"github.com/tenantpilot/tenantpilot/deploy/local/internal/postgres"
+	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
+)
+
+// machine is the fleet of this checkout while it runs. Its owner calls close.
+type machine struct {
+	plan
+	root  string
+	state fleet.State
+	fleet *fleet.Fleet
+	pg    *postgres.Server
+	out   *os.File
+	undo  []func() error // last first
+}
+
+func dataDir(root string) string   { return filepath.Join(root, ".data") }
+func stateFile(root string) string { return filepath.Join(dataDir(root), "fleet.json") }
+
+// up runs every service until ctx ends or one of them does.
+func up(ctx context.Context, source Source, out *os.File) error {
+	m, err := launch(ctx, source, out)
+	if errors.Is(err, fleet.ErrHeld) {
+		return already(m.root)
+	}
+	if err != nil {
+		return err
+	}
+	m.addresses()
+	fmt.Fprintln(out, "Ctrl-C ends everything.")
+	err = m.wait(ctx)
+	fmt.Fprintln(out, "\nending everything")
+	return errors.Join(err, m.close())
+}
+
+// already says that a fleet runs, and where.
+func already(root string) error {
+	s, err := fleet.ReadState(stateFile(root))
+	if err != nil || !s.Alive() {
+		return errors.New("it is just starting or ending in another terminal: try again in a moment")
+	}
+	return fmt.Errorf("it is already running since %s as process %d: %s", s.StartTime.Format(time.TimeOnly), s.PID, s.Console)
+}
+
+// launch starts everything. Where it fails nothing is left running; the root
+// of the checkout is known even then.
+func launch(ctx context.Context, source Source, out *os.File) (*machine, error) {
+	m := &machine{out: out}
+	err := m.start(ctx, source)
+	if err != nil {
+		err = errors.Join(err, m.close())
+	}
+	return m, err
+}
+
+func (m *machine) start(ctx context.Context, source Source) (err error) {
+	if m.root, err = findRoot(); err != nil {
+		return err
+	}
+	m.source, m.bin, m.token = source, filepath.Join(m.root, ".bin"), filepath.Join(dataDir(m.root), "token")
+	if m.ports, err = portBase(); err != nil {
+		return err
+	}
+	if err := m.hold(); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"build", m.build},
+		{"PostgreSQL", m.provide},
+		{"keys and certificates", m.makeKeys},
+		{"databases", m.makeDatabases},
+		{"services", m.startAll},
+	} {
+		if err := m.step(ctx, step.what, step.do); err != nil {
+			return err
+		}
+	}
+	return m.publish(ctx)
+}
+
+// step does one thing and says how long it took.
+func (m *machine) step(ctx context.Context, what string, do func(context.Context) error) error {
+	began := time.Now()
+	if err := do(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: interrupted", what)
+		}
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	fmt.Fprintf(m.out, "%-22s %5.1f s\n", what, time.Since(began).Seconds())
+	return nil
+}
+
+// hold makes this the only launcher of the checkout, watched by a guard.
+func (m *machine) hold() error {
+	logs := filepath.Join(dataDir(m.root), "log")
+	// Another user (PostgreSQL, where we are root) must get through .data.
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return err
+	}
+	lock, err := fleet.Lock(filepath.Join(dataDir(m.root), "lock"))
+	if err != nil {
+		return err
+	}
+	m.undo = append(m.undo, lock.Close)
+	if err := fleet.CheckFree(m.ports.all()); err != nil {
+		return err
+	}
+	guard, err := fleet.NewGuard(lock)
+	if err != nil {
+		return err
+	}
+	m.undo = append(m.undo, guard.Dismiss)
+	m.fleet = fleet.New(logs, guard)
+	return nil
+}
+
+// build makes the binaries of the services.
+func (m *machine) build(ctx context.Context) error {
+	args := []string{"build", "-o", m.bin + string(filepath.Separator), "./pkg/graphsim/cmd/graphsim"}
+	for _, service := range append(stores(), "gateway") {
+		args = append(args, "./"+filepath.Join("services", service, "cmd", service))
+	}
+	return quietly(ctx, m.root, "go", args...)
+}
+
+func (m *machine) provide(ctx context.Context) (err error) {
+	place := postgres.Place{
+		Data:  filepath.Join(dataDir(m.root), "pg"),
+		Cache: filepath.Join(m.root, ".cache", "pg"),
+		Port:  m.ports.postgres(),
+	}
+	if m.pg, err = postgres.Provide(ctx, place, m.out); err != nil {
+		return err
+	}
+	m.superuser = m.pg.URL
+	m.undo = append(m.undo, m.pg.Stop)
+	return nil
+}
+
+func (m *machine) makeKeys(context.Context) (err error) {
+	m.keys, err = provision.MakeKeys(filepath.Join(dataDir(m.root), "keys"))
+	return err
+}
+
+// makeDatabases makes them, brings each up to its service, and makes the first
+// workspace, token and tenant.
+func (m *machine) makeDatabases(ctx context.Context) error {
+	if err := provision.MakeDatabases(ctx, m.superuser, m.keys); err != nil {
+		return err
+	}
+	for _, service := range stores() {
+		p, err := m.migration(service)
+		if err != nil {
+			return err
+		}
+		if err := once(ctx, p); err != nil {
+			return err
+		}
+	}
+	p, err := m.bootstrap()
+	if err != nil {
+		return err
+	}
+	return once(ctx, p)
+}
+
+func (m *machine) startAll(ctx context.Context) error {
+	all, err := m.processes()
+	if err != nil {
+		return err
+	}
+	m.undo = append(m.undo, func() error { m.fleet.Stop(); return nil })
+	for _, p := range all {
+		if err := m.fleet.Start(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish tells the next launcher, and us, what runs here.
+func (m *machine) publish(ctx context.Context) (err error) {
+	m.state = fleet.State{
+		PID: os.Getpid(), StartTime: time.Now(), Source: m.source.String(), Token: m.token,
+		Console: "http://" + m.ports.gateway(), Simulator: "https://" + m.ports.simulator(),
+		Authority: m.keys.File("operator", "ca.pem"),
+	}
+	client, err := apiClient(m.state)
+	if err != nil {
+		return err
+	}
+	_, directory := m.source.tenant()
+	if m.state.WorkspaceID, m.state.TenantID, err = client.Scope(ctx, workspace, directory); err != nil {
+		return err
+	}
+	m.undo = append(m.undo, func() error { return os.Remove(stateFile(m.root)) })
+	return fleet.WriteState(stateFile(m.root), m.state)
+}
+
+func apiClient(s fleet.State) (demo.Client, error) {
+	token, err := os.ReadFile(s.Token)
+	return demo.Client{Base: s.Console, Token: strings.TrimSpace(string(token))}, err
+}
+
+var errEnded = errors.New("exit status 0")
+
+// wait returns when ctx ends, or with the error of what ended before that.
+func (m *machine) wait(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if m.pg.Own() {
+		go func() {
+			state := m.pg.Wait()
+			cancel(fmt.Errorf("PostgreSQL ended by itself; see %s: %w", filepath.Join(dataDir(m.root), "pg"), cmp.Or(state, errEnded)))
+		}()
+	}
+	err := m.fleet.Wait(ctx)
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// close ends what was started, the last first.
+func (m *machine) close() error {
+	var errs []error
+	for len(m.undo) > 0 {
+		last := len(m.undo) - 1
+		errs = append(errs, m.undo[last]())
+		m.undo = m.undo[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// addresses says where everything is.
+func (m *machine) addresses() {
+	s, operator := m.state, func(name string) string { return relative(m.root, m.keys.File("operator", name)) }
+	fmt.Fprintf(m.out, `
+The tenant is %[1]s.
+  console     %[2]s/operations   sign in with the token of %[3]s
+  API         curl -H "Authorization: Bearer $(cat %[3]s)" %[2]s/api/v1/workspaces/%[4]d/operations
+  gRPC        .bin/grpcurl -cacert %[5]s -cert %[6]s -key %[7]s %[8]s list
+  database    %[9]s
+  logs        %[10]s
+  traces      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 make up sends them to a Jaeger that listens there
+`, s.Source, s.Console, relative(m.root, s.Token), s.WorkspaceID,
+		operator("ca.pem"), operator("cert.pem"), operator("key.pem"), m.ports.grpc("operations"),
+		m.pg.What, relative(m.root, filepath.Join(dataDir(m.root), "log")))
+}
+
+// relative is path seen from the checkout, where the person is.
+func relative(root, path string) string {
+	if rel, err := filepath.Rel(root, path); err == nil {
+		return rel
+	}
+	return path
+}

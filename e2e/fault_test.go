@@ -1,0 +1,100 @@
+package e2e
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+)
+
+// What Graph does wrong, and what becomes of the run: faults that pass are
+// waited out, those that stay make the type incomplete. Nothing is ever
+// removed because of them.
+func TestGraphFaults(t *testing.T) {
+	t.Parallel()
+	const (
+		list     = "/beta/deviceManagement/configurationPolicies"
+		settings = "/beta/deviceManagement/configurationPolicies/*/settings"
+	)
+	tests := map[string]struct {
+		rule    graphsim.Rule
+		outcome string
+		reason  string
+	}{
+		"429 with seconds":     {graphsim.Rule{Path: list, Times: 2, Kind: graphsim.FaultStatus, Status: 429, RetryAfter: 1}, succeeded, ""},
+		"429 with a date":      {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultStatus, Status: 429, RetryAfter: 1, AsDate: true}, succeeded, ""},
+		"429 without a time":   {graphsim.Rule{Path: list, Times: 2, Kind: graphsim.FaultStatus, Status: 429}, succeeded, ""},
+		"503 that passes":      {graphsim.Rule{Path: settings, Times: 2, Kind: graphsim.FaultStatus, Status: 503}, succeeded, ""},
+		"reset in mid-body":    {graphsim.Rule{Path: list, Times: 2, Kind: graphsim.FaultReset}, succeeded, ""},
+		"truncated JSON":       {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultTruncated}, succeeded, ""},
+		"HTML with 200":        {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultHTML}, succeeded, ""},
+		"an empty page":        {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultEmptyPage}, succeeded, ""},
+		"HTML that stays":      {graphsim.Rule{Path: list, Kind: graphsim.FaultHTML}, partially, "dependency"},
+		"a looping nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultLoop}, partially, "dependency"},
+		"a foreign nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, partially, "dependency"},
+		"a wrong settingCount": {graphsim.Rule{Path: list, Kind: graphsim.FaultSettingCount}, partially, "dependency"},
+		"403 on one type":      {graphsim.Rule{Path: list, Kind: graphsim.FaultStatus, Status: 403}, partially, "permission"},
+		"400 on all settings":  {graphsim.Rule{Path: settings, Kind: graphsim.FaultStatus, Status: 400}, partially, ""},
+		"an oversize page":     {graphsim.Rule{Path: list, Kind: graphsim.FaultOversize}, partially, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t, options{sim: graphsim.TenantConfig{Counts: few, Seed: 5}, noQuotas: true})
+			require.Equal(t, succeeded, f.sync(t, "configurationPolicies", "deviceConfigurations").Outcome)
+			content := f.sim.Tenant(directoryID)
+			gone := content.IDs("configurationPolicies")[0]
+			require.NoError(t, content.Remove("configurationPolicies", gone))
+
+			require.NoError(t, f.sim.SetFaults([]graphsim.Rule{tt.rule}))
+			r := f.sync(t, "configurationPolicies", "deviceConfigurations")
+			require.Equal(t, tt.outcome, r.Outcome, "%+v", r.FailureSummary)
+			require.NotZero(t, f.sim.Struck()[0], "the fault was never met")
+			coverage := f.coverage(t, r.ID)
+			require.True(t, coverage["deviceConfigurations"].Complete, "the other type is not concerned")
+			removed := f.count(t, "select count(*) from item where removed_time is not null")
+			if tt.outcome == succeeded {
+				require.Equal(t, 1, removed)
+				return
+			}
+			require.Zero(t, removed, "an incomplete read removes nothing")
+			require.False(t, coverage["configurationPolicies"].Complete)
+			require.NotEmpty(t, r.FailureSummary)
+			if tt.reason != "" {
+				require.Equal(t, tt.reason, r.FailureSummary[0].ReasonCode, "%+v", r.FailureSummary[0])
+			}
+			require.NotEmpty(t, r.FailureSummary[0].Message)
+		})
+	}
+}
+
+// A wrong secret ends the run at once, with what to do, and one question to the authority.
+func TestWrongSecretFailsWithoutAStorm(t *testing.T) {
+	t.Parallel()
+	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, secret: "not the secret"})
+	r := f.sync(t)
+	require.Equal(t, failed, r.Outcome)
+	require.Equal(t, "tenant_auth", r.FailureSummary[0].ReasonCode)
+	require.NotEmpty(t, r.FailureSummary[0].Remediation)
+	asked := 0
+	for call, n := range f.sim.Stats().Calls {
+		if call == "POST /{tenant}/oauth2/v2.0/token" {
+			asked += n
+		}
+	}
+	require.LessOrEqual(t, asked, 2, "%v", f.sim.Stats().Calls)
+	require.Zero(t, f.sim.Stats().Statuses[http.StatusOK]-f.discoveries(), "nothing but discovery was answered")
+}
+
+// discoveries counts the authority's metadata, which needs no secret.
+func (f *fleet) discoveries() int {
+	n := 0
+	for call, times := range f.sim.Stats().Calls {
+		if call == "GET /{tenant}/v2.0/.well-known/openid-configuration" {
+			n += times
+		}
+	}
+	return n
+}

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+)
+
+const (
+	succeeded = "RUN_OUTCOME_SUCCEEDED"
+	partially = "RUN_OUTCOME_PARTIALLY_SUCCEEDED"
+	failed    = "RUN_OUTCOME_FAILED"
+	cancelled = "RUN_OUTCOME_CANCELLED"
+)
+
+// counts keep the demo tenant small where its size is not the point.
+var few = map[string]int{"configurationPolicies": 6, "deviceConfigurations": 5, "assignmentFilters": 2, "groups": 3}
+
+// The life of a tenant: first sync, nothing changed, one change, one removal,
+// one return.
+func TestSyncFollowsTheTenant(t *testing.T) {
+	t.Parallel()
+	f := start(t, options{sim: graphsim.TenantConfig{Size: 40, Seed: 7}, noQuotas: true})
+	content := f.sim.Tenant(directoryID)
+
+	first := f.sync(t)
+	require.Equal(t, succeeded, first.Outcome, "%+v", first.FailureSummary)
+	require.Equal(t, "Ada Byron", first.InitiatorName)
+	items := f.count(t, "select count(*) from item where removed_time is null")
+	require.Equal(t, items, f.count(t, "select count(*) from item_version"))
+	require.Positive(t, items)
+	for name, c := range f.coverage(t, first.ID) {
+		require.True(t, c.Complete, name)
+		require.Len(t, content.IDs(name), f.count(t, "select count(*) from item where type = $1", name), name)
+	}
+
+	second := f.sync(t)
+	require.Equal(t, succeeded, second.Outcome)
+	require.Equal(t, items, f.count(t, "select count(*) from item_version"), "an unchanged tenant makes no version")
+
+	id := content.IDs("configurationPolicies")[0]
+	require.NoError(t, content.Set("configurationPolicies", id, "description", json.RawMessage(`"changed"`)))
+	third := f.sync(t, "configurationPolicies")
+	require.Equal(t, "1", f.coverage(t, third.ID)["configurationPolicies"].UpdatedCount)
+	require.Equal(t, items+1, f.count(t, "select count(*) from item_version"))
+
+	kept, err := content.Object("configurationPolicies", id)
+	require.NoError(t, err)
+	settings, err := content.Elements("configurationPolicies", id, "settings")
+	require.NoError(t, err)
+	require.NoError(t, content.Remove("configurationPolicies", id))
+	fourth := f.sync(t, "configurationPolicies")
+	require.Equal(t, "1", f.coverage(t, fourth.ID)["configurationPolicies"].RemovedCount)
+	require.Equal(t, 1, f.count(t, "select count(*) from item where removed_time is not null and external_id = $1", id))
+
+	back, err := content.Add("configurationPolicies", kept)
+	require.NoError(t, err)
+	require.Equal(t, id, back)
+	require.NoError(t, content.SetElements("configurationPolicies", id, "settings", settings))
+	f.sync(t, "configurationPolicies")
+	require.Zero(t, f.count(t, "select count(*) from item where removed_time is not null"), "what returns is there again")
+}
+
+// A second start while one is active answers the same run.
+func TestSecondStartJoinsTheFirst(t *testing.T) {
+	t.Parallel()
+	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true, latency: 300_000_000})
+	first := f.startSync(t, "configurationPolicies", "deviceConfigurations")
+	second := f.startSync(t, "deviceConfigurations", "configurationPolicies")
+	require.Equal(t, first.ID, second.ID, "the order of types is no other selection")
+	other := f.startSync(t, "deviceConfigurations")
+	require.NotEqual(t, first.ID, other.ID)
+	require.Equal(t, succeeded, f.finish(t, first.ID, 60e9).Outcome)
+	require.Equal(t, succeeded, f.finish(t, other.ID, 60e9).Outcome)
+}
+
+func TestCancelEndsARunningSync(t *testing.T) {
+	t.Parallel()
+	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true, latency: 1_000_000_000})
+	r := f.startSync(t)
+	require.Eventually(t, func() bool { return f.run(t, r.ID).Status == "RUN_STATUS_RUNNING" }, 20e9, 20e6)
+	var answer struct{ Run runJSON }
+	f.api.must(t, "POST", "/api/v1/operations/"+r.ID+":cancel", map[string]string{"reason": "wrong tenant"}, &answer)
+	require.Equal(t, cancelled, f.finish(t, r.ID, 30e9).Outcome)
+}
+
+// Every object is stored as it was sent, byte by byte, with all its settings.
+func TestPoliciesAreStoredByteExact(t *testing.T) {
+	t.Parallel()
+	f := start(t, options{sim: graphsim.TenantConfig{Counts: map[string]int{"configurationPolicies": 12}, Seed: 3}, noQuotas: true})
+	require.Equal(t, succeeded, f.sync(t, "configurationPolicies").Outcome)
+	requireByteExact(t, f, "configurationPolicies", "settings")
+}
+
+func requireByteExact(t *testing.T, f *fleet, typ string, children ...string) {
+	t.Helper()
+	content := f.sim.Tenant(directoryID)
+	ids := content.IDs(typ)
+	require.NotEmpty(t, ids)
+	for _, id := range ids {
+		for _, collection := range children {
+			want, err := content.Elements(typ, id, collection)
+			require.NoError(t, err)
+			rows, err := f.inventory.Pool.Query(t.Context(), `
+				select e.payload from item i join version_element e on e.item_id = i.id and e.version = i.version
+				where i.type = $1 and i.external_id = $2 and e.collection = $3 order by e.ordinal`, typ, id, collection)
+			require.NoError(t, err)
+			var got []json.RawMessage
+			for rows.Next() {
+				var payload []byte
+				require.NoError(t, rows.Scan(&payload))
+				got = append(got, payload)
+			}
+			require.NoError(t, rows.Err())
+			require.Equal(t, len(want), len(got), "%s %s %s", typ, id, collection)
+			for i := range want {
+				require.Equal(t, string(want[i]), string(got[i]), "%s %s %s[%d]", typ, id, collection, i)
+			}
+		}
+	}
+}
