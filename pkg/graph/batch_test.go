@@ -177,6 +177,17 @@ func TestBatch_writesAreNotRepeated(t *testing.T) {
 	}
 }
 
+func TestBatch_wholeWithWritesIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for code, times := range map[int]int{503: 1, 429: 8} {
+		w := setup(t, status(code))
+		got, err := w.Batch(t.Context(), "beta", []BatchRequest{{Method: "POST", Path: "/x", Body: []byte(`{}`)}})
+		require.NoError(t, err)
+		require.Error(t, got[0].Err)
+		require.Len(t, w.requests(), times)
+	}
+}
+
 // Answers that are too large together are asked for apart.
 func TestBatch_tooLargeTogether(t *testing.T) {
 	t.Parallel()

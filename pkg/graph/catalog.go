@@ -150,7 +150,7 @@ func foundation() []Type {
 	return []Type{
 		{
 			Name: "roleScopeTags", Version: "beta", Path: "/deviceManagement/roleScopeTags",
-			NameProperty: "displayName", Workload: WorkloadRBAC,
+			NameProperty: "displayName", Assignments: AssignmentsByPath, Workload: WorkloadRBAC,
 			ReadOnly: []string{"isBuiltIn"}, BuiltIn: "isBuiltIn", // id 0, Default
 			Create: http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
 			RestoreOrder: 10,

@@ -26,10 +26,8 @@ func (s shelf) policy(i, claimed int) string {
 	return fmt.Sprintf(`{ "id":"p%d","name":"Policy %d", %s,"settingCount":%d}`, i, i, oddities, claimed)
 }
 
-var bigger string
-
 func setting(i int) string {
-	return fmt.Sprintf(`{"id":"%d", "settingInstance":{"settingDefinitionId":"d%d"}%s}`, i, i, bigger)
+	return fmt.Sprintf(`{"id":"%d", "settingInstance":{"settingDefinitionId":"d%d"}}`, i, i)
 }
 
 func (s shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -170,4 +168,41 @@ func TestReadType_incomplete(t *testing.T) {
 			require.Len(t, got["p2"].Children, 30)
 		})
 	}
+}
+
+// A list that moves while it is paged shows some objects twice.
+func TestReadType_listedTwice(t *testing.T) {
+	t.Parallel()
+	one := `{"id":"1","displayName":"F"}`
+	w := setup(t, text("application/json", `{"value":[`+one+`,{"id":"2"},`+one+`]}`))
+	result, err := w.ReadType(t.Context(), mustLookup(t, "assignmentFilters"), func(Object) error { return nil })
+	require.NoError(t, err)
+	require.Equal(t, ReadResult{Listed: 2, Read: 2, Requests: 1, Complete: true}, result)
+}
+
+// A tenant that turns us away in the middle ends the reading: no object after
+// the first would fare better.
+func TestReadType_turnedAway(t *testing.T) {
+	t.Parallel()
+	s := shelf{policies: 50, settings: 1, page: 50}
+	w := setup(t, inside(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "configurationPolicies") {
+			s.ServeHTTP(rw, r)
+			return
+		}
+		status(401)(rw, r)
+	}), func(c *Config) { c.Concurrency = 1 })
+	_, err := w.ReadType(t.Context(), mustLookup(t, "configurationPolicies"), func(Object) error { return nil })
+	require.Equal(t, "tenant_auth", ReasonCode(err))
+	require.LessOrEqual(t, len(w.requests()), 5)
+
+	single := setup(t, func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "deviceConfigurations") {
+			_, _ = io.WriteString(rw, `{"value":[{"id":"1"}]}`)
+			return
+		}
+		status(401)(rw, r)
+	})
+	_, err = single.ReadType(t.Context(), mustLookup(t, "deviceConfigurations"), func(Object) error { return nil })
+	require.Equal(t, "tenant_auth", ReasonCode(err))
 }

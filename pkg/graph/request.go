@@ -35,8 +35,8 @@ func (c *Client) do(ctx context.Context, method, target string, of *call) (json.
 	of.client = c
 	req.Raw().Header.Set("Accept", "application/json")
 	req.SetOperationValue(of)
-	runtime.SkipBodyDownload(req) // ours is limited in size, and part of each attempt
-	if _, err := c.pipeline.Do(req); err != nil {
+	runtime.SkipBodyDownload(req)                 // ours is limited in size, and part of each attempt
+	if _, err := c.pipeline.Do(req); err != nil { //nolint:bodyclose // each attempt reads and closes its own
 		return nil, err
 	}
 	return of.body, nil

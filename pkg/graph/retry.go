@@ -157,7 +157,7 @@ func (c *call) send(req *policy.Request) (*http.Response, error) {
 
 // read reads the whole body, or fails at the size limit.
 func (c *call) read(resp *http.Response) ([]byte, error) {
-	defer resp.Body.Close() //nolint:errcheck // what counts was read, or failed to be
+	defer resp.Body.Close() // what counts was read, or failed to be
 	limit := c.client.pool.cfg.MaxResponseBytes
 	if resp.ContentLength > limit {
 		return nil, tooLarge(limit)

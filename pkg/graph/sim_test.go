@@ -41,7 +41,7 @@ func (s simSecret) Token(ctx context.Context, _ bool) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test
+	defer resp.Body.Close() // a test
 	var got struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -117,6 +117,7 @@ func TestSimulator_faults(t *testing.T) {
 		"truncated":                  {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultTruncated, Times: 2}},
 		"truncated batch":            {rule: graphsim.Rule{Path: "/beta/$batch", Kind: graphsim.FaultTruncated, Times: 2}},
 		"HTML":                       {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultHTML, Times: 2}},
+		"an empty page first":        {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultEmptyPage, Times: 1}},
 		"a loop":                     {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultLoop}, code: CodeLoop},
 		"a foreign link":             {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultEvilLink, Host: "graph.example.com"}, code: CodeForeignHost},
 		"refused for good":           {rule: graphsim.Rule{Path: list, Kind: graphsim.FaultStatus, Status: 403}, code: "Forbidden"},

@@ -1,7 +1,6 @@
 package graphsim_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -193,13 +192,4 @@ func object(t *testing.T, raw []byte) map[string]any {
 		t.Fatalf("object: %v in %.200s", err, raw)
 	}
 	return m
-}
-
-func contains(els []json.RawMessage, raw []byte) bool {
-	for _, e := range els {
-		if bytes.Equal(e, raw) {
-			return true
-		}
-	}
-	return false
 }

@@ -166,6 +166,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, pair tls.Certificate
 	if err := srv.Shutdown(stop); err != nil {
 		srv.Close() // a hanging call is not worth waiting for
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

@@ -33,9 +33,8 @@ type DB struct {
 
 // New makes t a database of service's own, migrated by migrate, which is run
 // once for all tests of the process: a function that captures what to migrate
-// to would get what the first caller captured. The database is
-// dropped after the test; if the test failed on a server that outlives it, the
-// database is kept and named.
+// to would get what the first caller captured. The database is dropped after
+// the test; if the test failed on a server that outlives it, it is kept and named.
 func New(t testing.TB, service string, migrate func(ctx context.Context, ownerURL string) error) *DB {
 	t.Helper()
 	return On(t, Server(t), service, migrate)

@@ -149,7 +149,7 @@ func TestWithoutACertificateOrWithOldTLSNobodyGetsIn(t *testing.T) {
 			t.Parallel()
 			conn, err := grpc.NewClient("passthrough:///notes", grpc.WithTransportCredentials(credentials.NewTLS(config)), w.overPipe())
 			require.NoError(t, err)
-			defer conn.Close() //nolint:errcheck // of a test
+			defer conn.Close() // of a test
 			require.Error(t, call(t.Context(), conn, "Ping", note(nil)))
 		})
 	}

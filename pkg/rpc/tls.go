@@ -128,7 +128,7 @@ func (m mutual) isPeer(state tls.ConnectionState) error {
 }
 
 func (m mutual) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: m.peer}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: m.peer} //nolint:staticcheck // what gRPC takes the authority from
 }
 
 func (m mutual) Clone() credentials.TransportCredentials { return m }

@@ -37,12 +37,12 @@ func guard(ctx context.Context, opts Options, sockets string) (*guardian, error)
 	if err != nil {
 		return nil, err
 	}
-	defer turn.Close()     //nolint:errcheck // the guardian has its own
+	defer turn.Close()     // the guardian has its own
 	r, w, err := os.Pipe() // both ends close on exec, so no other child keeps it open
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // the guardian has its own
+	defer r.Close() // the guardian has its own
 	keep := "kept"
 	if opts.Disposable {
 		keep = "disposable"

@@ -131,7 +131,7 @@ func (s *Server) spawn() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                                                            //nolint:errcheck // the child has its own
+	defer log.Close()                                                            // the child has its own
 	cmd := exec.Command(filepath.Join(s.opts.Bin, "postgres"), s.arguments()...) //nolint:gosec,noctx // it outlives the call that starts it
 	cmd.SysProcAttr, cmd.Dir = as.attributes(), s.opts.Dir
 	cmd.Stdout, cmd.Stderr = log, log

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // are root.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tp-server-")
+	dir, err := os.MkdirTemp("", "tp-server-") //nolint:usetesting // see above
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // another user must get through
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -66,7 +66,7 @@ func exec1(t *testing.T, s *server.Server, statement string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.URL())
 	require.NoError(t, err)
-	defer conn.Close(t.Context()) //nolint:errcheck // of a test
+	defer conn.Close(t.Context()) // of a test
 	_, err = conn.Exec(t.Context(), statement)
 	require.NoError(t, err)
 }
@@ -118,7 +118,7 @@ func TestNothingIsLeftOfAProcessThatWasKilled(t *testing.T) {
 			}
 			stdin, err := cmd.StdinPipe()
 			require.NoError(t, err)
-			defer stdin.Close() //nolint:errcheck // of a test
+			defer stdin.Close() // of a test
 			out, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
