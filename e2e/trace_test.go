@@ -46,7 +46,7 @@ func TestOneTraceCrossesTheFleet(t *testing.T) {
 		"POST", // the gateway's own span
 		"tenantpilot.inventory.v1.InventoryService/StartSync",
 		"tenantpilot.operations.v1.RunService/StartRun",
-		"store.insertRun",
+		"store.insertRuns",
 		"run inventory_sync",
 		"tenantpilot.tenancy.v1.GraphTokenService/IssueGraphToken",
 		"graph",

@@ -78,12 +78,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer operations.Close() //nolint:errcheck // nothing is lost with it
+	defer operations.Close() // nothing is lost with it
 	tenancy, err := rpc.Dial(cfg.TenancyTarget, "tenancy", clients, log)
 	if err != nil {
 		return err
 	}
-	defer tenancy.Close() //nolint:errcheck // as above
+	defer tenancy.Close() // as above
 	s, err := assemble(cfg, db, operations, tenancy, log)
 	if err != nil {
 		return err

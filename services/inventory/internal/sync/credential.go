@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -26,17 +27,14 @@ type credential struct {
 
 // first fetches a token and answers where Graph is.
 func (c *credential) first(ctx context.Context) (address string, err error) {
-	err = patiently(ctx, unavailable, func() error {
-		resp, err := c.issue(ctx, false)
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.issued, address = resp, resp.GetGraphUrl()
-		return nil
-	})
-	return address, err
+	resp, err := c.issue(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.issued = resp
+	return resp.GetGraphUrl(), nil
 }
 
 // Token is [graph.Credential].
@@ -63,16 +61,21 @@ func token(resp *tenancyv1.IssueGraphTokenResponse) graph.Token {
 	return graph.Token{Value: resp.GetAccessToken(), ExpiresAt: resp.GetExpireTime().AsTime()}
 }
 
-// issue asks tenancy; a tenant that refuses us is an error of graph's.
-func (c *credential) issue(ctx context.Context, force bool) (*tenancyv1.IssueGraphTokenResponse, error) {
-	resp, err := c.tokens.IssueGraphToken(ctx, &tenancyv1.IssueGraphTokenRequest{
-		WorkspaceId: c.workspaceID, TenantId: c.tenantID, ForceRefresh: force,
+// issue asks tenancy, and waits for it where it is away for a while. A tenant
+// that refuses us is an error of graph's.
+func (c *credential) issue(ctx context.Context, force bool) (resp *tenancyv1.IssueGraphTokenResponse, err error) {
+	err = patiently(ctx, unavailable, func() error {
+		resp, err = c.tokens.IssueGraphToken(ctx, &tenancyv1.IssueGraphTokenRequest{
+			WorkspaceId: c.workspaceID, TenantId: c.tenantID, ForceRefresh: force,
+		})
+		return err
 	})
 	if e, ok := errs.As(err); ok && e.Code() == codes.FailedPrecondition {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.remediation = e.Metadata()["remediation"]
-		return nil, graph.TenantAuth(e.Reason(), e.Message())
+		about := e.Metadata()
+		c.remediation = about["remediation"]
+		return nil, graph.TenantAuth(cmp.Or(about["code"], e.Reason()), e.Message())
 	}
 	return resp, err
 }

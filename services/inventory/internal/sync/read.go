@@ -204,11 +204,11 @@ func look(o graph.Object) (item.Seen, error) {
 	}
 	for _, c := range o.Children {
 		s.Elements = append(s.Elements, item.Element{
-			Collection: c.Collection, ParentID: text(c.ParentID), Ordinal: int32(c.Ordinal), Payload: c.Raw, //nolint:gosec // a place in a response of limited size
+			Collection: c.Collection, ParentID: text(c.ParentID), Ordinal: int32(c.Ordinal), Payload: c.Raw,
 		})
 	}
 	for i, a := range o.Assignments {
-		s.Elements = append(s.Elements, item.Element{Collection: "assignments", Ordinal: int32(i), Payload: a}) //nolint:gosec // as above
+		s.Elements = append(s.Elements, item.Element{Collection: "assignments", Ordinal: int32(i), Payload: a})
 	}
 	return s, nil
 }

@@ -157,7 +157,7 @@ func (s *tenancy) IssueGraphToken(ctx context.Context, _ *tenancyv1.IssueGraphTo
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close() // read to its end
 	var answer struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int    `json:"expires_in"`

@@ -48,6 +48,9 @@ func Identity(tenantID *int64, typ, inputs string) []byte {
 	return sum[:]
 }
 
+// Identity answers the identity of the run s asks for.
+func (s Start) Identity() []byte { return Identity(s.TenantID, s.Type.Name, s.IdentityInputs) }
+
 // MaxLabel is how long a context value may be and still be searched for, in bytes.
 const MaxLabel = 256
 

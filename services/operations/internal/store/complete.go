@@ -12,34 +12,66 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Completing a running run under its epoch, the usual case: one statement, one commit.
+// completing is an ask to complete a running run.
+type completing struct {
+	service string
+	id      int64
+	run.Completion
+}
+
+// Completing running runs under their epochs, the usual case: guarded, and
+// shared by those who come at the same time.
 const completeRunning = `-- store.completeRunning
-	with r as (
-		update operation_runs r set status = 'completed', outcome = $4, failure_summary = $6, completion_digest = $7,
-			summary_counts = case when $5::jsonb <> '{}' then $5::jsonb else coalesce(
+	with a as (
+		select a.*, o.type
+		from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[])
+			with ordinality as a (run_id, epoch, outcome, counts, failures, digest, service, place)
+		join unnest($8::text[], $9::text[]) as o (type, owner) on o.owner = a.service
+	), n as (
+		update operation_runs r set status = 'completed', outcome = a.outcome, failure_summary = a.failures::jsonb,
+			completion_digest = a.digest,
+			summary_counts = case when a.counts <> '{}' then a.counts::jsonb else coalesce(
 				(select l.summary_counts from run_lease l where l.run_id = r.id and l.summary_counts <> '{}'), r.summary_counts) end,
 			completed_at = greatest(clock_timestamp(), r.started_at), updated_at = clock_timestamp(), event_count = event_count + 1
-		where id = $1 and type = any($2) and lease_epoch = $3 and status = 'running' and origin = 'live'
-		returning *
+		from a
+		where r.id = a.run_id and r.type = a.type and r.lease_epoch = a.epoch and r.status = 'running' and r.origin = 'live'
+		returning r.*, a.place, a.service
 	), gone as (
-		delete from run_lease using r where run_id = r.id
+		delete from run_lease using n where run_id = n.id
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
-		select id, event_count, 'completed', $8, status, outcome, lease_epoch, attempt from r
+		select id, event_count, 'completed', service, status, outcome, lease_epoch, attempt from n
 	)
-	select` + runColumns + ` from r left join run_lease l on false`
+	select r.place,` + runColumns + ` from n r left join run_lease l on false`
+
+func (s *Store) completeAll(ctx context.Context, asks []completing) ([]*row, error) {
+	n := len(asks)
+	ids, epochs, outcomes, counts := make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
+	failures, digests, services := make([]string, n), make([][]byte, n), make([]string, n)
+	for i, a := range asks {
+		ids[i], epochs[i], outcomes[i], digests[i], services[i] = a.id, a.Epoch, string(a.Outcome), a.Digest, a.service
+		var err error
+		if counts[i], err = jsonText(object(a.Counts)); err != nil {
+			return nil, err
+		}
+		if failures[i], err = jsonText(list(a.Failures)); err != nil {
+			return nil, err
+		}
+	}
+	return placed(ctx, s.db, n, completeRunning, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
+}
 
 // Complete ends run id for service; see [run.Run.Complete]. What comes too late
 // is refused and kept as an event.
 func (s *Store) Complete(ctx context.Context, service string, id int64, c run.Completion) (*run.Run, error) {
-	owned := s.types.OwnedBy(service)
-	r, err := one(ctx, s.db, completeRunning, id, owned, c.Epoch, c.Outcome, object(c.Counts), list(c.Failures), c.Digest, service)
+	r, err := s.completes.do(ctx, completing{service: service, id: id, Completion: c})
 	if err != nil {
 		return nil, err
 	}
 	if r != nil {
 		return &r.Run, nil
 	}
+	owned := s.types.OwnedBy(service)
 	ended, err := s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
 		if err := ownedBy(r, owned); err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -12,34 +11,54 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Begin from the queue, the usual case: guarded, one statement, one commit.
+// beginning is an ask to begin a queued run.
+type beginning struct {
+	service, holder string
+	id              int64
+}
+
+// Beginning queued runs, the usual case: guarded, and shared by those who come
+// at the same time.
 const beginQueued = `-- store.beginQueued
-	with r as (
-		update operation_runs set status = 'running', lease_epoch = lease_epoch + 1, attempt = attempt + 1, released_epoch = null,
-			started_at = coalesce(started_at, greatest(clock_timestamp(), created_at)), updated_at = clock_timestamp(), event_count = event_count + 1
-		where id = $1 and type = any($2) and status = 'queued' and origin = 'live'
-		returning *
+	with a as (
+		select a.*, o.type, o.lease
+		from unnest($1::bigint[], $2::text[], $3::text[]) with ordinality as a (run_id, holder, service, place)
+		join unnest($4::text[], $5::text[], $6::float8[]) as o (type, owner, lease) on o.owner = a.service
+	), n as (
+		update operation_runs r set status = 'running', lease_epoch = lease_epoch + 1, attempt = attempt + 1, released_epoch = null,
+			started_at = coalesce(started_at, greatest(clock_timestamp(), created_at)), updated_at = clock_timestamp(),
+			event_count = event_count + 1
+		from a
+		where r.id = a.run_id and r.type = a.type and r.status = 'queued' and r.origin = 'live'
+		returning r.*, a.place, a.holder, a.lease, a.service
 	), l as (
 		insert into run_lease (run_id, epoch, holder, expires_at)
-		select r.id, r.lease_epoch, $3, clock_timestamp() + make_interval(secs => (
-			select o.lease from unnest($2::text[], $4::float8[]) as o(type, lease) where o.type = r.type)) from r
+		select id, lease_epoch, holder, clock_timestamp() + make_interval(secs => lease) from n
 		returning *
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
-		select id, event_count, 'begun', $5, status, outcome, lease_epoch, attempt, jsonb_build_object('holder', $3::text) from r
+		select id, event_count, 'begun', service, status, outcome, lease_epoch, attempt, jsonb_build_object('holder', holder) from n
 	)
-	select` + runColumns + ` from r join l on l.run_id = r.id`
+	select r.place,` + runColumns + ` from n r join l on l.run_id = r.id`
 
-// Begin leases run id to holder for service, which owns the types owned; see [run.Run.Begin].
+func (s *Store) beginAll(ctx context.Context, asks []beginning) ([]*row, error) {
+	ids, holders, services := make([]int64, len(asks)), make([]string, len(asks)), make([]string, len(asks))
+	for i, a := range asks {
+		ids[i], holders[i], services[i] = a.id, a.holder, a.service
+	}
+	return placed(ctx, s.db, len(asks), beginQueued, ids, holders, services, s.owners.types, s.owners.names, s.owners.leases)
+}
+
+// Begin leases run id to holder for service; see [run.Run.Begin].
 func (s *Store) Begin(ctx context.Context, service string, id int64, holder string) (*run.Run, error) {
-	owned := s.types.OwnedBy(service)
-	r, err := one(ctx, s.db, beginQueued, id, owned, holder, s.leases(owned), service)
+	r, err := s.begins.do(ctx, beginning{service: service, id: id, holder: holder})
 	if err != nil {
 		return nil, err
 	}
 	if r != nil {
 		return &r.Run, nil
 	}
+	owned := s.types.OwnedBy(service)
 	begun, err := s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
 		if err := ownedBy(r, owned); err != nil {
 			return nil, err
@@ -52,14 +71,51 @@ func (s *Store) Begin(ctx context.Context, service string, id int64, holder stri
 	return begun, begun.Refusal() // an exhausted or cancelled run ended instead of being taken over
 }
 
+// report is a heartbeat.
+type report struct {
+	service   string
+	id, epoch int64
+	counts    map[string]int64
+}
+
 // A heartbeat touches the narrow lease row only, and only under its epoch.
 const reportProgress = `-- store.reportProgress
+	with a as (
+		select a.*, o.type, o.lease
+		from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) with ordinality as a (run_id, epoch, counts, service, place)
+		join unnest($5::text[], $6::text[], $7::float8[]) as o (type, owner, lease) on o.owner = a.service
+	)
 	update run_lease l set
-		expires_at = clock_timestamp() + make_interval(secs => o.lease),
-		summary_counts = case when $5::jsonb <> '{}' then $5::jsonb else l.summary_counts end
-	from operation_runs r, unnest($3::text[], $4::float8[]) as o(type, lease)
-	where l.run_id = $1 and l.epoch = $2 and r.id = l.run_id and o.type = r.type
-	returning l.expires_at, r.cancel_requested_at is not null, coalesce(r.cancel_reason, '')`
+		expires_at = clock_timestamp() + make_interval(secs => a.lease),
+		summary_counts = case when a.counts <> '{}' then a.counts::jsonb else l.summary_counts end
+	from a join operation_runs r on r.id = a.run_id and r.type = a.type
+	where l.run_id = a.run_id and l.epoch = a.epoch
+	returning a.place, l.expires_at, r.cancel_requested_at is not null, coalesce(r.cancel_reason, '')`
+
+func (s *Store) reportAll(ctx context.Context, asks []report) ([]*Heartbeat, error) {
+	n := len(asks)
+	ids, epochs, counts, services := make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
+	for i, a := range asks {
+		ids[i], epochs[i], services[i] = a.id, a.epoch, a.service
+		var err error
+		if counts[i], err = jsonText(object(a.counts)); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := s.db.Query(ctx, reportProgress, ids, epochs, counts, services, s.owners.types, s.owners.names, s.owners.leases)
+	if err != nil {
+		return nil, err
+	}
+	beats := make([]*Heartbeat, n)
+	var place int
+	var h Heartbeat
+	_, err = pgx.ForEachRow(rows, []any{&place, &h.ExpiresAt, &h.CancelRequested, &h.CancelReason}, func() error {
+		beat := h
+		beats[place-1] = &beat
+		return nil
+	})
+	return beats, err
+}
 
 // Heartbeat is what a worker is told when it reports.
 type Heartbeat struct {
@@ -71,18 +127,19 @@ type Heartbeat struct {
 // Progress extends the lease of run id under epoch and stores counts, if any;
 // see [run.Run.Progress].
 func (s *Store) Progress(ctx context.Context, service string, id, epoch int64, counts map[string]int64) (Heartbeat, error) {
-	owned := s.types.OwnedBy(service)
 	var h Heartbeat
-	err := s.db.QueryRow(ctx, reportProgress, id, epoch, owned, s.leases(owned), object(counts)).
-		Scan(&h.ExpiresAt, &h.CancelRequested, &h.CancelReason)
-	if !errors.Is(err, pgx.ErrNoRows) {
+	beat, err := s.reports.do(ctx, report{service: service, id: id, epoch: epoch, counts: counts})
+	if err != nil {
 		return h, err
+	}
+	if beat != nil {
+		return *beat, nil
 	}
 	r, err := s.Get(ctx, id)
 	if err != nil {
 		return h, err
 	}
-	if err := ownedBy(r, owned); err != nil {
+	if err := ownedBy(r, s.types.OwnedBy(service)); err != nil {
 		return h, err
 	}
 	if err := r.Progress(epoch); err != nil {
@@ -90,15 +147,6 @@ func (s *Store) Progress(ctx context.Context, service string, id, epoch int64, c
 	}
 	// Begun under this very epoch between the two statements: say it again.
 	return h, errs.Unavailable("RUN_MOVED", "run %d moved while this was read; repeat the call", id)
-}
-
-// leases answers how long the leases of types last, in seconds.
-func (s *Store) leases(types []string) []float64 {
-	seconds := make([]float64, len(types))
-	for i, name := range types {
-		seconds[i] = s.types[name].Lease.Seconds()
-	}
-	return seconds
 }
 
 func ownedBy(r *run.Run, owned []string) error {

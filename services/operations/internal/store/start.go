@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -17,48 +15,82 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// A start is one statement and one commit when nothing is in its way: it creates
-// nothing if the request id is known or the identity has an active run. Two
-// requests racing with one id collide on run_request's key; the loser looks again.
-const insertRun = `-- store.insertRun
-	with r as (
+// A start is one statement and one commit, shared with those that come at the
+// same time. It creates nothing if the request id is known or the identity has an
+// active run; two requests racing with one id collide on run_request's key, and
+// the loser looks again. The answers carry the place of their ask.
+const insertRuns = `-- store.insertRuns
+	with a as (
+		select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::int[],
+			$9::text[], $10::float8[], $11::bigint[], $12::int[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[])
+			with ordinality as a (workspace_id, tenant_id, user_id, initiator_name, type, hash, context, max_attempts,
+				holder, lease, retry_of, retry_number, parent_run_id, traceparent, caller, request_id, digest, place)
+	), n as (
 		insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash,
 			context, started_at, queued_at, lease_epoch, attempt, max_attempts, retry_of, retry_number, parent_run_id, traceparent,
-			created_at, event_count)
-		select $1::bigint, $2::bigint, $3::bigint, $4::text, $5::text, case when $9::text = '' then 'queued' else 'running' end, 'pending', $6::bytea, $7::jsonb,
-			case when $9::text <> '' then t.now end, case when $9::text = '' then t.now end,
-			case when $9::text = '' then 0 else 1 end, case when $9::text = '' then 0 else 1 end, $8::int,
-			$11::bigint, $12::int, $13::bigint, $14::text, t.now, 1
-		from (select clock_timestamp() as now) t
-		where not exists (select 1 from run_request q where q.workspace_id = $1::bigint and q.caller = $15::text and q.request_id = $16::text)
+			created_at, updated_at, event_count)
+		select a.workspace_id, a.tenant_id, a.user_id, a.initiator_name, a.type,
+			case when a.holder = '' then 'queued' else 'running' end, 'pending', a.hash, a.context::jsonb,
+			case when a.holder <> '' then t.now end, case when a.holder = '' then t.now end,
+			(a.holder <> '')::int, (a.holder <> '')::int, a.max_attempts,
+			a.retry_of, a.retry_number, a.parent_run_id, a.traceparent, t.now, t.now, 1
+		from a, (select clock_timestamp() as now) t
+		where a.request_id = '' or not exists (select from run_request q
+			where q.workspace_id = a.workspace_id and q.caller = a.caller and q.request_id = a.request_id)
+		order by a.workspace_id, a.type, a.hash
 		on conflict do nothing
 		returning *
+	), r as (
+		select n.*, a.place, a.holder, a.lease, a.caller, a.request_id, a.digest
+		from n join a on a.workspace_id = n.workspace_id and a.type = n.type and a.hash = n.run_identity_hash
 	), q as (
 		insert into run_request (workspace_id, caller, request_id, run_id, digest, started)
-		select $1::bigint, $15::text, $16::text, id, $17::bytea, true from r where $16::text <> ''
+		select workspace_id, caller, request_id, id, digest, true from r where request_id <> ''
 	), l as (
 		insert into run_lease (run_id, epoch, holder, expires_at)
-		select id, 1, $9::text, clock_timestamp() + make_interval(secs => $10::float8) from r where $9::text <> ''
+		select id, 1, holder, clock_timestamp() + make_interval(secs => lease) from r where holder <> ''
 		returning *
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
-		select id, 1, 'created', $15::text, status, outcome, lease_epoch, attempt, jsonb_build_object('initiator_name', $4::text) from r
+		select id, 1, 'created', caller, status, outcome, lease_epoch, attempt, jsonb_build_object('initiator_name', initiator_name) from r
 	), b as (
 		insert into run_label (workspace_id, key, value, run_id)
-		select $1::bigint, k.key, k.value, id from r, unnest($18::text[], $19::text[]) as k(key, value)
+		select r.workspace_id, k.key, k.value, r.id
+		from r join unnest($18::int[], $19::text[], $20::text[]) as k (place, key, value) on k.place = r.place
 	)
-	select` + runColumns + ` from r left join l on l.run_id = r.id`
+	select r.place,` + runColumns + ` from r left join l on l.run_id = r.id`
 
-func insert(ctx context.Context, q querier, a run.Start) (*row, error) {
-	labels := a.Labels()
-	keys := slices.Sorted(maps.Keys(labels))
-	values := make([]string, len(keys))
-	for i, k := range keys {
-		values[i] = labels[k]
+// insert answers the run of each ask in its place, nil where none was created.
+func insert(ctx context.Context, q querier, asks []run.Start) ([]*row, error) {
+	n := len(asks)
+	workspaces, tenants, users := make([]int64, n), make([]*int64, n), make([]*int64, n)
+	initiators, types, hashes, contexts := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n)
+	attempts, holders, leases := make([]int, n), make([]string, n), make([]float64, n)
+	originals, numbers, parents, traces := make([]*int64, n), make([]int, n), make([]*int64, n), make([]string, n)
+	callers, requests, digests := make([]string, n), make([]string, n), make([][]byte, n)
+	var places []int
+	var keys, values []string
+	for i, a := range asks {
+		workspaces[i], tenants[i], users[i] = a.WorkspaceID, a.TenantID, a.UserID
+		initiators[i], types[i], hashes[i], contexts[i] = a.InitiatorName, a.Type.Name, a.Identity(), string(a.Context)
+		attempts[i], holders[i], leases[i] = a.Type.MaxAttempts, a.Holder, a.Type.Lease.Seconds()
+		originals[i], numbers[i], parents[i], traces[i] = a.RetryOf, a.RetryNumber, a.ParentRunID, a.Traceparent
+		callers[i], requests[i], digests[i] = a.Caller, a.RequestID, a.Digest
+		for key, value := range a.Labels() {
+			places, keys, values = append(places, i+1), append(keys, key), append(values, value)
+		}
 	}
-	return one(ctx, q, insertRun, a.WorkspaceID, a.TenantID, a.UserID, a.InitiatorName, a.Type.Name,
-		run.Identity(a.TenantID, a.Type.Name, a.IdentityInputs), a.Context, a.Type.MaxAttempts, a.Holder, a.Type.Lease.Seconds(),
-		a.RetryOf, a.RetryNumber, a.ParentRunID, a.Traceparent, a.Caller, a.RequestID, a.Digest, keys, values)
+	return placed(ctx, q, n, insertRuns, workspaces, tenants, users, initiators, types, hashes, contexts, attempts, holders, leases,
+		originals, numbers, parents, traces, callers, requests, digests, places, keys, values)
+}
+
+// startKeys are what two starts may not both have in one statement.
+func startKeys(a run.Start) []string {
+	keys := []string{fmt.Sprintf("%d|%s|%x", a.WorkspaceID, a.Type.Name, a.Identity())}
+	if a.RequestID != "" {
+		keys = append(keys, fmt.Sprintf("%d|%s|%q", a.WorkspaceID, a.Caller, a.RequestID))
+	}
+	return keys
 }
 
 // Started answers a start.
@@ -77,7 +109,7 @@ func (s *Store) Start(ctx context.Context, a run.Start) (Started, error) {
 		return Started{}, err
 	}
 	for range startTries {
-		r, err := insert(ctx, s.db, a)
+		r, err := s.starts.do(ctx, a)
 		switch {
 		case pg.Constraint(err) == "run_request_pkey":
 		case err != nil:
@@ -101,7 +133,7 @@ func (s *Store) meet(ctx context.Context, a run.Start) (Started, error) {
 			return answered, err
 		}
 	}
-	twin, err := one(ctx, s.db, activeTwin, a.WorkspaceID, a.Type.Name, run.Identity(a.TenantID, a.Type.Name, a.IdentityInputs))
+	twin, err := one(ctx, s.db, activeTwin, a.WorkspaceID, a.Type.Name, a.Identity())
 	if err != nil || twin == nil {
 		return Started{}, err
 	}
@@ -187,14 +219,14 @@ func (s *Store) supersede(ctx context.Context, a run.Start, twinID int64) (Start
 			if _, err := s.write(ctx, tx, &twin.Run, e); err != nil {
 				return err
 			}
-			r, err := insert(ctx, tx, a)
+			made, err := insert(ctx, tx, []run.Start{a})
 			if err != nil {
 				return err
 			}
-			if r == nil { // unreachable while the twin's row is ours, unless the request id is known by now
+			if made[0] == nil { // unreachable while the twin's row is ours, unless the request id is known by now
 				return errSeeAgain
 			}
-			started = Started{Run: &r.Run, Started: true}
+			started = Started{Run: &made[0].Run, Started: true}
 			return nil
 		}
 		busy = &twin.Run

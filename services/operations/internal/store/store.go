@@ -7,8 +7,10 @@ package store
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"io/fs"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,13 +34,41 @@ func Migrations() fs.FS {
 
 // Store keeps runs in one PostgreSQL database.
 type Store struct {
-	db    *pgxpool.Pool
-	types run.Types
+	db     *pgxpool.Pool
+	types  run.Types
+	owners owners
+
+	starts    group[run.Start, *row]
+	begins    group[beginning, *row]
+	reports   group[report, *Heartbeat]
+	completes group[completing, *row]
 }
 
 // New answers a store over db, a pool of the application role.
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	return &Store{db: db, types: types}
+	s := &Store{db: db, types: types, owners: ownersOf(types)}
+	s.starts.run, s.starts.keys = func(ctx context.Context, asks []run.Start) ([]*row, error) { return insert(ctx, db, asks) }, startKeys
+	s.begins.run, s.begins.keys = s.beginAll, func(a beginning) []string { return []string{runKey(a.id)} }
+	s.reports.run, s.reports.keys = s.reportAll, func(a report) []string { return []string{runKey(a.id)} }
+	s.completes.run, s.completes.keys = s.completeAll, func(a completing) []string { return []string{runKey(a.id)} }
+	return s
+}
+
+func runKey(id int64) string { return strconv.FormatInt(id, 10) }
+
+// owners are the run types as parameters of statements: who owns each, and how
+// long its leases last, in seconds.
+type owners struct {
+	types, names []string
+	leases       []float64
+}
+
+func ownersOf(types run.Types) owners {
+	var o owners
+	for _, t := range types.List() {
+		o.types, o.names, o.leases = append(o.types, t.Name), append(o.names, t.Owner), append(o.leases, t.Lease.Seconds())
+	}
+	return o
 }
 
 // querier is what a statement runs on: the pool, or a transaction.
@@ -61,16 +91,19 @@ const runColumns = `
 	r.cancel_requested_at, r.cancel_requested_by, r.cancel_reason, r.attempt, r.max_attempts, r.retry_of, r.retry_number,
 	r.parent_run_id, r.traceparent, r.origin, r.completion_digest, l.holder, l.expires_at, clock_timestamp()`
 
-func scan(rows pgx.CollectableRow) (*row, error) {
+func scan(rows pgx.CollectableRow) (*row, error) { return scanAfter(rows) }
+
+// scanAfter scans a run that is selected after other columns.
+func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	var r row
 	var cancelAt, leaseUntil *time.Time
 	var cancelBy, cancelReason, holder *string
-	err := rows.Scan(
+	err := rows.Scan(append(before,
 		&r.ID, &r.WorkspaceID, &r.TenantID, &r.UserID, &r.InitiatorName, &r.Type, &r.Status, &r.Outcome, &r.IdentityHash,
 		&r.Counts, &r.Failures, &r.Context,
 		&r.StartedAt, &r.CompletedAt, &r.CreatedAt, &r.UpdatedAt, &r.QueuedAt, &r.Epoch, &r.ReleasedEpoch,
 		&cancelAt, &cancelBy, &cancelReason, &r.Attempt, &r.MaxAttempts, &r.RetryOf, &r.RetryNumber,
-		&r.ParentRunID, &r.Traceparent, &r.Origin, &r.CompletionDigest, &holder, &leaseUntil, &r.now)
+		&r.ParentRunID, &r.Traceparent, &r.Origin, &r.CompletionDigest, &holder, &leaseUntil, &r.now)...)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +134,31 @@ func one(ctx context.Context, q querier, sql string, args ...any) (*row, error) 
 		return nil, nil
 	}
 	return r, err
+}
+
+// placed answers the runs sql selects after the place of their ask, counted from
+// 1 of n; nil where none is.
+func placed(ctx context.Context, q querier, n int, sql string, args ...any) ([]*row, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*row, n)
+	_, err = pgx.CollectRows(rows, func(c pgx.CollectableRow) (struct{}, error) {
+		var place int
+		r, err := scanAfter(c, &place)
+		if err == nil {
+			found[place-1] = r
+		}
+		return struct{}{}, err
+	})
+	return found, err
+}
+
+// jsonText is v as PostgreSQL reads jsonb out of text.
+func jsonText(v any) (string, error) {
+	raw, err := json.Marshal(v)
+	return string(raw), err
 }
 
 const getRun = `-- store.getRun

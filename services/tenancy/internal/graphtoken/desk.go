@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	margin          = 5 * time.Minute  // a token is renewed that long before its end
-	refusalLasts    = 30 * time.Second // a wrong secret is not tried more often
-	unreachableFor  = 2 * time.Second  // whoever waited in line shares the answer
-	patience        = 6 * time.Second  // with an authority that does not answer
-	reasonTenantKey = "TENANT_AUTH"
+	margin         = 5 * time.Minute  // a token is renewed that long before its end
+	refusalLasts   = 30 * time.Second // a wrong secret is not tried more often
+	unreachableFor = 2 * time.Second  // whoever waited in line shares the answer
+	patience       = 6 * time.Second  // with an authority that does not answer
+	tenantAuth     = "TENANT_AUTH"
 )
 
 // desk is one tenant's: whoever holds its turn may read and write the rest.
@@ -54,7 +54,7 @@ func (d *desk) remember(generation string, now time.Time, t Token, err error) {
 		d.fetchedAt = now
 		// A token shorter than the margin is still good for most of its life.
 		d.renewAt = t.ExpiresAt.Add(-min(margin, t.ExpiresAt.Sub(now)/4))
-	case errs.Reason(err) == reasonTenantKey:
+	case errs.Reason(err) == tenantAuth:
 		d.refusedTil = now.Add(refusalLasts)
 	default:
 		d.refusedTil = now.Add(unreachableFor)

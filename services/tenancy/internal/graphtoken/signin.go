@@ -82,7 +82,7 @@ func unreachable(cause error) error {
 
 // refused is an answer that stays the same until a person changes something.
 func refused(code, remediation string) error {
-	return errs.Conflict(reasonTenantKey, "Entra refused the tenant's credential (%s)", code).
+	return errs.Conflict(tenantAuth, "Entra refused the tenant's credential (%s)", code).
 		With("code", code).With("remediation", remediation)
 }
 

@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+)
+
+const (
+	groupSize    = 256              // calls in one statement
+	groupWaiting = 4096             // calls that may wait for the next ones
+	groupTimeout = 10 * time.Second // of one statement, whatever its callers' deadlines
+	groupRetry   = 50 * time.Millisecond
+)
+
+// group lets calls share a statement and its commit: whoever comes while one is
+// in flight goes with the next. There is no timer and no goroutine of its own,
+// so a call that is alone pays for nothing: it runs the statement itself, and
+// then hands over to the first of those who wait, if any.
+type group[Q, A any] struct {
+	// run answers each ask in its place. An error means nothing was done.
+	run func(ctx context.Context, asks []Q) ([]A, error)
+	// keys names what an ask moves: asks with a key in common never share a statement.
+	keys func(Q) []string
+
+	mu      sync.Mutex
+	busy    bool // somebody runs a statement, or is about to
+	waiting []*waiter[Q, A]
+}
+
+// waiter is a call in the queue.
+type waiter[Q, A any] struct {
+	ask    Q
+	lead   chan struct{} // closed: run the next statement yourself
+	done   chan struct{} // closed: answered
+	taken  bool          // under the group's lock: no longer waiting
+	served bool          // by the leader only: done is closed
+	answer A
+	err    error
+}
+
+// do answers ask after the commit it went with.
+func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
+	w, leads := g.enter(ask)
+	if w == nil {
+		var none A
+		return none, errs.Exhausted("TOO_BUSY", groupRetry, "too many calls are waiting; try again in a moment")
+	}
+	if !leads {
+		select {
+		case <-w.done:
+			return w.answer, w.err
+		case <-w.lead:
+		case <-ctx.Done():
+			if g.leave(w) {
+				return w.answer, context.Cause(ctx)
+			}
+			select {
+			case <-w.done:
+				return w.answer, w.err
+			case <-w.lead:
+			}
+		}
+	}
+	g.flush(ctx)
+	<-w.done
+	return w.answer, w.err
+}
+
+// enter queues ask and reports whether it is to run the next statement. It
+// answers nil if the queue is full.
+func (g *group[Q, A]) enter(ask Q) (*waiter[Q, A], bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) >= groupWaiting {
+		return nil, false
+	}
+	w := &waiter[Q, A]{ask: ask, lead: make(chan struct{}), done: make(chan struct{})}
+	g.waiting = append(g.waiting, w)
+	leads := !g.busy
+	g.busy = true
+	w.taken = leads
+	return w, leads
+}
+
+// leave takes w out of the queue unless it is being served, or is to serve.
+func (g *group[Q, A]) leave(w *waiter[Q, A]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w.taken {
+		return false
+	}
+	g.waiting = slices.DeleteFunc(g.waiting, func(o *waiter[Q, A]) bool { return o == w })
+	return true
+}
+
+// flush runs one statement for those who wait, the caller first among them.
+func (g *group[Q, A]) flush(ctx context.Context) {
+	batch := g.take()
+	// The statement is everybody's: it does not end with its leader's patience.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTimeout)
+	defer cancel()
+	defer g.handOver()
+	defer abandon(batch)
+	g.serve(ctx, batch)
+}
+
+// abandon answers those a panic left without an answer; without one it finds none.
+func abandon[Q, A any](batch []*waiter[Q, A]) {
+	for _, w := range batch {
+		if !w.served {
+			w.served, w.err = true, errors.New("the statement ended without an answer")
+			close(w.done)
+		}
+	}
+}
+
+// take takes the next batch out of the queue: the longest waiting first, of
+// those with a key in common only the first.
+func (g *group[Q, A]) take() []*waiter[Q, A] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var batch, rest []*waiter[Q, A]
+	seen := map[string]bool{}
+	for _, w := range g.waiting {
+		keys := g.keys(w.ask)
+		if len(batch) == groupSize || slices.ContainsFunc(keys, func(k string) bool { return seen[k] }) {
+			rest = append(rest, w)
+		} else {
+			w.taken = true
+			batch = append(batch, w)
+		}
+		for _, k := range keys { // a third of the same key waits behind the second
+			seen[k] = true
+		}
+	}
+	g.waiting = rest
+	return batch
+}
+
+// handOver lets the first of those who wait run the next statement.
+func (g *group[Q, A]) handOver() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.busy = false
+		return
+	}
+	next := g.waiting[0]
+	next.taken = true
+	close(next.lead)
+}
+
+// serve answers the batch: together, or, if one of them is to blame for an
+// error of the statement, each for itself.
+func (g *group[Q, A]) serve(ctx context.Context, batch []*waiter[Q, A]) {
+	asks := make([]Q, len(batch))
+	for i, w := range batch {
+		asks[i] = w.ask
+	}
+	answers, err := g.run(ctx, asks)
+	for range 3 {
+		if !deadlocked(err) {
+			break
+		}
+		answers, err = g.run(ctx, asks)
+	}
+	if err != nil && len(batch) > 1 && blamesOne(err) {
+		for _, w := range batch {
+			g.serve(ctx, []*waiter[Q, A]{w})
+		}
+		return
+	}
+	for i, w := range batch {
+		if w.err = err; err == nil {
+			w.answer = answers[i]
+		}
+		w.served = true
+		close(w.done)
+	}
+}
+
+func deadlocked(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "40P01"
+}
+
+// blamesOne reports an error of the data or a constraint (SQLSTATE classes 22
+// and 23): PostgreSQL did nothing, and would do the same for the innocent.
+func blamesOne(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code[:2] == "22" || e.Code[:2] == "23")
+}
