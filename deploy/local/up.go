@@ -256,7 +256,7 @@ func (m *machine) addresses() {
 The tenant is %[1]s.
   console     %[2]s/operations   sign in with the token of %[3]s
   API         curl -H "Authorization: Bearer $(cat %[3]s)" %[2]s/api/v1/workspaces/%[4]d/operations
-  gRPC        .bin/grpcurl -cacert %[5]s -cert %[6]s -key %[7]s %[8]s list
+  gRPC        .bin/grpcurl -cacert %[5]s -cert %[6]s -key %[7]s %[8]s list   (make grpcurl installs it)
   database    %[9]s
   logs        %[10]s
   traces      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 make up sends them to a Jaeger that listens there

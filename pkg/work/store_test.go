@@ -27,7 +27,7 @@ const (
 // store is a small run store in memory: the transition table, and a clock that
 // tests push forward.
 type store struct {
-	operationsv1.UnsafeRunServiceServer
+	operationsv1.UnimplementedRunServiceServer
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every change
 	lease   time.Duration

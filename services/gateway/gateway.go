@@ -105,6 +105,9 @@ func shutdown(ctx context.Context, srv *http.Server) error {
 
 // open makes the site and the connections it calls through.
 func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Logger) (*web.Site, func(), error) {
+	if cfg.RateLimit <= 0 || cfg.RateBurst < 1 {
+		return nil, nil, errors.New("GATEWAY_RATE_LIMIT and GATEWAY_RATE_BURST must be above zero")
+	}
 	signer, err := actor.NewSigner(cfg.ActorKey)
 	if err != nil {
 		return nil, nil, err

@@ -127,7 +127,8 @@ func (s *Server) spawn() error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(s.logFile())
+	// Appending: what a crashed server still says must not overwrite what this one does.
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -148,6 +149,8 @@ func (s *Server) arguments() []string {
 		"unix_socket_directories": s.sockets,
 		"listen_addresses":        s.opts.Listen,
 		"port":                    strconv.Itoa(s.opts.Port),
+		// Files beside the data: a crash leaves nothing in /dev/shm.
+		"dynamic_shared_memory_type": "mmap",
 	}
 	if !s.opts.Durable {
 		settings["fsync"], settings["full_page_writes"] = "off", "off"

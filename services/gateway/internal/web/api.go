@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -66,6 +67,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route.method == "" && allow == nil {
 		writeProblem(w, r, problem{Status: http.StatusNotFound, Code: "NO_SUCH_ROUTE", Detail: "there is nothing at this address; see /openapi.json"})
 		return
+	}
+	if route.method != "" {
+		trace.SpanFromContext(r.Context()).SetName(route.String())
 	}
 	ctx, who, err := a.admit(r)
 	switch {

@@ -196,7 +196,7 @@ func TestIdempotencyKeyBecomesTheRequestID(t *testing.T) {
 		"neither":     {`{}`, "", ""},
 		"with spaces": {`{}`, "a key", "a key"},
 	}
-	for name, c := range tests { //nolint:paralleltest // each looks at the last request
+	for name, c := range tests {
 		resp, body := ask(t, srv, "owner", "POST", "/api/v1/workspaces/1/tenants/5/inventory:sync", c.body, "Idempotency-Key", c.key)
 		asked, ok := w.last().(*inventoryv1.StartSyncRequest)
 		if resp.StatusCode != 200 || !ok || asked.GetRequestId() != c.want {

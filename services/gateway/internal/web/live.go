@@ -54,7 +54,7 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	ctx, cancel := context.WithTimeout(ctx, liveLong*4/5+rand.N(liveLong*2/5)) //nolint:gosec // spreads reconnects, guards nothing
+	ctx, cancel := context.WithTimeout(ctx, liveLong*4/5+rand.N(liveLong*2/5))
 	defer cancel()
 	f := follower{
 		site: s, token: token, request: r, out: out, w: w,

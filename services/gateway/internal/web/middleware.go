@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -65,7 +66,7 @@ func (s *Site) observed(next http.Handler) http.Handler {
 }
 
 func (s *Site) panicked(rec *recorder, r *http.Request, p any) {
-	if p == http.ErrAbortHandler { //nolint:errorlint // the one value net/http panics with
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	s.log.ErrorContext(r.Context(), "panic", "request_id", requestID(r.Context()), "err", fmt.Sprint(p), "stack", string(debug.Stack()))

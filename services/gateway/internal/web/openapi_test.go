@@ -79,7 +79,7 @@ func convert(t *testing.T) *openapi3.T {
 	doc.Info = &openapi3.Info{
 		Title: "TenantPilot", Version: "v1",
 		Description: "Inventory, drift, backup and restore for Microsoft 365 tenants. Ids and 64-bit counters are strings. " +
-			"Mutating calls take an Idempotency-Key header: said twice, done once.",
+			"Calls that start or make something take an Idempotency-Key header: said twice, done once.",
 	}
 	doc.Servers = nil
 	doc.Components.SecuritySchemes = openapi3.SecuritySchemes{
@@ -93,7 +93,28 @@ func convert(t *testing.T) *openapi3.T {
 			op.Responses.Set("default", problemResponse())
 		}
 	}
-	return reload(t, doc)
+	doc = reload(t, doc)
+	addIdempotencyKey(doc)
+	return doc
+}
+
+// addIdempotencyKey adds the header to every operation that remembers it: those
+// whose body has a request_id.
+func addIdempotencyKey(doc *openapi3.T) {
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.RequestBody == nil {
+				continue
+			}
+			body := op.RequestBody.Value.Content.Get("application/json").Schema.Value
+			if body.Properties["request_id"] == nil {
+				continue
+			}
+			header := openapi3.NewHeaderParameter("Idempotency-Key").WithSchema(openapi3.NewStringSchema().WithMaxLength(128))
+			header.Description = "Said twice, done once; the same as request_id in the body."
+			op.AddParameter(header)
+		}
+	}
 }
 
 // reload resolves the references, which the converter leaves open.

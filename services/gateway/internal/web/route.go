@@ -25,6 +25,15 @@ type route struct {
 	resource string   // what a missing thing is called: the authorization rule says it
 }
 
+// String is the route as a span's name: "GET /api/v1/operations/{run_id}".
+func (r route) String() string {
+	s := r.method + " /" + strings.Join(r.segments, "/")
+	if r.verb != "" {
+		s += ":" + r.verb
+	}
+	return s
+}
+
 // routesOf reads the bindings of every served proto.
 func routesOf() []route {
 	var routes []route

@@ -46,17 +46,17 @@ type Site struct {
 
 // New makes everything the gateway serves.
 func New(ctx context.Context, cfg Config) (*Site, error) {
+	now := time.Now
 	s := &Site{
-		cfg: cfg, log: cfg.Log, now: time.Now,
-		users: newBuckets(cfg.Rate, cfg.Burst, time.Now), strangers: newBuckets(cfg.Rate, cfg.Burst, time.Now),
-		logins: newBuckets(10.0/60, 10, time.Now),
+		cfg: cfg, log: cfg.Log, now: now,
+		users: newBuckets(cfg.Rate, cfg.Burst, now), strangers: newBuckets(cfg.Rate, cfg.Burst, now), logins: newBuckets(10.0/60, 10, now),
 		identity: &identity{
 			tenancy: tenancyv1.NewIdentityServiceClient(cfg.Tenancy), signer: cfg.Signer,
-			now: time.Now, known: map[[32]byte]knownActor{},
+			now: now, known: map[[32]byte]knownActor{},
 		},
 	}
 	var err error
-	if s.sessions, err = newSessions(cfg.SessionKey, time.Now); err != nil {
+	if s.sessions, err = newSessions(cfg.SessionKey, now); err != nil {
 		return nil, err
 	}
 	if s.assets, err = newAssets(); err != nil {
@@ -70,7 +70,10 @@ func New(ctx context.Context, cfg Config) (*Site, error) {
 	guard.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
 	s.handler = otelhttp.NewHandler(s.observed(secured(guard.Handler(mux))), "gateway",
 		otelhttp.WithFilter(func(r *http.Request) bool { return !probe(r.URL.Path) }),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.Pattern }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			_, pattern := mux.Handler(r) // never the path: it has ids in it
+			return pattern
+		}),
 	)
 	return s, nil
 }
@@ -92,7 +95,7 @@ func (s *Site) routes(ctx context.Context, mux *http.ServeMux) error {
 	mux.HandleFunc("GET /admin/operations", formerAddress)
 	mux.HandleFunc("GET /admin/operations/{run}", s.formerAddressOfRun)
 	s.consoleRoutes(mux)
-	mux.HandleFunc("/", s.noRoute)
+	mux.Handle("/", s.elsewhere(mux))
 	return nil
 }
 
@@ -155,6 +158,27 @@ func (s *Site) crossOrigin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.message(w, r, http.StatusForbidden, "Not from here", "This form was sent by another site, so nothing was done. Open the page again and send it from there.")
+}
+
+// elsewhere answers what no pattern of mux takes: the wrong method at a right
+// address, or nothing at all.
+func (s *Site) elsewhere(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				allow = append(allow, method)
+			}
+		}
+		if len(allow) == 0 {
+			s.noRoute(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		s.message(w, r, http.StatusMethodNotAllowed, "Not this way", "This address takes "+strings.Join(allow, " or ")+" only.")
+	})
 }
 
 func (s *Site) noRoute(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -68,30 +69,38 @@ func active(run *operationsv1.Run) bool {
 	return run.GetStatus() != operationsv1.RunStatus_RUN_STATUS_COMPLETED
 }
 
-// countersOf lists a run's counters, those every job has first.
+// countersOf lists a run's counters, those every job has first. "x_done" of
+// "x_total" is one of them.
 func countersOf(run *operationsv1.Run) []templates.Counter {
-	first := []string{"created", "updated", "unchanged", "removed", "skipped", "failed"}
-	last := []string{"total", "processed"} // the bar says them
-	var names []string
-	for name := range run.GetSummaryCounts() {
-		if !slices.Contains(first, name) && !slices.Contains(last, name) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
+	counts := run.GetSummaryCounts()
 	var counters []templates.Counter
-	for _, name := range append(first, names...) {
-		n, ok := run.GetSummaryCounts()[name]
-		if !ok {
-			continue
+	for _, name := range counterNames(counts) {
+		c := templates.Counter{Name: strings.ReplaceAll(name, "_", " "), Value: templates.Number(counts[name])}
+		if what, ok := strings.CutSuffix(name, "_done"); ok {
+			if total, ok := counts[what+"_total"]; ok {
+				c.Name, c.Value = strings.ReplaceAll(what, "_", " "), c.Value+" of "+templates.Number(total)
+			}
 		}
-		c := templates.Counter{Name: strings.ReplaceAll(name, "_", " "), Value: templates.Number(n)}
-		if name == "failed" && n > 0 {
+		if name == "failed" && counts[name] > 0 {
 			c.Tone = "bad"
 		}
 		counters = append(counters, c)
 	}
 	return counters
+}
+
+func counterNames(counts map[string]int64) []string {
+	first := []string{"created", "updated", "unchanged", "removed", "skipped", "failed"}
+	names := slices.DeleteFunc(slices.Clone(first), func(name string) bool { _, ok := counts[name]; return !ok })
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		what, isTotal := strings.CutSuffix(name, "_total")
+		_, hasDone := counts[what+"_done"]
+		said := name == "total" || name == "processed" || isTotal && hasDone // by the bar, or beside what is done
+		if !said && !slices.Contains(first, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // durationOf is how long a run took, or has taken so far.

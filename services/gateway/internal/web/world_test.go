@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -67,6 +68,12 @@ func (w *world) user(name string, id int64, roles map[int64]tenancyv1.Role) {
 		r.Memberships = append(r.Memberships, &tenancyv1.Membership{WorkspaceId: workspace, Role: role})
 	}
 	w.tokens["tp_"+name] = r
+}
+
+func (w *world) revoke(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.tokens, "tp_"+name)
 }
 
 // start is the fixed beginning of everything in the world.
@@ -266,6 +273,12 @@ func (w *world) GetCoverage(context.Context, *inventoryv1.GetCoverageRequest) (*
 // follows no redirect.
 func setup(t *testing.T, more ...func(*Config)) (*httptest.Server, *world) {
 	t.Helper()
+	site, w := newSite(t, more...)
+	return open(t, site), w
+}
+
+func newSite(t *testing.T, more ...func(*Config)) (*Site, *world) {
+	t.Helper()
 	w := newWorld()
 	conn, signer := connect(t, w)
 	closing := make(chan struct{})
@@ -277,13 +290,17 @@ func setup(t *testing.T, more ...func(*Config)) (*httptest.Server, *world) {
 		f(&cfg)
 	}
 	site, err := New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	t.Cleanup(func() { close(closing) })
+	return site, w
+}
+
+func open(t *testing.T, site *Site) *httptest.Server {
+	t.Helper()
 	srv := httptest.NewServer(site)
-	t.Cleanup(func() { close(closing); srv.Close() })
+	t.Cleanup(srv.Close)
 	srv.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return srv, w
+	return srv
 }
 
 // connect runs the world on one server with mutual TLS and dials it as the gateway.
@@ -315,7 +332,7 @@ func connect(t *testing.T, w *world) (*grpc.ClientConn, *actor.Signer) {
 	t.Cleanup(func() {
 		conn.Close()
 		stop()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) { // stopped before it began
 			t.Error(err)
 		}
 	})

@@ -11,12 +11,13 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"github.com/jhump/protoreflect/v2/protoprint"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	_ "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 var files = map[string][]string{
 	"protovalidate": {"buf/validate/validate.proto"},
-	"googleapis":    {"google/api/annotations.proto", "google/api/http.proto"},
+	"googleapis":    {"google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto"},
 }
 
 func main() {

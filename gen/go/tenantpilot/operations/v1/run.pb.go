@@ -379,9 +379,12 @@ type Run struct {
 	// W3C traceparent of the call that started it; empty if it was not traced.
 	Traceparent string `protobuf:"bytes,29,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	// Whether it was run here or imported.
-	Origin        RunOrigin `protobuf:"varint,30,opt,name=origin,proto3,enum=tenantpilot.operations.v1.RunOrigin" json:"origin,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Origin RunOrigin `protobuf:"varint,30,opt,name=origin,proto3,enum=tenantpilot.operations.v1.RunOrigin" json:"origin,omitempty"`
+	// Those of retry_of and parent_run_id whose run was removed by retention.
+	// Answered by GetRun only.
+	RemovedReferences []string `protobuf:"bytes,31,rep,name=removed_references,json=removedReferences,proto3" json:"removed_references,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -622,6 +625,13 @@ func (x *Run) GetOrigin() RunOrigin {
 		return x.Origin
 	}
 	return RunOrigin_RUN_ORIGIN_UNSPECIFIED
+}
+
+func (x *Run) GetRemovedReferences() []string {
+	if x != nil {
+		return x.RemovedReferences
+	}
+	return nil
 }
 
 // Failure is one cause of a run not succeeding, told to a person.
@@ -976,7 +986,7 @@ var File_tenantpilot_operations_v1_run_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"#tenantpilot/operations/v1/run.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\f\n" +
+	"#tenantpilot/operations/v1/run.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\f\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\x03R\vworkspaceId\x12 \n" +
@@ -1013,7 +1023,8 @@ const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\fretry_number\x18\x1b \x01(\x05R\vretryNumber\x12'\n" +
 	"\rparent_run_id\x18\x1c \x01(\x03H\x03R\vparentRunId\x88\x01\x01\x12 \n" +
 	"\vtraceparent\x18\x1d \x01(\tR\vtraceparent\x12<\n" +
-	"\x06origin\x18\x1e \x01(\x0e2$.tenantpilot.operations.v1.RunOriginR\x06origin\x1a@\n" +
+	"\x06origin\x18\x1e \x01(\x0e2$.tenantpilot.operations.v1.RunOriginR\x06origin\x12-\n" +
+	"\x12removed_references\x18\x1f \x03(\tR\x11removedReferences\x1a@\n" +
 	"\x12SummaryCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01B\f\n" +

@@ -12,6 +12,9 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -23,6 +26,59 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// SummaryBucket is a length of time.
+type SummaryBucket int32
+
+const (
+	// HOUR.
+	SummaryBucket_SUMMARY_BUCKET_UNSPECIFIED SummaryBucket = 0
+	// An hour, from the full hour in UTC.
+	SummaryBucket_SUMMARY_BUCKET_HOUR SummaryBucket = 1
+	// A day, from midnight in UTC.
+	SummaryBucket_SUMMARY_BUCKET_DAY SummaryBucket = 2
+)
+
+// Enum value maps for SummaryBucket.
+var (
+	SummaryBucket_name = map[int32]string{
+		0: "SUMMARY_BUCKET_UNSPECIFIED",
+		1: "SUMMARY_BUCKET_HOUR",
+		2: "SUMMARY_BUCKET_DAY",
+	}
+	SummaryBucket_value = map[string]int32{
+		"SUMMARY_BUCKET_UNSPECIFIED": 0,
+		"SUMMARY_BUCKET_HOUR":        1,
+		"SUMMARY_BUCKET_DAY":         2,
+	}
+)
+
+func (x SummaryBucket) Enum() *SummaryBucket {
+	p := new(SummaryBucket)
+	*p = x
+	return p
+}
+
+func (x SummaryBucket) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SummaryBucket) Descriptor() protoreflect.EnumDescriptor {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_enumTypes[0].Descriptor()
+}
+
+func (SummaryBucket) Type() protoreflect.EnumType {
+	return &file_tenantpilot_operations_v1_run_reader_service_proto_enumTypes[0]
+}
+
+func (x SummaryBucket) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SummaryBucket.Descriptor instead.
+func (SummaryBucket) EnumDescriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{0}
+}
 
 // GetRunRequest names a run.
 type GetRunRequest struct {
@@ -125,12 +181,21 @@ type ListRunsRequest struct {
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the answer before, with everything else unchanged.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// AIP-160: terms joined by AND, each field = value, over status, outcome, type,
-	// tenant_id, user_id, retry_of, parent_run_id and the search keys of types, for
-	// example: status = "completed" AND context.backup_schedule_id = "42".
+	// AIP-160: terms joined by AND, over status, outcome, type, tenant_id, user_id,
+	// initiator_name, create_time, start_time, complete_time, has_failures,
+	// reason_code, retry_of, parent_run_id, trace_id, legacy.source, legacy.id and
+	// the search keys of types, for example:
+	// status = "completed" AND context.backup_schedule_id = "42".
+	// Times also take <, <=, > and >=. A page of a combination that few runs match
+	// may be short, or empty, and still have a next_page_token.
 	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// How much of each run.
-	View          RunView `protobuf:"varint,5,opt,name=view,proto3,enum=tenantpilot.operations.v1.RunView" json:"view,omitempty"`
+	View RunView `protobuf:"varint,5,opt,name=view,proto3,enum=tenantpilot.operations.v1.RunView" json:"view,omitempty"`
+	// "create_time desc" (the default), "create_time", "complete_time desc" or
+	// "complete_time", which answers completed runs only.
+	OrderBy string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Only these fields of each run; overrides view.
+	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,15 +265,31 @@ func (x *ListRunsRequest) GetView() RunView {
 	return RunView_RUN_VIEW_UNSPECIFIED
 }
 
+func (x *ListRunsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetReadMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.ReadMask
+	}
+	return nil
+}
+
 // ListRunsResponse answers a page of runs.
 type ListRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Newest first.
+	// In the order asked.
 	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The page before this one, in the same order; empty on the first page.
+	PreviousPageToken string `protobuf:"bytes,3,opt,name=previous_page_token,json=previousPageToken,proto3" json:"previous_page_token,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ListRunsResponse) Reset() {
@@ -251,6 +332,13 @@ func (x *ListRunsResponse) GetRuns() []*Run {
 func (x *ListRunsResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListRunsResponse) GetPreviousPageToken() string {
+	if x != nil {
+		return x.PreviousPageToken
 	}
 	return ""
 }
@@ -457,25 +545,1031 @@ func (x *ListRunTypesResponse) GetRunTypes() []*RunType {
 	return nil
 }
 
+// WatchRunsRequest says which runs to watch.
+type WatchRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The workspace.
+	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// Only runs of this tenant.
+	TenantId *int64 `protobuf:"varint,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
+	// Only runs of these types; empty means all.
+	Types []string `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
+	// Only these runs; empty means all. The snapshot holds these, whatever their
+	// status; without them it holds the active runs.
+	RunIds []int64 `protobuf:"varint,4,rep,packed,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	// Go on from here, with everything else unchanged: no snapshot, nothing missed.
+	ResumeToken   string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRunsRequest) Reset() {
+	*x = WatchRunsRequest{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRunsRequest) ProtoMessage() {}
+
+func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRunsRequest.ProtoReflect.Descriptor instead.
+func (*WatchRunsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchRunsRequest) GetWorkspaceId() int64 {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return 0
+}
+
+func (x *WatchRunsRequest) GetTenantId() int64 {
+	if x != nil && x.TenantId != nil {
+		return *x.TenantId
+	}
+	return 0
+}
+
+func (x *WatchRunsRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *WatchRunsRequest) GetRunIds() []int64 {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+func (x *WatchRunsRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+// WatchRunsResponse is one thing that a watcher is told.
+type WatchRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of these.
+	//
+	// Types that are valid to be assigned to What:
+	//
+	//	*WatchRunsResponse_Snapshot
+	//	*WatchRunsResponse_Change
+	//	*WatchRunsResponse_Bookmark
+	What isWatchRunsResponse_What `protobuf_oneof:"what"`
+	// Where to go on from; set with changes and bookmarks.
+	ResumeToken   string `protobuf:"bytes,4,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRunsResponse) Reset() {
+	*x = WatchRunsResponse{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRunsResponse) ProtoMessage() {}
+
+func (x *WatchRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRunsResponse.ProtoReflect.Descriptor instead.
+func (*WatchRunsResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchRunsResponse) GetWhat() isWatchRunsResponse_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *WatchRunsResponse) GetSnapshot() *Run {
+	if x != nil {
+		if x, ok := x.What.(*WatchRunsResponse_Snapshot); ok {
+			return x.Snapshot
+		}
+	}
+	return nil
+}
+
+func (x *WatchRunsResponse) GetChange() *RunChange {
+	if x != nil {
+		if x, ok := x.What.(*WatchRunsResponse_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
+func (x *WatchRunsResponse) GetBookmark() *Bookmark {
+	if x != nil {
+		if x, ok := x.What.(*WatchRunsResponse_Bookmark); ok {
+			return x.Bookmark
+		}
+	}
+	return nil
+}
+
+func (x *WatchRunsResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+type isWatchRunsResponse_What interface {
+	isWatchRunsResponse_What()
+}
+
+type WatchRunsResponse_Snapshot struct {
+	// A run as it was when the watch began.
+	Snapshot *Run `protobuf:"bytes,1,opt,name=snapshot,proto3,oneof"`
+}
+
+type WatchRunsResponse_Change struct {
+	// A run that changed.
+	Change *RunChange `protobuf:"bytes,2,opt,name=change,proto3,oneof"`
+}
+
+type WatchRunsResponse_Bookmark struct {
+	// Nothing but the token.
+	Bookmark *Bookmark `protobuf:"bytes,3,opt,name=bookmark,proto3,oneof"`
+}
+
+func (*WatchRunsResponse_Snapshot) isWatchRunsResponse_What() {}
+
+func (*WatchRunsResponse_Change) isWatchRunsResponse_What() {}
+
+func (*WatchRunsResponse_Bookmark) isWatchRunsResponse_What() {}
+
+// RunChange is a run after a change.
+type RunChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run, at least as new as the event.
+	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// The transition; absent when only progress was reported, of which only the
+	// latest value is told.
+	Event         *RunEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunChange) Reset() {
+	*x = RunChange{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunChange) ProtoMessage() {}
+
+func (x *RunChange) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunChange.ProtoReflect.Descriptor instead.
+func (*RunChange) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RunChange) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *RunChange) GetEvent() *RunEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// Bookmark says that everything up to its token has been told.
+type Bookmark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bookmark) Reset() {
+	*x = Bookmark{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bookmark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bookmark) ProtoMessage() {}
+
+func (x *Bookmark) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bookmark.ProtoReflect.Descriptor instead.
+func (*Bookmark) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{11}
+}
+
+// WaitRunRequest names a run and a patience.
+type WaitRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run. Malformed, missing and foreign are the same NOT_FOUND.
+	RunId int64 `protobuf:"varint,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// At most 20 s, which is also the default.
+	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitRunRequest) Reset() {
+	*x = WaitRunRequest{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitRunRequest) ProtoMessage() {}
+
+func (x *WaitRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitRunRequest.ProtoReflect.Descriptor instead.
+func (*WaitRunRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WaitRunRequest) GetRunId() int64 {
+	if x != nil {
+		return x.RunId
+	}
+	return 0
+}
+
+func (x *WaitRunRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// WaitRunResponse answers the run.
+type WaitRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ended, unless the time was up.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitRunResponse) Reset() {
+	*x = WaitRunResponse{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitRunResponse) ProtoMessage() {}
+
+func (x *WaitRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitRunResponse.ProtoReflect.Descriptor instead.
+func (*WaitRunResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WaitRunResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+// SummarizeRunsRequest says what to count.
+type SummarizeRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The workspace.
+	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// From when, rounded down to a bucket; absent means 48 buckets before the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Until when, rounded up to a bucket; absent means now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// How long a bucket is; HOUR if unspecified.
+	Bucket SummaryBucket `protobuf:"varint,4,opt,name=bucket,proto3,enum=tenantpilot.operations.v1.SummaryBucket" json:"bucket,omitempty"`
+	// Only runs of these types; empty means all.
+	Types         []string `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeRunsRequest) Reset() {
+	*x = SummarizeRunsRequest{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeRunsRequest) ProtoMessage() {}
+
+func (x *SummarizeRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeRunsRequest.ProtoReflect.Descriptor instead.
+func (*SummarizeRunsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SummarizeRunsRequest) GetWorkspaceId() int64 {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return 0
+}
+
+func (x *SummarizeRunsRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *SummarizeRunsRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *SummarizeRunsRequest) GetBucket() SummaryBucket {
+	if x != nil {
+		return x.Bucket
+	}
+	return SummaryBucket_SUMMARY_BUCKET_UNSPECIFIED
+}
+
+func (x *SummarizeRunsRequest) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// SummarizeRunsResponse answers the statistics.
+type SummarizeRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Completed runs by the bucket they ended in, their type and outcome; only
+	// where there are any, oldest first.
+	Counts []*RunCount `protobuf:"bytes,1,rep,name=counts,proto3" json:"counts,omitempty"`
+	// Durations of the runs counted, from start to end, by type.
+	Durations []*RunDurations `protobuf:"bytes,2,rep,name=durations,proto3" json:"durations,omitempty"`
+	// Active runs now, by type and status, up to 10,000 in all.
+	Active []*ActiveCount `protobuf:"bytes,3,rep,name=active,proto3" json:"active,omitempty"`
+	// Whether there are more active runs than were counted.
+	ActiveTruncated bool `protobuf:"varint,4,opt,name=active_truncated,json=activeTruncated,proto3" json:"active_truncated,omitempty"`
+	// When the oldest active run was created; absent without one.
+	OldestActiveCreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_active_create_time,json=oldestActiveCreateTime,proto3" json:"oldest_active_create_time,omitempty"`
+	// The most frequent reason codes of the failures of the runs counted, at most 20.
+	TopReasons    []*ReasonCount `protobuf:"bytes,6,rep,name=top_reasons,json=topReasons,proto3" json:"top_reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeRunsResponse) Reset() {
+	*x = SummarizeRunsResponse{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeRunsResponse) ProtoMessage() {}
+
+func (x *SummarizeRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeRunsResponse.ProtoReflect.Descriptor instead.
+func (*SummarizeRunsResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SummarizeRunsResponse) GetCounts() []*RunCount {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *SummarizeRunsResponse) GetDurations() []*RunDurations {
+	if x != nil {
+		return x.Durations
+	}
+	return nil
+}
+
+func (x *SummarizeRunsResponse) GetActive() []*ActiveCount {
+	if x != nil {
+		return x.Active
+	}
+	return nil
+}
+
+func (x *SummarizeRunsResponse) GetActiveTruncated() bool {
+	if x != nil {
+		return x.ActiveTruncated
+	}
+	return false
+}
+
+func (x *SummarizeRunsResponse) GetOldestActiveCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestActiveCreateTime
+	}
+	return nil
+}
+
+func (x *SummarizeRunsResponse) GetTopReasons() []*ReasonCount {
+	if x != nil {
+		return x.TopReasons
+	}
+	return nil
+}
+
+// RunCount is how many runs of a type ended in a bucket with an outcome.
+type RunCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bucket's begin.
+	BucketStartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=bucket_start_time,json=bucketStartTime,proto3" json:"bucket_start_time,omitempty"`
+	// The type.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// The outcome.
+	Outcome RunOutcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=tenantpilot.operations.v1.RunOutcome" json:"outcome,omitempty"`
+	// How many.
+	Count         int64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunCount) Reset() {
+	*x = RunCount{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunCount) ProtoMessage() {}
+
+func (x *RunCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunCount.ProtoReflect.Descriptor instead.
+func (*RunCount) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RunCount) GetBucketStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BucketStartTime
+	}
+	return nil
+}
+
+func (x *RunCount) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RunCount) GetOutcome() RunOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return RunOutcome_RUN_OUTCOME_UNSPECIFIED
+}
+
+func (x *RunCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// RunDurations is how long runs of a type took.
+type RunDurations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// How many had begun at all.
+	Count int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Half took no longer than this, to within 10 %.
+	P50 *durationpb.Duration `protobuf:"bytes,3,opt,name=p50,proto3" json:"p50,omitempty"`
+	// 95 % took no longer than this, to within 10 %.
+	P95           *durationpb.Duration `protobuf:"bytes,4,opt,name=p95,proto3" json:"p95,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunDurations) Reset() {
+	*x = RunDurations{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunDurations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunDurations) ProtoMessage() {}
+
+func (x *RunDurations) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunDurations.ProtoReflect.Descriptor instead.
+func (*RunDurations) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RunDurations) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RunDurations) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RunDurations) GetP50() *durationpb.Duration {
+	if x != nil {
+		return x.P50
+	}
+	return nil
+}
+
+func (x *RunDurations) GetP95() *durationpb.Duration {
+	if x != nil {
+		return x.P95
+	}
+	return nil
+}
+
+// ActiveCount is how many runs of a type are active.
+type ActiveCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Queued or running.
+	Status RunStatus `protobuf:"varint,2,opt,name=status,proto3,enum=tenantpilot.operations.v1.RunStatus" json:"status,omitempty"`
+	// How many.
+	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveCount) Reset() {
+	*x = ActiveCount{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveCount) ProtoMessage() {}
+
+func (x *ActiveCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveCount.ProtoReflect.Descriptor instead.
+func (*ActiveCount) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ActiveCount) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ActiveCount) GetStatus() RunStatus {
+	if x != nil {
+		return x.Status
+	}
+	return RunStatus_RUN_STATUS_UNSPECIFIED
+}
+
+func (x *ActiveCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// ReasonCount is how often a reason code was given.
+type ReasonCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason code.
+	ReasonCode string `protobuf:"bytes,1,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	// In how many runs.
+	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReasonCount) Reset() {
+	*x = ReasonCount{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReasonCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReasonCount) ProtoMessage() {}
+
+func (x *ReasonCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReasonCount.ProtoReflect.Descriptor instead.
+func (*ReasonCount) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReasonCount) GetReasonCode() string {
+	if x != nil {
+		return x.ReasonCode
+	}
+	return ""
+}
+
+func (x *ReasonCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// GetRetentionRequest asks what retention did.
+type GetRetentionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetentionRequest) Reset() {
+	*x = GetRetentionRequest{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetentionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetentionRequest) ProtoMessage() {}
+
+func (x *GetRetentionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetentionRequest.ProtoReflect.Descriptor instead.
+func (*GetRetentionRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{20}
+}
+
+// GetRetentionResponse answers what retention did.
+type GetRetentionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By type.
+	Types         []*RetentionStatus `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetentionResponse) Reset() {
+	*x = GetRetentionResponse{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetentionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetentionResponse) ProtoMessage() {}
+
+func (x *GetRetentionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetentionResponse.ProtoReflect.Descriptor instead.
+func (*GetRetentionResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetRetentionResponse) GetTypes() []*RetentionStatus {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// RetentionStatus is what retention did to runs of one type.
+type RetentionStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The type.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// When the last pass over it began.
+	LastPassTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_pass_time,json=lastPassTime,proto3" json:"last_pass_time,omitempty"`
+	// How long that pass took.
+	LastPassDuration *durationpb.Duration `protobuf:"bytes,3,opt,name=last_pass_duration,json=lastPassDuration,proto3" json:"last_pass_duration,omitempty"`
+	// How many runs that pass removed.
+	LastRemovedCount int64 `protobuf:"varint,4,opt,name=last_removed_count,json=lastRemovedCount,proto3" json:"last_removed_count,omitempty"`
+	// How many runs were removed ever.
+	RemovedCount int64 `protobuf:"varint,5,opt,name=removed_count,json=removedCount,proto3" json:"removed_count,omitempty"`
+	// Why the last pass did not finish; empty if it did.
+	LastError     string `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionStatus) Reset() {
+	*x = RetentionStatus{}
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionStatus) ProtoMessage() {}
+
+func (x *RetentionStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionStatus.ProtoReflect.Descriptor instead.
+func (*RetentionStatus) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RetentionStatus) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *RetentionStatus) GetLastPassTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastPassTime
+	}
+	return nil
+}
+
+func (x *RetentionStatus) GetLastPassDuration() *durationpb.Duration {
+	if x != nil {
+		return x.LastPassDuration
+	}
+	return nil
+}
+
+func (x *RetentionStatus) GetLastRemovedCount() int64 {
+	if x != nil {
+		return x.LastRemovedCount
+	}
+	return 0
+}
+
+func (x *RetentionStatus) GetRemovedCount() int64 {
+	if x != nil {
+		return x.RemovedCount
+	}
+	return 0
+}
+
+func (x *RetentionStatus) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
 var File_tenantpilot_operations_v1_run_reader_service_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc = "" +
 	"\n" +
-	"2tenantpilot/operations/v1/run_reader_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"&\n" +
+	"2tenantpilot/operations/v1/run_reader_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"&\n" +
 	"\rGetRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\"B\n" +
 	"\x0eGetRunResponse\x120\n" +
-	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\"\xe7\x01\n" +
+	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\"\xc4\x02\n" +
 	"\x0fListRunsRequest\x12*\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\x12 \n" +
 	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12@\n" +
-	"\x04view\x18\x05 \x01(\x0e2\".tenantpilot.operations.v1.RunViewB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"n\n" +
+	"\x04view\x18\x05 \x01(\x0e2\".tenantpilot.operations.v1.RunViewB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x12\"\n" +
+	"\border_by\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18dR\aorderBy\x127\n" +
+	"\tread_mask\x18\a \x01(\v2\x1a.google.protobuf.FieldMaskR\breadMask\"\x9e\x01\n" +
 	"\x10ListRunsResponse\x122\n" +
 	"\x04runs\x18\x01 \x03(\v2\x1e.tenantpilot.operations.v1.RunR\x04runs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"s\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12.\n" +
+	"\x13previous_page_token\x18\x03 \x01(\tR\x11previousPageToken\"s\n" +
 	"\x14ListRunEventsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12'\n" +
@@ -486,11 +1580,89 @@ const file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x15\n" +
 	"\x13ListRunTypesRequest\"W\n" +
 	"\x14ListRunTypesResponse\x12?\n" +
-	"\trun_types\x18\x01 \x03(\v2\".tenantpilot.operations.v1.RunTypeR\brunTypes2\x82\a\n" +
+	"\trun_types\x18\x01 \x03(\v2\".tenantpilot.operations.v1.RunTypeR\brunTypes\"\xec\x01\n" +
+	"\x10WatchRunsRequest\x12*\n" +
+	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12)\n" +
+	"\ttenant_id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00H\x00R\btenantId\x88\x01\x01\x12 \n" +
+	"\x05types\x18\x03 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x102\x18\x01R\x05types\x12$\n" +
+	"\arun_ids\x18\x04 \x03(\x03B\v\xbaH\b\x92\x01\x05\x10\xc8\x01\x18\x01R\x06runIds\x12+\n" +
+	"\fresume_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\vresumeTokenB\f\n" +
+	"\n" +
+	"_tenant_id\"\xff\x01\n" +
+	"\x11WatchRunsResponse\x12<\n" +
+	"\bsnapshot\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunH\x00R\bsnapshot\x12>\n" +
+	"\x06change\x18\x02 \x01(\v2$.tenantpilot.operations.v1.RunChangeH\x00R\x06change\x12A\n" +
+	"\bbookmark\x18\x03 \x01(\v2#.tenantpilot.operations.v1.BookmarkH\x00R\bbookmark\x12!\n" +
+	"\fresume_token\x18\x04 \x01(\tR\vresumeTokenB\x06\n" +
+	"\x04what\"x\n" +
+	"\tRunChange\x120\n" +
+	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\x129\n" +
+	"\x05event\x18\x02 \x01(\v2#.tenantpilot.operations.v1.RunEventR\x05event\"\n" +
+	"\n" +
+	"\bBookmark\"\\\n" +
+	"\x0eWaitRunRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"C\n" +
+	"\x0fWaitRunResponse\x120\n" +
+	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\"\xa2\x02\n" +
+	"\x14SummarizeRunsRequest\x12*\n" +
+	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12J\n" +
+	"\x06bucket\x18\x04 \x01(\x0e2(.tenantpilot.operations.v1.SummaryBucketB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06bucket\x12 \n" +
+	"\x05types\x18\x05 \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x102\x18\x01R\x05types\"\xa6\x03\n" +
+	"\x15SummarizeRunsResponse\x12;\n" +
+	"\x06counts\x18\x01 \x03(\v2#.tenantpilot.operations.v1.RunCountR\x06counts\x12E\n" +
+	"\tdurations\x18\x02 \x03(\v2'.tenantpilot.operations.v1.RunDurationsR\tdurations\x12>\n" +
+	"\x06active\x18\x03 \x03(\v2&.tenantpilot.operations.v1.ActiveCountR\x06active\x12)\n" +
+	"\x10active_truncated\x18\x04 \x01(\bR\x0factiveTruncated\x12U\n" +
+	"\x19oldest_active_create_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x16oldestActiveCreateTime\x12G\n" +
+	"\vtop_reasons\x18\x06 \x03(\v2&.tenantpilot.operations.v1.ReasonCountR\n" +
+	"topReasons\"\xbd\x01\n" +
+	"\bRunCount\x12F\n" +
+	"\x11bucket_start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0fbucketStartTime\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12?\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2%.tenantpilot.operations.v1.RunOutcomeR\aoutcome\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\"\x92\x01\n" +
+	"\fRunDurations\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12+\n" +
+	"\x03p50\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03p50\x12+\n" +
+	"\x03p95\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03p95\"u\n" +
+	"\vActiveCount\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12<\n" +
+	"\x06status\x18\x02 \x01(\x0e2$.tenantpilot.operations.v1.RunStatusR\x06status\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"D\n" +
+	"\vReasonCount\x12\x1f\n" +
+	"\vreason_code\x18\x01 \x01(\tR\n" +
+	"reasonCode\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\x15\n" +
+	"\x13GetRetentionRequest\"X\n" +
+	"\x14GetRetentionResponse\x12@\n" +
+	"\x05types\x18\x01 \x03(\v2*.tenantpilot.operations.v1.RetentionStatusR\x05types\"\xa2\x02\n" +
+	"\x0fRetentionStatus\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12@\n" +
+	"\x0elast_pass_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\flastPassTime\x12G\n" +
+	"\x12last_pass_duration\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x10lastPassDuration\x12,\n" +
+	"\x12last_removed_count\x18\x04 \x01(\x03R\x10lastRemovedCount\x12#\n" +
+	"\rremoved_count\x18\x05 \x01(\x03R\fremovedCount\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\x06 \x01(\tR\tlastError*`\n" +
+	"\rSummaryBucket\x12\x1e\n" +
+	"\x1aSUMMARY_BUCKET_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SUMMARY_BUCKET_HOUR\x10\x01\x12\x16\n" +
+	"\x12SUMMARY_BUCKET_DAY\x10\x022\xef\f\n" +
 	"\x10RunReaderService\x12\xc9\x01\n" +
 	"\x06GetRun\x12(.tenantpilot.operations.v1.GetRunRequest\x1a).tenantpilot.operations.v1.GetRunResponse\"j\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/operations/{run_id}\x12\xe7\x01\n" +
 	"\bListRuns\x12*.tenantpilot.operations.v1.ListRunsRequest\x1a+.tenantpilot.operations.v1.ListRunsResponse\"\x81\x01\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02.\x12,/api/v1/workspaces/{workspace_id}/operations\x12\xe5\x01\n" +
-	"\rListRunEvents\x12/.tenantpilot.operations.v1.ListRunEventsRequest\x1a0.tenantpilot.operations.v1.ListRunEventsResponse\"q\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02$\x12\"/api/v1/operations/{run_id}/events\x12\xcf\x01\n" +
+	"\rListRunEvents\x12/.tenantpilot.operations.v1.ListRunEventsRequest\x1a0.tenantpilot.operations.v1.ListRunEventsResponse\"q\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02$\x12\"/api/v1/operations/{run_id}/events\x12\xb7\x01\n" +
+	"\tWatchRuns\x12+.tenantpilot.operations.v1.WatchRunsRequest\x1a,.tenantpilot.operations.v1.WatchRunsResponse\"M\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\tworkspace0\x01\x12\xd1\x01\n" +
+	"\aWaitRun\x12).tenantpilot.operations.v1.WaitRunRequest\x1a*.tenantpilot.operations.v1.WaitRunResponse\"o\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02\"\x12 /api/v1/operations/{run_id}:wait\x12\xd8\x01\n" +
+	"\rSummarizeRuns\x12/.tenantpilot.operations.v1.SummarizeRunsRequest\x1a0.tenantpilot.operations.v1.SummarizeRunsResponse\"d\xba\xd7\x18\"\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x028\x126/api/v1/workspaces/{workspace_id}/operations:summarize\x12\x81\x01\n" +
+	"\fGetRetention\x12..tenantpilot.operations.v1.GetRetentionRequest\x1a/.tenantpilot.operations.v1.GetRetentionResponse\"\x10\xba\xd7\x18\f\b\x01\x1a\boperator\x12\xcf\x01\n" +
 	"\fListRunTypes\x12..tenantpilot.operations.v1.ListRunTypesRequest\x1a/.tenantpilot.operations.v1.ListRunTypesResponse\"^\xba\xd7\x18<\b\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/operationTypesB\x8e\x02\n" +
 	"\x1dcom.tenantpilot.operations.v1B\x15RunReaderServiceProtoP\x01ZPgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x19Tenantpilot.Operations.V1\xca\x02\x19Tenantpilot\\Operations\\V1\xe2\x02%Tenantpilot\\Operations\\V1\\GPBMetadata\xea\x02\x1bTenantpilot::Operations::V1b\x06proto3"
 
@@ -506,40 +1678,94 @@ func file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP() []byt
 	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescData
 }
 
-var file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tenantpilot_operations_v1_run_reader_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tenantpilot_operations_v1_run_reader_service_proto_goTypes = []any{
-	(*GetRunRequest)(nil),         // 0: tenantpilot.operations.v1.GetRunRequest
-	(*GetRunResponse)(nil),        // 1: tenantpilot.operations.v1.GetRunResponse
-	(*ListRunsRequest)(nil),       // 2: tenantpilot.operations.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),      // 3: tenantpilot.operations.v1.ListRunsResponse
-	(*ListRunEventsRequest)(nil),  // 4: tenantpilot.operations.v1.ListRunEventsRequest
-	(*ListRunEventsResponse)(nil), // 5: tenantpilot.operations.v1.ListRunEventsResponse
-	(*ListRunTypesRequest)(nil),   // 6: tenantpilot.operations.v1.ListRunTypesRequest
-	(*ListRunTypesResponse)(nil),  // 7: tenantpilot.operations.v1.ListRunTypesResponse
-	(*Run)(nil),                   // 8: tenantpilot.operations.v1.Run
-	(RunView)(0),                  // 9: tenantpilot.operations.v1.RunView
-	(*RunEvent)(nil),              // 10: tenantpilot.operations.v1.RunEvent
-	(*RunType)(nil),               // 11: tenantpilot.operations.v1.RunType
+	(SummaryBucket)(0),            // 0: tenantpilot.operations.v1.SummaryBucket
+	(*GetRunRequest)(nil),         // 1: tenantpilot.operations.v1.GetRunRequest
+	(*GetRunResponse)(nil),        // 2: tenantpilot.operations.v1.GetRunResponse
+	(*ListRunsRequest)(nil),       // 3: tenantpilot.operations.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),      // 4: tenantpilot.operations.v1.ListRunsResponse
+	(*ListRunEventsRequest)(nil),  // 5: tenantpilot.operations.v1.ListRunEventsRequest
+	(*ListRunEventsResponse)(nil), // 6: tenantpilot.operations.v1.ListRunEventsResponse
+	(*ListRunTypesRequest)(nil),   // 7: tenantpilot.operations.v1.ListRunTypesRequest
+	(*ListRunTypesResponse)(nil),  // 8: tenantpilot.operations.v1.ListRunTypesResponse
+	(*WatchRunsRequest)(nil),      // 9: tenantpilot.operations.v1.WatchRunsRequest
+	(*WatchRunsResponse)(nil),     // 10: tenantpilot.operations.v1.WatchRunsResponse
+	(*RunChange)(nil),             // 11: tenantpilot.operations.v1.RunChange
+	(*Bookmark)(nil),              // 12: tenantpilot.operations.v1.Bookmark
+	(*WaitRunRequest)(nil),        // 13: tenantpilot.operations.v1.WaitRunRequest
+	(*WaitRunResponse)(nil),       // 14: tenantpilot.operations.v1.WaitRunResponse
+	(*SummarizeRunsRequest)(nil),  // 15: tenantpilot.operations.v1.SummarizeRunsRequest
+	(*SummarizeRunsResponse)(nil), // 16: tenantpilot.operations.v1.SummarizeRunsResponse
+	(*RunCount)(nil),              // 17: tenantpilot.operations.v1.RunCount
+	(*RunDurations)(nil),          // 18: tenantpilot.operations.v1.RunDurations
+	(*ActiveCount)(nil),           // 19: tenantpilot.operations.v1.ActiveCount
+	(*ReasonCount)(nil),           // 20: tenantpilot.operations.v1.ReasonCount
+	(*GetRetentionRequest)(nil),   // 21: tenantpilot.operations.v1.GetRetentionRequest
+	(*GetRetentionResponse)(nil),  // 22: tenantpilot.operations.v1.GetRetentionResponse
+	(*RetentionStatus)(nil),       // 23: tenantpilot.operations.v1.RetentionStatus
+	(*Run)(nil),                   // 24: tenantpilot.operations.v1.Run
+	(RunView)(0),                  // 25: tenantpilot.operations.v1.RunView
+	(*fieldmaskpb.FieldMask)(nil), // 26: google.protobuf.FieldMask
+	(*RunEvent)(nil),              // 27: tenantpilot.operations.v1.RunEvent
+	(*RunType)(nil),               // 28: tenantpilot.operations.v1.RunType
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(RunOutcome)(0),               // 31: tenantpilot.operations.v1.RunOutcome
+	(RunStatus)(0),                // 32: tenantpilot.operations.v1.RunStatus
 }
 var file_tenantpilot_operations_v1_run_reader_service_proto_depIdxs = []int32{
-	8,  // 0: tenantpilot.operations.v1.GetRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	9,  // 1: tenantpilot.operations.v1.ListRunsRequest.view:type_name -> tenantpilot.operations.v1.RunView
-	8,  // 2: tenantpilot.operations.v1.ListRunsResponse.runs:type_name -> tenantpilot.operations.v1.Run
-	10, // 3: tenantpilot.operations.v1.ListRunEventsResponse.events:type_name -> tenantpilot.operations.v1.RunEvent
-	11, // 4: tenantpilot.operations.v1.ListRunTypesResponse.run_types:type_name -> tenantpilot.operations.v1.RunType
-	0,  // 5: tenantpilot.operations.v1.RunReaderService.GetRun:input_type -> tenantpilot.operations.v1.GetRunRequest
-	2,  // 6: tenantpilot.operations.v1.RunReaderService.ListRuns:input_type -> tenantpilot.operations.v1.ListRunsRequest
-	4,  // 7: tenantpilot.operations.v1.RunReaderService.ListRunEvents:input_type -> tenantpilot.operations.v1.ListRunEventsRequest
-	6,  // 8: tenantpilot.operations.v1.RunReaderService.ListRunTypes:input_type -> tenantpilot.operations.v1.ListRunTypesRequest
-	1,  // 9: tenantpilot.operations.v1.RunReaderService.GetRun:output_type -> tenantpilot.operations.v1.GetRunResponse
-	3,  // 10: tenantpilot.operations.v1.RunReaderService.ListRuns:output_type -> tenantpilot.operations.v1.ListRunsResponse
-	5,  // 11: tenantpilot.operations.v1.RunReaderService.ListRunEvents:output_type -> tenantpilot.operations.v1.ListRunEventsResponse
-	7,  // 12: tenantpilot.operations.v1.RunReaderService.ListRunTypes:output_type -> tenantpilot.operations.v1.ListRunTypesResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	24, // 0: tenantpilot.operations.v1.GetRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	25, // 1: tenantpilot.operations.v1.ListRunsRequest.view:type_name -> tenantpilot.operations.v1.RunView
+	26, // 2: tenantpilot.operations.v1.ListRunsRequest.read_mask:type_name -> google.protobuf.FieldMask
+	24, // 3: tenantpilot.operations.v1.ListRunsResponse.runs:type_name -> tenantpilot.operations.v1.Run
+	27, // 4: tenantpilot.operations.v1.ListRunEventsResponse.events:type_name -> tenantpilot.operations.v1.RunEvent
+	28, // 5: tenantpilot.operations.v1.ListRunTypesResponse.run_types:type_name -> tenantpilot.operations.v1.RunType
+	24, // 6: tenantpilot.operations.v1.WatchRunsResponse.snapshot:type_name -> tenantpilot.operations.v1.Run
+	11, // 7: tenantpilot.operations.v1.WatchRunsResponse.change:type_name -> tenantpilot.operations.v1.RunChange
+	12, // 8: tenantpilot.operations.v1.WatchRunsResponse.bookmark:type_name -> tenantpilot.operations.v1.Bookmark
+	24, // 9: tenantpilot.operations.v1.RunChange.run:type_name -> tenantpilot.operations.v1.Run
+	27, // 10: tenantpilot.operations.v1.RunChange.event:type_name -> tenantpilot.operations.v1.RunEvent
+	29, // 11: tenantpilot.operations.v1.WaitRunRequest.timeout:type_name -> google.protobuf.Duration
+	24, // 12: tenantpilot.operations.v1.WaitRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	30, // 13: tenantpilot.operations.v1.SummarizeRunsRequest.start_time:type_name -> google.protobuf.Timestamp
+	30, // 14: tenantpilot.operations.v1.SummarizeRunsRequest.end_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: tenantpilot.operations.v1.SummarizeRunsRequest.bucket:type_name -> tenantpilot.operations.v1.SummaryBucket
+	17, // 16: tenantpilot.operations.v1.SummarizeRunsResponse.counts:type_name -> tenantpilot.operations.v1.RunCount
+	18, // 17: tenantpilot.operations.v1.SummarizeRunsResponse.durations:type_name -> tenantpilot.operations.v1.RunDurations
+	19, // 18: tenantpilot.operations.v1.SummarizeRunsResponse.active:type_name -> tenantpilot.operations.v1.ActiveCount
+	30, // 19: tenantpilot.operations.v1.SummarizeRunsResponse.oldest_active_create_time:type_name -> google.protobuf.Timestamp
+	20, // 20: tenantpilot.operations.v1.SummarizeRunsResponse.top_reasons:type_name -> tenantpilot.operations.v1.ReasonCount
+	30, // 21: tenantpilot.operations.v1.RunCount.bucket_start_time:type_name -> google.protobuf.Timestamp
+	31, // 22: tenantpilot.operations.v1.RunCount.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
+	29, // 23: tenantpilot.operations.v1.RunDurations.p50:type_name -> google.protobuf.Duration
+	29, // 24: tenantpilot.operations.v1.RunDurations.p95:type_name -> google.protobuf.Duration
+	32, // 25: tenantpilot.operations.v1.ActiveCount.status:type_name -> tenantpilot.operations.v1.RunStatus
+	23, // 26: tenantpilot.operations.v1.GetRetentionResponse.types:type_name -> tenantpilot.operations.v1.RetentionStatus
+	30, // 27: tenantpilot.operations.v1.RetentionStatus.last_pass_time:type_name -> google.protobuf.Timestamp
+	29, // 28: tenantpilot.operations.v1.RetentionStatus.last_pass_duration:type_name -> google.protobuf.Duration
+	1,  // 29: tenantpilot.operations.v1.RunReaderService.GetRun:input_type -> tenantpilot.operations.v1.GetRunRequest
+	3,  // 30: tenantpilot.operations.v1.RunReaderService.ListRuns:input_type -> tenantpilot.operations.v1.ListRunsRequest
+	5,  // 31: tenantpilot.operations.v1.RunReaderService.ListRunEvents:input_type -> tenantpilot.operations.v1.ListRunEventsRequest
+	9,  // 32: tenantpilot.operations.v1.RunReaderService.WatchRuns:input_type -> tenantpilot.operations.v1.WatchRunsRequest
+	13, // 33: tenantpilot.operations.v1.RunReaderService.WaitRun:input_type -> tenantpilot.operations.v1.WaitRunRequest
+	15, // 34: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:input_type -> tenantpilot.operations.v1.SummarizeRunsRequest
+	21, // 35: tenantpilot.operations.v1.RunReaderService.GetRetention:input_type -> tenantpilot.operations.v1.GetRetentionRequest
+	7,  // 36: tenantpilot.operations.v1.RunReaderService.ListRunTypes:input_type -> tenantpilot.operations.v1.ListRunTypesRequest
+	2,  // 37: tenantpilot.operations.v1.RunReaderService.GetRun:output_type -> tenantpilot.operations.v1.GetRunResponse
+	4,  // 38: tenantpilot.operations.v1.RunReaderService.ListRuns:output_type -> tenantpilot.operations.v1.ListRunsResponse
+	6,  // 39: tenantpilot.operations.v1.RunReaderService.ListRunEvents:output_type -> tenantpilot.operations.v1.ListRunEventsResponse
+	10, // 40: tenantpilot.operations.v1.RunReaderService.WatchRuns:output_type -> tenantpilot.operations.v1.WatchRunsResponse
+	14, // 41: tenantpilot.operations.v1.RunReaderService.WaitRun:output_type -> tenantpilot.operations.v1.WaitRunResponse
+	16, // 42: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:output_type -> tenantpilot.operations.v1.SummarizeRunsResponse
+	22, // 43: tenantpilot.operations.v1.RunReaderService.GetRetention:output_type -> tenantpilot.operations.v1.GetRetentionResponse
+	8,  // 44: tenantpilot.operations.v1.RunReaderService.ListRunTypes:output_type -> tenantpilot.operations.v1.ListRunTypesResponse
+	37, // [37:45] is the sub-list for method output_type
+	29, // [29:37] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_reader_service_proto_init() }
@@ -548,18 +1774,25 @@ func file_tenantpilot_operations_v1_run_reader_service_proto_init() {
 		return
 	}
 	file_tenantpilot_operations_v1_run_proto_init()
+	file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes[9].OneofWrappers = []any{
+		(*WatchRunsResponse_Snapshot)(nil),
+		(*WatchRunsResponse_Change)(nil),
+		(*WatchRunsResponse_Bookmark)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc), len(file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   8,
+			NumEnums:      1,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_tenantpilot_operations_v1_run_reader_service_proto_goTypes,
 		DependencyIndexes: file_tenantpilot_operations_v1_run_reader_service_proto_depIdxs,
+		EnumInfos:         file_tenantpilot_operations_v1_run_reader_service_proto_enumTypes,
 		MessageInfos:      file_tenantpilot_operations_v1_run_reader_service_proto_msgTypes,
 	}.Build()
 	File_tenantpilot_operations_v1_run_reader_service_proto = out.File

@@ -22,6 +22,10 @@ const (
 	RunReaderService_GetRun_FullMethodName        = "/tenantpilot.operations.v1.RunReaderService/GetRun"
 	RunReaderService_ListRuns_FullMethodName      = "/tenantpilot.operations.v1.RunReaderService/ListRuns"
 	RunReaderService_ListRunEvents_FullMethodName = "/tenantpilot.operations.v1.RunReaderService/ListRunEvents"
+	RunReaderService_WatchRuns_FullMethodName     = "/tenantpilot.operations.v1.RunReaderService/WatchRuns"
+	RunReaderService_WaitRun_FullMethodName       = "/tenantpilot.operations.v1.RunReaderService/WaitRun"
+	RunReaderService_SummarizeRuns_FullMethodName = "/tenantpilot.operations.v1.RunReaderService/SummarizeRuns"
+	RunReaderService_GetRetention_FullMethodName  = "/tenantpilot.operations.v1.RunReaderService/GetRetention"
 	RunReaderService_ListRunTypes_FullMethodName  = "/tenantpilot.operations.v1.RunReaderService/ListRunTypes"
 )
 
@@ -39,6 +43,22 @@ type RunReaderServiceClient interface {
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// ListRunEvents answers the history of one run, oldest first.
 	ListRunEvents(ctx context.Context, in *ListRunEventsRequest, opts ...grpc.CallOption) (*ListRunEventsResponse, error)
+	// WatchRuns answers the runs that match as they are now, then every change of
+	// them in order. A bookmark comes after the snapshot and every 15 s. Ended by
+	// the server, with UNAVAILABLE, the watch goes on from the last resume_token.
+	//
+	// Errors: INVALID_ARGUMENT INVALID_RESUME_TOKEN, ABORTED SLOW_CONSUMER (go on
+	// from the last resume_token), OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (begin anew).
+	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error)
+	// WaitRun answers a run once it has ended, or as it is when the time is up.
+	WaitRun(ctx context.Context, in *WaitRunRequest, opts ...grpc.CallOption) (*WaitRunResponse, error)
+	// SummarizeRuns answers statistics of a workspace's runs, from maintained
+	// aggregates: its cost does not grow with the number of runs.
+	//
+	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start).
+	SummarizeRuns(ctx context.Context, in *SummarizeRunsRequest, opts ...grpc.CallOption) (*SummarizeRunsResponse, error)
+	// GetRetention answers what retention did: a platform matter.
+	GetRetention(ctx context.Context, in *GetRetentionRequest, opts ...grpc.CallOption) (*GetRetentionResponse, error)
 	// ListRunTypes answers the allow-list of run types.
 	ListRunTypes(ctx context.Context, in *ListRunTypesRequest, opts ...grpc.CallOption) (*ListRunTypesResponse, error)
 }
@@ -81,6 +101,55 @@ func (c *runReaderServiceClient) ListRunEvents(ctx context.Context, in *ListRunE
 	return out, nil
 }
 
+func (c *runReaderServiceClient) WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RunReaderService_ServiceDesc.Streams[0], RunReaderService_WatchRuns_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRunsRequest, WatchRunsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunReaderService_WatchRunsClient = grpc.ServerStreamingClient[WatchRunsResponse]
+
+func (c *runReaderServiceClient) WaitRun(ctx context.Context, in *WaitRunRequest, opts ...grpc.CallOption) (*WaitRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WaitRunResponse)
+	err := c.cc.Invoke(ctx, RunReaderService_WaitRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runReaderServiceClient) SummarizeRuns(ctx context.Context, in *SummarizeRunsRequest, opts ...grpc.CallOption) (*SummarizeRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummarizeRunsResponse)
+	err := c.cc.Invoke(ctx, RunReaderService_SummarizeRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runReaderServiceClient) GetRetention(ctx context.Context, in *GetRetentionRequest, opts ...grpc.CallOption) (*GetRetentionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRetentionResponse)
+	err := c.cc.Invoke(ctx, RunReaderService_GetRetention_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runReaderServiceClient) ListRunTypes(ctx context.Context, in *ListRunTypesRequest, opts ...grpc.CallOption) (*ListRunTypesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRunTypesResponse)
@@ -105,6 +174,22 @@ type RunReaderServiceServer interface {
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// ListRunEvents answers the history of one run, oldest first.
 	ListRunEvents(context.Context, *ListRunEventsRequest) (*ListRunEventsResponse, error)
+	// WatchRuns answers the runs that match as they are now, then every change of
+	// them in order. A bookmark comes after the snapshot and every 15 s. Ended by
+	// the server, with UNAVAILABLE, the watch goes on from the last resume_token.
+	//
+	// Errors: INVALID_ARGUMENT INVALID_RESUME_TOKEN, ABORTED SLOW_CONSUMER (go on
+	// from the last resume_token), OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (begin anew).
+	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error
+	// WaitRun answers a run once it has ended, or as it is when the time is up.
+	WaitRun(context.Context, *WaitRunRequest) (*WaitRunResponse, error)
+	// SummarizeRuns answers statistics of a workspace's runs, from maintained
+	// aggregates: its cost does not grow with the number of runs.
+	//
+	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start).
+	SummarizeRuns(context.Context, *SummarizeRunsRequest) (*SummarizeRunsResponse, error)
+	// GetRetention answers what retention did: a platform matter.
+	GetRetention(context.Context, *GetRetentionRequest) (*GetRetentionResponse, error)
 	// ListRunTypes answers the allow-list of run types.
 	ListRunTypes(context.Context, *ListRunTypesRequest) (*ListRunTypesResponse, error)
 	mustEmbedUnimplementedRunReaderServiceServer()
@@ -125,6 +210,18 @@ func (UnimplementedRunReaderServiceServer) ListRuns(context.Context, *ListRunsRe
 }
 func (UnimplementedRunReaderServiceServer) ListRunEvents(context.Context, *ListRunEventsRequest) (*ListRunEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRunEvents not implemented")
+}
+func (UnimplementedRunReaderServiceServer) WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRuns not implemented")
+}
+func (UnimplementedRunReaderServiceServer) WaitRun(context.Context, *WaitRunRequest) (*WaitRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WaitRun not implemented")
+}
+func (UnimplementedRunReaderServiceServer) SummarizeRuns(context.Context, *SummarizeRunsRequest) (*SummarizeRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SummarizeRuns not implemented")
+}
+func (UnimplementedRunReaderServiceServer) GetRetention(context.Context, *GetRetentionRequest) (*GetRetentionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRetention not implemented")
 }
 func (UnimplementedRunReaderServiceServer) ListRunTypes(context.Context, *ListRunTypesRequest) (*ListRunTypesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRunTypes not implemented")
@@ -204,6 +301,71 @@ func _RunReaderService_ListRunEvents_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunReaderService_WatchRuns_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRunsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RunReaderServiceServer).WatchRuns(m, &grpc.GenericServerStream[WatchRunsRequest, WatchRunsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunReaderService_WatchRunsServer = grpc.ServerStreamingServer[WatchRunsResponse]
+
+func _RunReaderService_WaitRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WaitRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunReaderServiceServer).WaitRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunReaderService_WaitRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunReaderServiceServer).WaitRun(ctx, req.(*WaitRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunReaderService_SummarizeRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummarizeRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunReaderServiceServer).SummarizeRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunReaderService_SummarizeRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunReaderServiceServer).SummarizeRuns(ctx, req.(*SummarizeRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunReaderService_GetRetention_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRetentionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunReaderServiceServer).GetRetention(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunReaderService_GetRetention_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunReaderServiceServer).GetRetention(ctx, req.(*GetRetentionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunReaderService_ListRunTypes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRunTypesRequest)
 	if err := dec(in); err != nil {
@@ -242,10 +404,28 @@ var RunReaderService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RunReaderService_ListRunEvents_Handler,
 		},
 		{
+			MethodName: "WaitRun",
+			Handler:    _RunReaderService_WaitRun_Handler,
+		},
+		{
+			MethodName: "SummarizeRuns",
+			Handler:    _RunReaderService_SummarizeRuns_Handler,
+		},
+		{
+			MethodName: "GetRetention",
+			Handler:    _RunReaderService_GetRetention_Handler,
+		},
+		{
 			MethodName: "ListRunTypes",
 			Handler:    _RunReaderService_ListRunTypes_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchRuns",
+			Handler:       _RunReaderService_WatchRuns_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "tenantpilot/operations/v1/run_reader_service.proto",
 }

@@ -10,6 +10,7 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/authz/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
@@ -979,11 +980,548 @@ func (x *DispatchableRun) GetType() string {
 	return ""
 }
 
+// BatchStartRunsRequest is many requests in one.
+type BatchStartRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
+	Requests      []*StartRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchStartRunsRequest) Reset() {
+	*x = BatchStartRunsRequest{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchStartRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchStartRunsRequest) ProtoMessage() {}
+
+func (x *BatchStartRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchStartRunsRequest.ProtoReflect.Descriptor instead.
+func (*BatchStartRunsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BatchStartRunsRequest) GetRequests() []*StartRunRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// BatchStartRunsResponse is many answers in one.
+type BatchStartRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each request, in the order asked.
+	Results       []*StartRunResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchStartRunsResponse) Reset() {
+	*x = BatchStartRunsResponse{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchStartRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchStartRunsResponse) ProtoMessage() {}
+
+func (x *BatchStartRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchStartRunsResponse.ProtoReflect.Descriptor instead.
+func (*BatchStartRunsResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BatchStartRunsResponse) GetResults() []*StartRunResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// StartRunResult is one start's answer or error.
+type StartRunResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of the two.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*StartRunResult_Response
+	//	*StartRunResult_Error
+	Result        isStartRunResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartRunResult) Reset() {
+	*x = StartRunResult{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartRunResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartRunResult) ProtoMessage() {}
+
+func (x *StartRunResult) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartRunResult.ProtoReflect.Descriptor instead.
+func (*StartRunResult) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StartRunResult) GetResult() isStartRunResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *StartRunResult) GetResponse() *StartRunResponse {
+	if x != nil {
+		if x, ok := x.Result.(*StartRunResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *StartRunResult) GetError() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*StartRunResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isStartRunResult_Result interface {
+	isStartRunResult_Result()
+}
+
+type StartRunResult_Response struct {
+	// It was done.
+	Response *StartRunResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type StartRunResult_Error struct {
+	// It was refused, with the same status and details as the call for one.
+	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*StartRunResult_Response) isStartRunResult_Result() {}
+
+func (*StartRunResult_Error) isStartRunResult_Result() {}
+
+// BatchReportProgressRequest is many requests in one.
+type BatchReportProgressRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
+	Requests      []*ReportProgressRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchReportProgressRequest) Reset() {
+	*x = BatchReportProgressRequest{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchReportProgressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchReportProgressRequest) ProtoMessage() {}
+
+func (x *BatchReportProgressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchReportProgressRequest.ProtoReflect.Descriptor instead.
+func (*BatchReportProgressRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BatchReportProgressRequest) GetRequests() []*ReportProgressRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// BatchReportProgressResponse is many answers in one.
+type BatchReportProgressResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each request, in the order asked.
+	Results       []*ReportProgressResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchReportProgressResponse) Reset() {
+	*x = BatchReportProgressResponse{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchReportProgressResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchReportProgressResponse) ProtoMessage() {}
+
+func (x *BatchReportProgressResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchReportProgressResponse.ProtoReflect.Descriptor instead.
+func (*BatchReportProgressResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BatchReportProgressResponse) GetResults() []*ReportProgressResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// ReportProgressResult is one heartbeat's answer or error.
+type ReportProgressResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of the two.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*ReportProgressResult_Response
+	//	*ReportProgressResult_Error
+	Result        isReportProgressResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportProgressResult) Reset() {
+	*x = ReportProgressResult{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportProgressResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportProgressResult) ProtoMessage() {}
+
+func (x *ReportProgressResult) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportProgressResult.ProtoReflect.Descriptor instead.
+func (*ReportProgressResult) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReportProgressResult) GetResult() isReportProgressResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ReportProgressResult) GetResponse() *ReportProgressResponse {
+	if x != nil {
+		if x, ok := x.Result.(*ReportProgressResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *ReportProgressResult) GetError() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*ReportProgressResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isReportProgressResult_Result interface {
+	isReportProgressResult_Result()
+}
+
+type ReportProgressResult_Response struct {
+	// It was done.
+	Response *ReportProgressResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type ReportProgressResult_Error struct {
+	// It was refused, with the same status and details as the call for one.
+	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*ReportProgressResult_Response) isReportProgressResult_Result() {}
+
+func (*ReportProgressResult_Error) isReportProgressResult_Result() {}
+
+// BatchCompleteRunsRequest is many requests in one.
+type BatchCompleteRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
+	Requests      []*CompleteRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCompleteRunsRequest) Reset() {
+	*x = BatchCompleteRunsRequest{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCompleteRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCompleteRunsRequest) ProtoMessage() {}
+
+func (x *BatchCompleteRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCompleteRunsRequest.ProtoReflect.Descriptor instead.
+func (*BatchCompleteRunsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BatchCompleteRunsRequest) GetRequests() []*CompleteRunRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// BatchCompleteRunsResponse is many answers in one.
+type BatchCompleteRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each request, in the order asked.
+	Results       []*CompleteRunResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCompleteRunsResponse) Reset() {
+	*x = BatchCompleteRunsResponse{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCompleteRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCompleteRunsResponse) ProtoMessage() {}
+
+func (x *BatchCompleteRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCompleteRunsResponse.ProtoReflect.Descriptor instead.
+func (*BatchCompleteRunsResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BatchCompleteRunsResponse) GetResults() []*CompleteRunResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// CompleteRunResult is one completion's answer or error.
+type CompleteRunResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of the two.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*CompleteRunResult_Response
+	//	*CompleteRunResult_Error
+	Result        isCompleteRunResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteRunResult) Reset() {
+	*x = CompleteRunResult{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteRunResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteRunResult) ProtoMessage() {}
+
+func (x *CompleteRunResult) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteRunResult.ProtoReflect.Descriptor instead.
+func (*CompleteRunResult) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CompleteRunResult) GetResult() isCompleteRunResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *CompleteRunResult) GetResponse() *CompleteRunResponse {
+	if x != nil {
+		if x, ok := x.Result.(*CompleteRunResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *CompleteRunResult) GetError() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*CompleteRunResult_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isCompleteRunResult_Result interface {
+	isCompleteRunResult_Result()
+}
+
+type CompleteRunResult_Response struct {
+	// It was done.
+	Response *CompleteRunResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type CompleteRunResult_Error struct {
+	// It was refused, with the same status and details as the call for one.
+	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
+}
+
+func (*CompleteRunResult_Response) isCompleteRunResult_Result() {}
+
+func (*CompleteRunResult_Error) isCompleteRunResult_Result() {}
+
 var File_tenantpilot_operations_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"+tenantpilot/operations/v1/run_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"\x82\x05\n" +
+	"+tenantpilot/operations/v1/run_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"\x82\x05\n" +
 	"\x0fStartRunRequest\x12*\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12)\n" +
 	"\ttenant_id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00H\x00R\btenantId\x88\x01\x01\x12%\n" +
@@ -1062,7 +1600,34 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x12\x1f\n" +
 	"\vlease_epoch\x18\x02 \x01(\x03R\n" +
 	"leaseEpoch\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type2\xd7\t\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\"q\n" +
+	"\x15BatchStartRunsRequest\x12X\n" +
+	"\brequests\x18\x01 \x03(\v2*.tenantpilot.operations.v1.StartRunRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"]\n" +
+	"\x16BatchStartRunsResponse\x12C\n" +
+	"\aresults\x18\x01 \x03(\v2).tenantpilot.operations.v1.StartRunResultR\aresults\"\x91\x01\n" +
+	"\x0eStartRunResult\x12I\n" +
+	"\bresponse\x18\x01 \x01(\v2+.tenantpilot.operations.v1.StartRunResponseH\x00R\bresponse\x12*\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
+	"\x06result\"|\n" +
+	"\x1aBatchReportProgressRequest\x12^\n" +
+	"\brequests\x18\x01 \x03(\v20.tenantpilot.operations.v1.ReportProgressRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"h\n" +
+	"\x1bBatchReportProgressResponse\x12I\n" +
+	"\aresults\x18\x01 \x03(\v2/.tenantpilot.operations.v1.ReportProgressResultR\aresults\"\x9d\x01\n" +
+	"\x14ReportProgressResult\x12O\n" +
+	"\bresponse\x18\x01 \x01(\v21.tenantpilot.operations.v1.ReportProgressResponseH\x00R\bresponse\x12*\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
+	"\x06result\"w\n" +
+	"\x18BatchCompleteRunsRequest\x12[\n" +
+	"\brequests\x18\x01 \x03(\v2-.tenantpilot.operations.v1.CompleteRunRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"c\n" +
+	"\x19BatchCompleteRunsResponse\x12F\n" +
+	"\aresults\x18\x01 \x03(\v2,.tenantpilot.operations.v1.CompleteRunResultR\aresults\"\x97\x01\n" +
+	"\x11CompleteRunResult\x12L\n" +
+	"\bresponse\x18\x01 \x01(\v2..tenantpilot.operations.v1.CompleteRunResponseH\x00R\bresponse\x12*\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
+	"\x06result2\xff\r\n" +
 	"\n" +
 	"RunService\x12\x9f\x01\n" +
 	"\bStartRun\x12*.tenantpilot.operations.v1.StartRunRequest\x1a+.tenantpilot.operations.v1.StartRunResponse\":\xba\xd7\x186\b\x02\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x12\x99\x01\n" +
@@ -1070,7 +1635,10 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\x0eReportProgress\x120.tenantpilot.operations.v1.ReportProgressRequest\x1a1.tenantpilot.operations.v1.ReportProgressResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\x9f\x01\n" +
 	"\n" +
 	"ReleaseRun\x12,.tenantpilot.operations.v1.ReleaseRunRequest\x1a-.tenantpilot.operations.v1.ReleaseRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xa2\x01\n" +
-	"\vCompleteRun\x12-.tenantpilot.operations.v1.CompleteRunRequest\x1a..tenantpilot.operations.v1.CompleteRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xdc\x01\n" +
+	"\vCompleteRun\x12-.tenantpilot.operations.v1.CompleteRunRequest\x1a..tenantpilot.operations.v1.CompleteRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xb1\x01\n" +
+	"\x0eBatchStartRuns\x120.tenantpilot.operations.v1.BatchStartRunsRequest\x1a1.tenantpilot.operations.v1.BatchStartRunsResponse\":\xba\xd7\x186\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x12\xba\x01\n" +
+	"\x13BatchReportProgress\x125.tenantpilot.operations.v1.BatchReportProgressRequest\x1a6.tenantpilot.operations.v1.BatchReportProgressResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xb4\x01\n" +
+	"\x11BatchCompleteRuns\x123.tenantpilot.operations.v1.BatchCompleteRunsRequest\x1a4.tenantpilot.operations.v1.BatchCompleteRunsResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xdc\x01\n" +
 	"\tCancelRun\x12+.tenantpilot.operations.v1.CancelRunRequest\x1a,.tenantpilot.operations.v1.CancelRunResponse\"t\xba\xd7\x18C\b\x03\x10\x02\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02':\x01*\"\"/api/v1/operations/{run_id}:cancel\x12\xb6\x01\n" +
 	"\x14ListDispatchableRuns\x126.tenantpilot.operations.v1.ListDispatchableRunsRequest\x1a7.tenantpilot.operations.v1.ListDispatchableRunsResponse\"-\xba\xd7\x18)\b\x01\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestoreB\x88\x02\n" +
 	"\x1dcom.tenantpilot.operations.v1B\x0fRunServiceProtoP\x01ZPgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x19Tenantpilot.Operations.V1\xca\x02\x19Tenantpilot\\Operations\\V1\xe2\x02%Tenantpilot\\Operations\\V1\\GPBMetadata\xea\x02\x1bTenantpilot::Operations::V1b\x06proto3"
@@ -1087,7 +1655,7 @@ func file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_tenantpilot_operations_v1_run_service_proto_rawDescData
 }
 
-var file_tenantpilot_operations_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_tenantpilot_operations_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_tenantpilot_operations_v1_run_service_proto_goTypes = []any{
 	(*StartRunRequest)(nil),              // 0: tenantpilot.operations.v1.StartRunRequest
 	(*StartRunResponse)(nil),             // 1: tenantpilot.operations.v1.StartRunResponse
@@ -1104,48 +1672,76 @@ var file_tenantpilot_operations_v1_run_service_proto_goTypes = []any{
 	(*ListDispatchableRunsRequest)(nil),  // 12: tenantpilot.operations.v1.ListDispatchableRunsRequest
 	(*ListDispatchableRunsResponse)(nil), // 13: tenantpilot.operations.v1.ListDispatchableRunsResponse
 	(*DispatchableRun)(nil),              // 14: tenantpilot.operations.v1.DispatchableRun
-	nil,                                  // 15: tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
-	nil,                                  // 16: tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
-	(*structpb.Struct)(nil),              // 17: google.protobuf.Struct
-	(ConflictPolicy)(0),                  // 18: tenantpilot.operations.v1.ConflictPolicy
-	(*Run)(nil),                          // 19: tenantpilot.operations.v1.Run
-	(*timestamppb.Timestamp)(nil),        // 20: google.protobuf.Timestamp
-	(RunOutcome)(0),                      // 21: tenantpilot.operations.v1.RunOutcome
-	(*Failure)(nil),                      // 22: tenantpilot.operations.v1.Failure
+	(*BatchStartRunsRequest)(nil),        // 15: tenantpilot.operations.v1.BatchStartRunsRequest
+	(*BatchStartRunsResponse)(nil),       // 16: tenantpilot.operations.v1.BatchStartRunsResponse
+	(*StartRunResult)(nil),               // 17: tenantpilot.operations.v1.StartRunResult
+	(*BatchReportProgressRequest)(nil),   // 18: tenantpilot.operations.v1.BatchReportProgressRequest
+	(*BatchReportProgressResponse)(nil),  // 19: tenantpilot.operations.v1.BatchReportProgressResponse
+	(*ReportProgressResult)(nil),         // 20: tenantpilot.operations.v1.ReportProgressResult
+	(*BatchCompleteRunsRequest)(nil),     // 21: tenantpilot.operations.v1.BatchCompleteRunsRequest
+	(*BatchCompleteRunsResponse)(nil),    // 22: tenantpilot.operations.v1.BatchCompleteRunsResponse
+	(*CompleteRunResult)(nil),            // 23: tenantpilot.operations.v1.CompleteRunResult
+	nil,                                  // 24: tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
+	nil,                                  // 25: tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
+	(*structpb.Struct)(nil),              // 26: google.protobuf.Struct
+	(ConflictPolicy)(0),                  // 27: tenantpilot.operations.v1.ConflictPolicy
+	(*Run)(nil),                          // 28: tenantpilot.operations.v1.Run
+	(*timestamppb.Timestamp)(nil),        // 29: google.protobuf.Timestamp
+	(RunOutcome)(0),                      // 30: tenantpilot.operations.v1.RunOutcome
+	(*Failure)(nil),                      // 31: tenantpilot.operations.v1.Failure
+	(*status.Status)(nil),                // 32: google.rpc.Status
 }
 var file_tenantpilot_operations_v1_run_service_proto_depIdxs = []int32{
-	17, // 0: tenantpilot.operations.v1.StartRunRequest.context:type_name -> google.protobuf.Struct
-	18, // 1: tenantpilot.operations.v1.StartRunRequest.conflict_policy:type_name -> tenantpilot.operations.v1.ConflictPolicy
-	19, // 2: tenantpilot.operations.v1.StartRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	19, // 3: tenantpilot.operations.v1.BeginRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	15, // 4: tenantpilot.operations.v1.ReportProgressRequest.summary_counts:type_name -> tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
-	20, // 5: tenantpilot.operations.v1.ReportProgressResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
-	19, // 6: tenantpilot.operations.v1.ReleaseRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	21, // 7: tenantpilot.operations.v1.CompleteRunRequest.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
-	16, // 8: tenantpilot.operations.v1.CompleteRunRequest.summary_counts:type_name -> tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
-	22, // 9: tenantpilot.operations.v1.CompleteRunRequest.failure_summary:type_name -> tenantpilot.operations.v1.Failure
-	19, // 10: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	19, // 11: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	26, // 0: tenantpilot.operations.v1.StartRunRequest.context:type_name -> google.protobuf.Struct
+	27, // 1: tenantpilot.operations.v1.StartRunRequest.conflict_policy:type_name -> tenantpilot.operations.v1.ConflictPolicy
+	28, // 2: tenantpilot.operations.v1.StartRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	28, // 3: tenantpilot.operations.v1.BeginRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	24, // 4: tenantpilot.operations.v1.ReportProgressRequest.summary_counts:type_name -> tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
+	29, // 5: tenantpilot.operations.v1.ReportProgressResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
+	28, // 6: tenantpilot.operations.v1.ReleaseRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	30, // 7: tenantpilot.operations.v1.CompleteRunRequest.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
+	25, // 8: tenantpilot.operations.v1.CompleteRunRequest.summary_counts:type_name -> tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
+	31, // 9: tenantpilot.operations.v1.CompleteRunRequest.failure_summary:type_name -> tenantpilot.operations.v1.Failure
+	28, // 10: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	28, // 11: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
 	14, // 12: tenantpilot.operations.v1.ListDispatchableRunsResponse.runs:type_name -> tenantpilot.operations.v1.DispatchableRun
-	0,  // 13: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
-	2,  // 14: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
-	4,  // 15: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
-	6,  // 16: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
-	8,  // 17: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
-	10, // 18: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
-	12, // 19: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
-	1,  // 20: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
-	3,  // 21: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
-	5,  // 22: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
-	7,  // 23: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
-	9,  // 24: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
-	11, // 25: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
-	13, // 26: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	0,  // 13: tenantpilot.operations.v1.BatchStartRunsRequest.requests:type_name -> tenantpilot.operations.v1.StartRunRequest
+	17, // 14: tenantpilot.operations.v1.BatchStartRunsResponse.results:type_name -> tenantpilot.operations.v1.StartRunResult
+	1,  // 15: tenantpilot.operations.v1.StartRunResult.response:type_name -> tenantpilot.operations.v1.StartRunResponse
+	32, // 16: tenantpilot.operations.v1.StartRunResult.error:type_name -> google.rpc.Status
+	4,  // 17: tenantpilot.operations.v1.BatchReportProgressRequest.requests:type_name -> tenantpilot.operations.v1.ReportProgressRequest
+	20, // 18: tenantpilot.operations.v1.BatchReportProgressResponse.results:type_name -> tenantpilot.operations.v1.ReportProgressResult
+	5,  // 19: tenantpilot.operations.v1.ReportProgressResult.response:type_name -> tenantpilot.operations.v1.ReportProgressResponse
+	32, // 20: tenantpilot.operations.v1.ReportProgressResult.error:type_name -> google.rpc.Status
+	8,  // 21: tenantpilot.operations.v1.BatchCompleteRunsRequest.requests:type_name -> tenantpilot.operations.v1.CompleteRunRequest
+	23, // 22: tenantpilot.operations.v1.BatchCompleteRunsResponse.results:type_name -> tenantpilot.operations.v1.CompleteRunResult
+	9,  // 23: tenantpilot.operations.v1.CompleteRunResult.response:type_name -> tenantpilot.operations.v1.CompleteRunResponse
+	32, // 24: tenantpilot.operations.v1.CompleteRunResult.error:type_name -> google.rpc.Status
+	0,  // 25: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
+	2,  // 26: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
+	4,  // 27: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
+	6,  // 28: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
+	8,  // 29: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
+	15, // 30: tenantpilot.operations.v1.RunService.BatchStartRuns:input_type -> tenantpilot.operations.v1.BatchStartRunsRequest
+	18, // 31: tenantpilot.operations.v1.RunService.BatchReportProgress:input_type -> tenantpilot.operations.v1.BatchReportProgressRequest
+	21, // 32: tenantpilot.operations.v1.RunService.BatchCompleteRuns:input_type -> tenantpilot.operations.v1.BatchCompleteRunsRequest
+	10, // 33: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
+	12, // 34: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
+	1,  // 35: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
+	3,  // 36: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
+	5,  // 37: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
+	7,  // 38: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
+	9,  // 39: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
+	16, // 40: tenantpilot.operations.v1.RunService.BatchStartRuns:output_type -> tenantpilot.operations.v1.BatchStartRunsResponse
+	19, // 41: tenantpilot.operations.v1.RunService.BatchReportProgress:output_type -> tenantpilot.operations.v1.BatchReportProgressResponse
+	22, // 42: tenantpilot.operations.v1.RunService.BatchCompleteRuns:output_type -> tenantpilot.operations.v1.BatchCompleteRunsResponse
+	11, // 43: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
+	13, // 44: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
+	35, // [35:45] is the sub-list for method output_type
+	25, // [25:35] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_service_proto_init() }
@@ -1155,13 +1751,25 @@ func file_tenantpilot_operations_v1_run_service_proto_init() {
 	}
 	file_tenantpilot_operations_v1_run_proto_init()
 	file_tenantpilot_operations_v1_run_service_proto_msgTypes[0].OneofWrappers = []any{}
+	file_tenantpilot_operations_v1_run_service_proto_msgTypes[17].OneofWrappers = []any{
+		(*StartRunResult_Response)(nil),
+		(*StartRunResult_Error)(nil),
+	}
+	file_tenantpilot_operations_v1_run_service_proto_msgTypes[20].OneofWrappers = []any{
+		(*ReportProgressResult_Response)(nil),
+		(*ReportProgressResult_Error)(nil),
+	}
+	file_tenantpilot_operations_v1_run_service_proto_msgTypes[23].OneofWrappers = []any{
+		(*CompleteRunResult_Response)(nil),
+		(*CompleteRunResult_Error)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_operations_v1_run_service_proto_rawDesc), len(file_tenantpilot_operations_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

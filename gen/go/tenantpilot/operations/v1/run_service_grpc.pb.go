@@ -24,6 +24,9 @@ const (
 	RunService_ReportProgress_FullMethodName       = "/tenantpilot.operations.v1.RunService/ReportProgress"
 	RunService_ReleaseRun_FullMethodName           = "/tenantpilot.operations.v1.RunService/ReleaseRun"
 	RunService_CompleteRun_FullMethodName          = "/tenantpilot.operations.v1.RunService/CompleteRun"
+	RunService_BatchStartRuns_FullMethodName       = "/tenantpilot.operations.v1.RunService/BatchStartRuns"
+	RunService_BatchReportProgress_FullMethodName  = "/tenantpilot.operations.v1.RunService/BatchReportProgress"
+	RunService_BatchCompleteRuns_FullMethodName    = "/tenantpilot.operations.v1.RunService/BatchCompleteRuns"
 	RunService_CancelRun_FullMethodName            = "/tenantpilot.operations.v1.RunService/CancelRun"
 	RunService_ListDispatchableRuns_FullMethodName = "/tenantpilot.operations.v1.RunService/ListDispatchableRuns"
 )
@@ -63,6 +66,13 @@ type RunServiceClient interface {
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
 	// ABORTED LEASE_LOST.
 	CompleteRun(ctx context.Context, in *CompleteRunRequest, opts ...grpc.CallOption) (*CompleteRunResponse, error)
+	// BatchStartRuns is StartRun for many, each with its own answer or error; the
+	// answers are in the order asked. For callers that fan out.
+	BatchStartRuns(ctx context.Context, in *BatchStartRunsRequest, opts ...grpc.CallOption) (*BatchStartRunsResponse, error)
+	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
+	BatchReportProgress(ctx context.Context, in *BatchReportProgressRequest, opts ...grpc.CallOption) (*BatchReportProgressResponse, error)
+	// BatchCompleteRuns is CompleteRun for many, as BatchStartRuns.
+	BatchCompleteRuns(ctx context.Context, in *BatchCompleteRunsRequest, opts ...grpc.CallOption) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
@@ -129,6 +139,36 @@ func (c *runServiceClient) CompleteRun(ctx context.Context, in *CompleteRunReque
 	return out, nil
 }
 
+func (c *runServiceClient) BatchStartRuns(ctx context.Context, in *BatchStartRunsRequest, opts ...grpc.CallOption) (*BatchStartRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchStartRunsResponse)
+	err := c.cc.Invoke(ctx, RunService_BatchStartRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runServiceClient) BatchReportProgress(ctx context.Context, in *BatchReportProgressRequest, opts ...grpc.CallOption) (*BatchReportProgressResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchReportProgressResponse)
+	err := c.cc.Invoke(ctx, RunService_BatchReportProgress_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runServiceClient) BatchCompleteRuns(ctx context.Context, in *BatchCompleteRunsRequest, opts ...grpc.CallOption) (*BatchCompleteRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCompleteRunsResponse)
+	err := c.cc.Invoke(ctx, RunService_BatchCompleteRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelRunResponse)
@@ -184,6 +224,13 @@ type RunServiceServer interface {
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
 	// ABORTED LEASE_LOST.
 	CompleteRun(context.Context, *CompleteRunRequest) (*CompleteRunResponse, error)
+	// BatchStartRuns is StartRun for many, each with its own answer or error; the
+	// answers are in the order asked. For callers that fan out.
+	BatchStartRuns(context.Context, *BatchStartRunsRequest) (*BatchStartRunsResponse, error)
+	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
+	BatchReportProgress(context.Context, *BatchReportProgressRequest) (*BatchReportProgressResponse, error)
+	// BatchCompleteRuns is CompleteRun for many, as BatchStartRuns.
+	BatchCompleteRuns(context.Context, *BatchCompleteRunsRequest) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
@@ -214,6 +261,15 @@ func (UnimplementedRunServiceServer) ReleaseRun(context.Context, *ReleaseRunRequ
 }
 func (UnimplementedRunServiceServer) CompleteRun(context.Context, *CompleteRunRequest) (*CompleteRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CompleteRun not implemented")
+}
+func (UnimplementedRunServiceServer) BatchStartRuns(context.Context, *BatchStartRunsRequest) (*BatchStartRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchStartRuns not implemented")
+}
+func (UnimplementedRunServiceServer) BatchReportProgress(context.Context, *BatchReportProgressRequest) (*BatchReportProgressResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchReportProgress not implemented")
+}
+func (UnimplementedRunServiceServer) BatchCompleteRuns(context.Context, *BatchCompleteRunsRequest) (*BatchCompleteRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCompleteRuns not implemented")
 }
 func (UnimplementedRunServiceServer) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
@@ -332,6 +388,60 @@ func _RunService_CompleteRun_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunService_BatchStartRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchStartRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).BatchStartRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_BatchStartRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).BatchStartRuns(ctx, req.(*BatchStartRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunService_BatchReportProgress_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchReportProgressRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).BatchReportProgress(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_BatchReportProgress_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).BatchReportProgress(ctx, req.(*BatchReportProgressRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunService_BatchCompleteRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCompleteRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).BatchCompleteRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_BatchCompleteRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).BatchCompleteRuns(ctx, req.(*BatchCompleteRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunService_CancelRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRunRequest)
 	if err := dec(in); err != nil {
@@ -394,6 +504,18 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CompleteRun",
 			Handler:    _RunService_CompleteRun_Handler,
+		},
+		{
+			MethodName: "BatchStartRuns",
+			Handler:    _RunService_BatchStartRuns_Handler,
+		},
+		{
+			MethodName: "BatchReportProgress",
+			Handler:    _RunService_BatchReportProgress_Handler,
+		},
+		{
+			MethodName: "BatchCompleteRuns",
+			Handler:    _RunService_BatchCompleteRuns_Handler,
 		},
 		{
 			MethodName: "CancelRun",

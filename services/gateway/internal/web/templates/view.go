@@ -165,14 +165,13 @@ type Run struct {
 
 // Live is the part of a run's page that follows the run.
 type Live struct {
-	ID        string
-	Active    bool
-	Badge     Badge
-	Progress  Progress
-	Duration  string
-	Counters  []Counter
-	Attempt   string
-	Following bool // in a page that listens
+	ID       string
+	Active   bool
+	Badge    Badge
+	Progress Progress
+	Duration string
+	Counters []Counter
+	Attempt  string
 }
 
 // Failure is one cause, told to a person.
