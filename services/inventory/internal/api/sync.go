@@ -7,6 +7,8 @@ import (
 
 	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
@@ -32,10 +34,19 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 		Type:           syncType,
 		IdentityInputs: selected.Hash(),
 		Context:        about,
+		InitiatorName:  withoutUser(ctx),
 		RequestId:      req.GetRequestId(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &inventoryv1.StartSyncResponse{Run: resp.GetRun(), Started: resp.GetStarted()}, nil
+}
+
+// withoutUser names who asks where no end user does: the platform operator.
+func withoutUser(ctx context.Context) string {
+	if _, ok := actor.From(ctx); ok {
+		return ""
+	}
+	return rpc.CallerFrom(ctx).Service
 }

@@ -52,7 +52,7 @@ const insertRuns = `-- store.insertRuns
 		returning *
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
-		select id, 1, 'created', caller, status, outcome, lease_epoch, attempt, jsonb_build_object('initiator_name', initiator_name) from r
+		select id, 1, 'created', initiator_name, status, outcome, lease_epoch, attempt, jsonb_build_object('caller', caller) from r
 	), b as (
 		insert into run_label (workspace_id, key, value, run_id)
 		select r.workspace_id, k.key, k.value, r.id
