@@ -9,11 +9,12 @@ export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 SIZE ?=
 SEED ?=
 LOAD ?=
+BENCH_FLAGS ?=
 FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(SEED),-seed $(SEED))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up demo test check generate bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
+.PHONY: help up demo test check generate test-big bench bench-list bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
 	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
 
 help: ## this list
@@ -30,6 +31,15 @@ demo: launcher ## one inventory sync from nothing to a completed run, then ends
 
 test: launcher ## every test, on one throwaway PostgreSQL
 	@.ci/test $(BIN)/local
+
+test-big: launcher ## the tests that need a million runs
+	@TENANTPILOT_BIG=1 $(BIN)/local test-postgres -- go test -count=1 -timeout 15m -run '^TestListsAreServedByIndexesWithoutASort$$' ./services/operations/internal/store
+
+bench: go-ready ## the run store against pgbench, River and itself ungrouped; about 12 minutes on an idle machine
+	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench $(BENCH_FLAGS)
+
+bench-list: go-ready ## lists, filters and summaries at 10 thousand, 1 million and 5 million runs
+	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -write=false -rows 10000,1000000,5000000 $(BENCH_FLAGS)
 
 bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
 	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync

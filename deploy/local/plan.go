@@ -14,6 +14,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
+	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 )
 
 func stores() []string { return provision.Stores() }
@@ -38,15 +39,13 @@ func (s Source) String() string {
 // of its own: what it lacks must not look removed from another.
 func (s Source) tenant() (name, directory string) {
 	if s.Load == "" {
-		return "Contoso Demo", "11111111-2222-3333-4444-555555555555"
+		return "Contoso Demo", graphsim.DemoTenant
 	}
 	h := sha256.Sum256([]byte(s.Load))
 	h[6], h[8] = h[6]&0x0f|0x80, h[8]&0x3f|0x80 // a UUID made of a hash: version 8
 	id := fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
 	return fmt.Sprintf("Folder %s (%s)", filepath.Base(s.Load), id[:8]), id // two may have one name
 }
-
-const simulatorClient = "demo-client"
 
 // plan is how the processes of one machine are run.
 type plan struct {
@@ -76,7 +75,7 @@ func (p plan) bootstrap() (fleet.Process, error) {
 		Name: "tenancy", Path: filepath.Join(p.bin, "tenancy"),
 		Args: []string{"bootstrap", "-workspace", workspace, "-owner", "Demo owner", "-token-file", p.token,
 			"-tenant-name", name, "-tenant-directory-id", directory,
-			"-client-id", simulatorClient, "-client-secret-file", p.keys.File("tenancy", "demo-client-secret")},
+			"-client-id", graphsim.DemoClient, "-client-secret-file", p.keys.File("tenancy", "demo-client-secret")},
 		Env: []string{"TENANCY_DATABASE_URL=" + app, "TENANCY_MASTER_KEY_FILE=" + p.keys.File("tenancy", "master.key")},
 	}, err
 }
@@ -104,7 +103,7 @@ func (p plan) simulator() (fleet.Process, error) {
 	args := []string{
 		"-listen", p.ports.simulator(),
 		"-tls-cert", p.keys.File("graphsim", "cert.pem"), "-tls-key", p.keys.File("graphsim", "key.pem"),
-		"-tenant", directory, "-client-id", simulatorClient,
+		"-tenant", directory, "-client-id", graphsim.DemoClient,
 		"-client-secret-file", p.keys.File("graphsim", "client-secret"),
 	}
 	if p.source.Load != "" {
@@ -129,6 +128,12 @@ func (p plan) service(name string) (fleet.Process, error) {
 	)
 	authority := p.keys.File(name, "ca.pem")
 	switch name {
+	case "operations":
+		owner, err := p.keys.OwnerURL(p.superuser, name)
+		if err != nil {
+			return fleet.Process{}, err
+		}
+		env = append(env, "OWNER_DATABASE_URL="+owner) // retention is the owner's
 	case "tenancy":
 		env = append(env,
 			"MASTER_KEY_FILE="+p.keys.File(name, "master.key"),

@@ -82,6 +82,12 @@ func Unavailable(reason, format string, args ...any) *Error {
 	return newError(codes.Unavailable, reason, format, args)
 }
 
+// TooLate says that what the caller wants to go on from is no longer kept:
+// begin anew.
+func TooLate(reason, format string, args ...any) *Error {
+	return newError(codes.OutOfRange, reason, format, args)
+}
+
 func newError(code codes.Code, reason, format string, args []any) *Error {
 	return &Error{code: code, reason: reason, message: fmt.Sprintf(format, args...)}
 }

@@ -31,6 +31,7 @@ func TestAnErrorMeansTheSameAfterACall(t *testing.T) {
 		"denied":          {errs.Denied("CAPABILITY_MISSING", "no").With("capability", "MANAGE"), codes.PermissionDenied},
 		"unauthenticated": {errs.Unauthenticated("TOKEN", "who?"), codes.Unauthenticated},
 		"exhausted":       {errs.Exhausted("RATE", 1500*time.Millisecond, "slower"), codes.ResourceExhausted},
+		"too late":        {errs.TooLate("RESUME_TOKEN_TOO_OLD", "begin anew"), codes.OutOfRange},
 		"unavailable":     {errs.Unavailable("DB", "later").RetryIn(time.Second), codes.Unavailable},
 	}
 	for name, tt := range tests {

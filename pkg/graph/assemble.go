@@ -41,6 +41,7 @@ type part struct {
 	// Of the collection read so far:
 	parent string
 	count  int
+	seen   map[string]bool // ids of elements with collections under them
 	trail  trail
 }
 
@@ -122,7 +123,7 @@ func (a *assembly) collections(under, parent string, children []Child) []*part {
 		if children[i].Query != "" {
 			link += "?" + children[i].Query
 		}
-		parts[i] = &part{of: a, link: link, child: &children[i], parent: parent}
+		parts[i] = &part{of: a, link: link, child: &children[i], parent: parent, seen: make(map[string]bool)}
 	}
 	return parts
 }
@@ -182,10 +183,11 @@ func (p *part) add(elements []json.RawMessage) []*part {
 		if len(p.child.Children) == 0 {
 			continue
 		}
-		if id == "" {
-			p.of.fail(incomplete("an element of " + p.child.Name + " has no id"))
+		if id == "" || p.seen[id] {
+			p.of.fail(incomplete("an element of " + p.child.Name + " has no id of its own"))
 			return nil
 		}
+		p.seen[id] = true
 		under := p.of.kind.item(p.of.ID) + "/" + p.child.Name + "/" + url.PathEscape(id)
 		below = append(below, p.of.collections(under, id, p.child.Children)...)
 	}

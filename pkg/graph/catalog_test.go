@@ -200,6 +200,12 @@ func TestReadType_holes(t *testing.T) {
 		"an expansion not done": {of: "mobileApps", at: answers{
 			"/beta/deviceAppManagement/mobileApps?$expand=categories,assignments": `{"value":[{"id":"1"}]}`,
 		}},
+		"two elements of one id, whose parts could not be told apart": {of: "groupPolicyConfigurations", at: answers{
+			dm + "groupPolicyConfigurations":                                                               `{"value":[{"id":"1"}]}`,
+			dm + "groupPolicyConfigurations/1/assignments":                                                 `{"value":[]}`,
+			dm + "groupPolicyConfigurations/1/definitionValues?$expand=definition":                         `{"value":[{"id":"d1"},{"id":"d1"}]}`,
+			dm + "groupPolicyConfigurations/1/definitionValues/d1/presentationValues?$expand=presentation": `{"value":[{"id":"p1"}]}`,
+		}},
 		"an object without an id":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[{"displayName":"x"}]}`}},
 		"an element that is null":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[null]}`}},
 		"an element of another kind": {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":["x"]}`}},

@@ -31,22 +31,20 @@ type Limits struct {
 
 // Workloads whose quotas are published. Graph meters each on its own.
 const (
-	WorkloadDeviceConfig       = "deviceConfiguration"
-	WorkloadDeviceConfigV2     = "deviceConfigV2" // the settings catalog
-	WorkloadApplications       = "applications"
-	WorkloadRBAC               = "rbac"
-	WorkloadConditionalAccess  = "conditionalAccess"
-	WorkloadIdentity           = "identity"
-	workloadOther              = "other"
-	identityReads              = 3500 // a small tenant's resource units in 10 s
-	intuneRequests, intuneWrit = 1000, 100
+	WorkloadDeviceConfig      = "deviceConfiguration"
+	WorkloadDeviceConfigV2    = "deviceConfigV2" // the settings catalog
+	WorkloadApplications      = "applications"
+	WorkloadRBAC              = "rbac"
+	WorkloadConditionalAccess = "conditionalAccess"
+	WorkloadIdentity          = "identity"
+	workloadOther             = "other"
 )
 
 // DefaultLimits are the published numbers, per application and tenant.
 func DefaultLimits() Limits {
 	intune := Quota{
-		Any:   Limit{Requests: intuneRequests, Per: 20 * time.Second},
-		Write: Limit{Requests: intuneWrit, Per: 20 * time.Second},
+		Any:   Limit{Requests: 1000, Per: 20 * time.Second},
+		Write: Limit{Requests: 100, Per: 20 * time.Second},
 	}
 	return Limits{
 		Other: intune,
@@ -56,7 +54,7 @@ func DefaultLimits() Limits {
 			WorkloadApplications:   intune,
 			WorkloadRBAC:           intune,
 			WorkloadIdentity: {
-				Any:   Limit{Requests: identityReads, Per: 10 * time.Second},
+				Any:   Limit{Requests: 3500, Per: 10 * time.Second}, // a small tenant's resource units
 				Write: Limit{Requests: 3000, Per: 150 * time.Second},
 			},
 			// The whole tenant's, whoever asks.

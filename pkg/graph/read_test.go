@@ -107,6 +107,41 @@ func texts[T ~[]byte](raws []T) []string {
 	return out
 }
 
+func TestExist(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		status int // of p1; p0 and p2 are there
+		there  []string
+		class  Class // of the error
+	}{
+		"all there":  {status: 200, there: []string{"p0", "p1", "p2"}},
+		"one gone":   {status: 404, there: []string{"p0", "p2"}},
+		"one closed": {status: 403, class: ClassPermission},
+		"refused":    {status: 401, class: ClassTenantAuth},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, inside(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/deviceConfigurations/p1") {
+					w.WriteHeader(tt.status)
+				}
+				_, _ = io.WriteString(w, `{"id":"x"}`)
+			}))
+			there, requests, err := w.Exist(t.Context(), mustLookup(t, "deviceConfigurations"), []string{"p0", "p1", "p2"})
+			if tt.class != "" {
+				var e *Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, tt.class, e.Class)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.there, there)
+			require.Equal(t, 1, requests)
+		})
+	}
+}
+
 func TestReadType_stopsWithYield(t *testing.T) {
 	t.Parallel()
 	w := setup(t, inside(shelf{policies: 200, page: 50}.ServeHTTP))

@@ -45,6 +45,7 @@ const (
 	FaultEvilLink     Fault = "evil_link"     // a nextLink to another host
 	FaultEmptyPage    Fault = "empty_page"    // a page of nothing before the first one
 	FaultSettingCount Fault = "setting_count" // settingCount one too high
+	FaultOmit         Fault = "omit"          // a page without its first object, which stays there to be asked for
 	FaultSlow         Fault = "slow"          // the right answer, late
 	FaultHang         Fault = "hang"          // no answer until the caller leaves
 	FaultOversize     Fault = "oversize"      // a page padded with white space
@@ -52,7 +53,7 @@ const (
 
 var allFaults = []Fault{
 	FaultStatus, FaultReset, FaultTruncated, FaultHTML, FaultLoop, FaultEvilLink,
-	FaultEmptyPage, FaultSettingCount, FaultSlow, FaultHang, FaultOversize,
+	FaultEmptyPage, FaultSettingCount, FaultOmit, FaultSlow, FaultHang, FaultOversize,
 }
 
 func (r Rule) check() error {
@@ -213,6 +214,10 @@ func bend(c *call, resp *response, rule *Rule) {
 		resp.body = withProperty(resp.body, "@odata.nextLink", encode("https://"+host+c.path+"?$skiptoken=x"))
 	case FaultSettingCount:
 		resp.body = raiseCounts(resp.body)
+	case FaultOmit:
+		if els, err := elements(property(resp.body, "value")); err == nil && len(els) > 0 {
+			resp.body = withProperty(resp.body, "value", array(els[1:]))
+		}
 	case FaultOversize:
 		size := rule.Bytes
 		if size == 0 {

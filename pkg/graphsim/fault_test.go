@@ -101,6 +101,18 @@ func TestBentLinksAndCounts(t *testing.T) {
 	}
 }
 
+func TestOmittedObjectsAreStillThere(t *testing.T) {
+	t.Parallel()
+	w := faulty(t, graphsim.Rule{Kind: graphsim.FaultOmit})
+	ids := w.Tenant(tenantID).IDs("configurationPolicies")
+	if first := object(t, w.get(policies).page().Value[0]); first["id"] != ids[1] {
+		t.Errorf("the list begins with %v, want the second, %s", first["id"], ids[1])
+	}
+	if got := w.get(policies + "/" + ids[0]).object(); got["id"] != ids[0] {
+		t.Errorf("asked for by id: %v", got)
+	}
+}
+
 func TestHangEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	w := faulty(t, graphsim.Rule{Kind: graphsim.FaultHang})

@@ -8,16 +8,20 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
+	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // ServeDebug serves /livez, /readyz, /metrics and /debug/pprof on addr until
 // ctx ends; an empty addr serves nothing. The port is for operators: it has no
 // access control, so addr should be loopback or a private network. ready may be
-// nil; its error is logged when readiness changes, and shown to nobody.
-func ServeDebug(ctx context.Context, addr string, ready func(context.Context) error, log *slog.Logger) error {
+// nil; its error is logged at level debug, and shown to nobody. /metrics
+// shows what is gathered from more beside what every Go process has.
+func ServeDebug(ctx context.Context, addr string, ready func(context.Context) error, log *slog.Logger, more ...prometheus.Gatherer) error {
 	if addr == "" {
 		return nil
 	}
@@ -25,7 +29,7 @@ func ServeDebug(ctx context.Context, addr string, ready func(context.Context) er
 	if err != nil {
 		return fmt.Errorf("debug port: %w", err)
 	}
-	srv := &http.Server{Handler: debugMux(ready, log), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10}
+	srv := &http.Server{Handler: debugMux(ready, log, more), ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 32 << 10}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // nobody's request on this port needs finishing
 	defer stop()
 	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
@@ -34,7 +38,7 @@ func ServeDebug(ctx context.Context, addr string, ready func(context.Context) er
 	return nil
 }
 
-func debugMux(ready func(context.Context) error, log *slog.Logger) *http.ServeMux {
+func debugMux(ready func(context.Context) error, log *slog.Logger, more []prometheus.Gatherer) *http.ServeMux {
 	mux := http.NewServeMux()
 	alive := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 	mux.HandleFunc("GET /livez", alive)
@@ -51,11 +55,28 @@ func debugMux(ready func(context.Context) error, log *slog.Logger) *http.ServeMu
 		}
 		alive(w, r)
 	})
-	mux.Handle("GET /metrics", promhttp.Handler())
+	all := append(prometheus.Gatherers{prometheus.DefaultGatherer, build()}, more...)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(all, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// build is what was built: a series that is always 1.
+func build() prometheus.Gatherer {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tenantpilot_build_info", Help: "What this process was built from.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(info)
+	return registry
 }

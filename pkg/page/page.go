@@ -24,6 +24,9 @@ const (
 	maxToken    = 4096
 )
 
+// ErrExpired is why [Sealer.Open] refuses a token that was good once.
+var ErrExpired = errors.New("expired")
+
 // Sealer seals and opens the tokens of one service. Replicas need the same key.
 type Sealer struct{ aead cipher.AEAD }
 
@@ -91,7 +94,7 @@ func (s *Sealer) open(token, binding string, cursor any) error {
 	}
 	expiry := int64(binary.BigEndian.Uint64(plain)) //nolint:gosec // sealed by us
 	if time.Now().Unix() >= expiry {
-		return errors.New("expired")
+		return ErrExpired
 	}
 	return json.Unmarshal(plain[8:], cursor)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
@@ -23,8 +24,12 @@ type Config struct {
 	MaxConns int32  `env:"DATABASE_MAX_CONNS"` // 0 leaves it to the library
 }
 
+// pingTimeout is how long an idle connection may take to prove that it is alive:
+// what died without a word is to be found out quickly, and replaced.
+const pingTimeout = 2 * time.Second
+
 // Open makes a pool on url. A statement ends after 15 s and a wait for a lock
-// after 3 s, unless url says otherwise; spans are named by the statement's
+// after 3 s, and nothing is compiled, unless url says otherwise; spans are named by the statement's
 // first line, "-- store.name". It fails if the database cannot be reached.
 func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
@@ -34,6 +39,7 @@ func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns
 	}
+	cfg.PingTimeout = pingTimeout
 	limit(cfg.ConnConfig.RuntimeParams)
 	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithSpanNameFunc(statementName), otelpgx.WithDisableAcquireTracer())
 	db, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -53,6 +59,7 @@ func limit(params map[string]string) {
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "30s",
 		"application_name":                    filepath.Base(os.Args[0]),
+		"jit":                                 "off", // compiling takes seconds; ours are many short statements
 	}
 	for name, value := range defaults {
 		if _, set := params[name]; !set {

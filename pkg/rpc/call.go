@@ -26,6 +26,7 @@ const (
 
 // call is what is known of one call while it runs.
 type call struct {
+	server    *Server
 	name      string
 	method    *method
 	caller    Caller
@@ -34,12 +35,14 @@ type call struct {
 	workspace atomic.Int64
 	requestID string
 	start     time.Time
+	refusals  refusals
 }
 
 type callKey struct{}
 
 func (s *Server) begin(ctx context.Context, name string) (context.Context, *call) {
-	c := &call{name: name, method: s.methods[name], caller: callerOf(ctx), requestID: requestID(ctx), start: time.Now()}
+	c := &call{server: s, name: name, method: s.methods[name], caller: callerOf(ctx), requestID: requestID(ctx), start: time.Now()}
+	c.method.metrics.started.Inc()
 	ctx = context.WithValue(ctx, callKey{}, c)
 	return WithRequestID(ctx, c.requestID), c
 }
@@ -64,7 +67,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if within, err = s.admit(within, c); err != nil {
 		return nil, err
 	}
-	if err := s.check(c, req); err != nil {
+	if err := s.check(c, c.method, req); err != nil {
 		return nil, err
 	}
 	return handler(within, req)
@@ -72,7 +75,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	if own(serviceName(info.FullMethod)) {
-		return handler(srv, ss)
+		ctx, end := s.untilLeaving(ss.Context())
+		defer end()
+		return handler(srv, &checkedStream{ServerStream: ss, ctx: ctx, check: func(any) error { return nil }})
 	}
 	ctx, c := s.begin(ss.Context(), info.FullMethod)
 	defer func() {
@@ -89,7 +94,13 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if within, err = s.admit(within, c); err != nil {
 		return err
 	}
-	return handler(srv, &checkedStream{ServerStream: ss, ctx: within, check: func(m any) error { return s.check(c, m) }})
+	within, end := s.untilLeaving(within)
+	defer end()
+	err = handler(srv, &checkedStream{ServerStream: ss, ctx: within, check: func(m any) error { return s.check(c, c.method, m) }})
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(within), errLeaving) {
+		return errs.Unavailable("SERVER_LEAVING", "the server is shutting down; open the stream again where it ended").RetryIn(reopenIn).Wrap(err)
+	}
+	return err
 }
 
 // checkedStream checks each message it receives.
@@ -134,16 +145,31 @@ func (s *Server) finish(ctx context.Context, c *call, err error) error {
 		attrs = append(attrs, slog.Int64("workspace_id", id))
 	}
 	if err == nil {
-		s.log.LogAttrs(ctx, slog.LevelInfo, "call", append(attrs, slog.String("code", codes.OK.String()))...)
+		c.count(codes.OK)
+		s.log.LogAttrs(ctx, c.outcome(&attrs), "call", append(attrs, slog.String("code", codes.OK.String()))...)
 		return nil
 	}
 	e := told(ctx, err)
+	c.count(e.Code())
 	attrs = append(attrs, slog.String("code", e.Code().String()), slog.String("reason", e.Reason()), slog.String("err", err.Error()))
 	if p, ok := errors.AsType[*panicked](err); ok {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
 	s.log.LogAttrs(ctx, severity(e.Code()), "call", attrs...)
 	return e.GRPCStatus().Err()
+}
+
+// outcome adds to the line of a call that ended well what failed within it.
+func (c *call) outcome(attrs *[]slog.Attr) slog.Level {
+	count, fault := c.refusals.read()
+	if count > 0 {
+		*attrs = append(*attrs, slog.Int("refused_elements", count))
+	}
+	if fault != nil {
+		*attrs = append(*attrs, slog.String("err", fault.Error()))
+		return slog.LevelError
+	}
+	return slog.LevelInfo
 }
 
 func severity(code codes.Code) slog.Level {

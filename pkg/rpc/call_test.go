@@ -127,15 +127,17 @@ func TestOnlyWhatMayBeSaidTwiceIsRetried(t *testing.T) {
 	down := errs.Unavailable("DB_DOWN", "later")
 	tests := map[string]struct {
 		method  string
+		id      string // of the request
 		failure error
 		want    codes.Code
 	}{
-		"a read":                           {"GetNote", down, codes.OK},
-		"a write with a request id":        {"CreateNote", down, codes.OK},
-		"a write without":                  {"WriteNote", down, codes.Unavailable},
-		"a read that lost a race":          {"GetNote", errs.Aborted("RACE", "again"), codes.Aborted},
-		"a read that is refused for now":   {"GetNote", errs.Exhausted("RATE", time.Second, "slower"), codes.ResourceExhausted},
-		"a write that the handler refused": {"CreateNote", errs.Conflict("C", "no"), codes.FailedPrecondition},
+		"a read":                           {"GetNote", "", down, codes.OK},
+		"a write with a request id":        {"CreateNote", "r1", down, codes.OK},
+		"a write with an empty one":        {"CreateNote", "", down, codes.Unavailable},
+		"a write that has none":            {"WriteNote", "", down, codes.Unavailable},
+		"a read that lost a race":          {"GetNote", "", errs.Aborted("RACE", "again"), codes.Aborted},
+		"a read that is refused for now":   {"GetNote", "", errs.Exhausted("RATE", time.Second, "slower"), codes.ResourceExhausted},
+		"a write that the handler refused": {"CreateNote", "r1", errs.Conflict("C", "no"), codes.FailedPrecondition},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +147,7 @@ func TestOnlyWhatMayBeSaidTwiceIsRetried(t *testing.T) {
 			s.FailCall(2, tt.method, tt.failure)
 			input, fields := "Note", map[string]any{"workspace_id": int64(1), "id": int64(10)}
 			if tt.method == "CreateNote" {
-				input, fields = "CreateNoteRequest", map[string]any{"workspace_id": int64(1)}
+				input, fields = "CreateNoteRequest", map[string]any{"workspace_id": int64(1), "request_id": tt.id}
 			}
 			err := call(t.Context(), s.DialActor(t, "gateway", member(actor.Owner)), tt.method, newMessage(input, fields))
 			require.Equal(t, tt.want, errs.Code(err), "%v", err)
@@ -160,7 +162,7 @@ func TestALostReplyIsAskedForAgain(t *testing.T) {
 		"CreateNote": func(context.Context, *dynamicpb.Message) error { done.Add(1); return nil },
 	}))
 	s.LoseReply(1, "CreateNote")
-	require.NoError(t, call(t.Context(), s.Dial(t, "inventory"), "CreateNote", newMessage("CreateNoteRequest", map[string]any{"workspace_id": int64(1)})))
+	require.NoError(t, call(t.Context(), s.Dial(t, "inventory"), "CreateNote", newMessage("CreateNoteRequest", map[string]any{"workspace_id": int64(1), "request_id": "r1"})))
 	require.Equal(t, int32(2), done.Load(), "the handler must be ready to be told twice")
 }
 

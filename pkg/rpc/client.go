@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	_ "google.golang.org/grpc/health" // lets clients watch the health of servers
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -22,7 +24,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-const defaultDeadline = 10 * time.Second
+const (
+	defaultDeadline = 10 * time.Second
+	// What we asked for we take, though it is longer than what servers take: the
+	// answer to a batch says more than the batch did, and a page of whole runs or
+	// a policy with all its parts may be longer still.
+	maxAnswer = 64 << 20
+)
 
 // ClientConfig is who a client is, by environment (after the service's prefix):
 // the same certificate files as its server's.
@@ -50,6 +58,7 @@ func Dial(target, serverName string, cfg ClientConfig, log *slog.Logger, extra .
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithDisableServiceConfig(), // the resolver's: DNS does not configure us
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithChainUnaryInterceptor(unaryClient),
 		grpc.WithChainStreamInterceptor(streamClient),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
@@ -66,7 +75,22 @@ func unaryClient(ctx context.Context, method string, req, reply any, conn *grpc.
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
 	}
-	return errs.FromStatus(invoke(outgoing(ctx), method, req, reply, conn, opts...))
+	return errs.FromStatus(invoke(outgoing(ctx), method, req, reply, conn, once(req, opts)...))
+}
+
+// once keeps gRPC from repeating a request that has a place for a request id and
+// nothing in it: if it was the reply that got lost, it would be done twice. What
+// gRPC cannot keep for repeating, it does not repeat.
+func once(req any, opts []grpc.CallOption) []grpc.CallOption {
+	m, ok := req.(proto.Message)
+	if !ok {
+		return opts
+	}
+	field := m.ProtoReflect().Descriptor().Fields().ByName("request_id")
+	if field == nil || m.ProtoReflect().Has(field) {
+		return opts
+	}
+	return append(slices.Clip(opts), grpc.MaxRetryRPCBufferSize(0))
 }
 
 func streamClient(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {

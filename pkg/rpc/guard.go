@@ -53,8 +53,9 @@ func (s *Server) admit(ctx context.Context, c *call) (context.Context, error) {
 	}
 }
 
-// check looks at the request: may the user, and can it work as written.
-func (s *Server) check(c *call, req any) error {
+// check looks at a request of the method rule: may the user, and can it work as
+// written.
+func (s *Server) check(c *call, rule *method, req any) error {
 	m, ok := req.(proto.Message)
 	if !ok {
 		return fmt.Errorf("request is a %T, not a proto message", req)
@@ -62,16 +63,16 @@ func (s *Server) check(c *call, req any) error {
 	if err := unreadable(m); err != nil {
 		return err
 	}
-	if c.method.scope == authzv1.Scope_SCOPE_WORKSPACE {
-		id := m.ProtoReflect().Get(c.method.workspace).Int()
+	if rule.scope == authzv1.Scope_SCOPE_WORKSPACE {
+		id := m.ProtoReflect().Get(rule.workspace).Int()
 		if id <= 0 {
 			return errs.Invalid("workspace_id", "must name a workspace")
 		}
-		if err := c.authorize(id); err != nil {
+		if err := c.authorize(rule, id); err != nil {
 			return err
 		}
 	}
-	if err := withoutNUL(m); err != nil {
+	if err := withoutNUL(m, rule.elements); err != nil {
 		return err
 	}
 	return invalid(s.validator.Validate(m))
@@ -86,19 +87,19 @@ func Authorize(ctx context.Context, workspaceID int64) error {
 	if !ok {
 		return fmt.Errorf("authorize workspace %d: not within a call", workspaceID)
 	}
-	return c.authorize(workspaceID)
+	return c.authorize(c.method, workspaceID)
 }
 
-func (c *call) authorize(workspaceID int64) error {
+func (c *call) authorize(rule *method, workspaceID int64) error {
 	c.workspace.Store(workspaceID)
 	if !c.acted {
 		return nil
 	}
 	role, member := c.actor.Role(workspaceID)
 	if !member {
-		return errs.NotFound(c.method.resource)
+		return errs.NotFound(rule.resource)
 	}
-	if need := c.method.capability; !role.Allows(need) {
+	if need := rule.capability; !role.Allows(need) {
 		return errs.Denied("CAPABILITY_MISSING", "your role %s does not include %s", role, need).
 			With("capability", need.String())
 	}

@@ -8,6 +8,7 @@ import (
 	"buf.build/go/protovalidate"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
@@ -40,19 +41,22 @@ func invalid(err error) error {
 	return e
 }
 
-// withoutNUL refuses text that PostgreSQL could store neither as text nor in jsonb.
-func withoutNUL(m proto.Message) error {
-	if path := findNUL(m.ProtoReflect()); path != "" {
+// withoutNUL refuses text that PostgreSQL could store neither as text nor in
+// jsonb. The field elements (0: none) is left to [Check].
+func withoutNUL(m proto.Message, elements protoreflect.FieldNumber) error {
+	if path := findNUL(m.ProtoReflect(), elements); path != "" {
 		return errs.Invalid(path, "contains a NUL character")
 	}
 	return nil
 }
 
-// findNUL is the path of the first string with a NUL in it, or "".
-func findNUL(m protoreflect.Message) string {
+// findNUL is the path of the first string with a NUL in it outside the field
+// but, or "".
+func findNUL(m protoreflect.Message, but protoreflect.FieldNumber) string {
 	found := ""
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
+		case fd.Number() == but:
 		case fd.IsMap():
 			found = nulInMap(fd, v.Map())
 		case fd.IsList():
@@ -101,7 +105,10 @@ func nulInValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 			return here
 		}
 	case protoreflect.MessageKind, protoreflect.GroupKind:
-		return findNUL(v.Message())
+		if object, ok := v.Message().Interface().(*structpb.Struct); ok {
+			return nulInObject(object)
+		}
+		return findNUL(v.Message(), 0)
 	}
 	return ""
 }
@@ -114,4 +121,36 @@ func join(at, inside string) string {
 		return at
 	}
 	return at + "." + inside
+}
+
+// nulInObject is findNUL for free-form JSON, where there is most to look at and
+// reflection costs most.
+func nulInObject(s *structpb.Struct) string {
+	for key, value := range s.GetFields() {
+		if strings.IndexByte(key, 0) >= 0 {
+			return fmt.Sprintf("fields[%q]", key)
+		}
+		if inside := nulInJSON(value); inside != "" {
+			return join(fmt.Sprintf("fields[%q]", key), inside)
+		}
+	}
+	return ""
+}
+
+func nulInJSON(v *structpb.Value) string {
+	switch v := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		if strings.IndexByte(v.StringValue, 0) >= 0 {
+			return "string_value"
+		}
+	case *structpb.Value_StructValue:
+		return join("struct_value", nulInObject(v.StructValue))
+	case *structpb.Value_ListValue:
+		for i, value := range v.ListValue.GetValues() {
+			if inside := nulInJSON(value); inside != "" {
+				return join("list_value", join(fmt.Sprintf("values[%d]", i), inside))
+			}
+		}
+	}
+	return ""
 }

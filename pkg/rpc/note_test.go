@@ -64,12 +64,14 @@ func noteFile() *descriptorpb.FileDescriptorProto {
 				field("workspace_id", 1, descriptorpb.FieldDescriptorProto_TYPE_INT64, nil),
 				field("request_id", 2, descriptorpb.FieldDescriptorProto_TYPE_STRING, nil),
 			}},
+			{Name: proto.String("BatchWriteNotesRequest"), Field: []*descriptorpb.FieldDescriptorProto{unchecked(message("notes", 1, ".tenantpilot.note.v1.Note"))}},
 		},
 		Service: []*descriptorpb.ServiceDescriptorProto{
 			{Name: proto.String("NoteService"), Method: []*descriptorpb.MethodDescriptorProto{
 				rpcMethod("GetNote", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_OBJECT, Capability: authzv1.Capability_CAPABILITY_VIEW, Callers: []string{"gateway", "inventory"}, Resource: "note"}),
 				rpcMethod("CreateNote", "CreateNoteRequest", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_WORKSPACE, Capability: authzv1.Capability_CAPABILITY_OPERATE, Callers: []string{"gateway", "inventory"}, Resource: "workspace"}),
 				rpcMethod("WriteNote", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_WORKSPACE, Capability: authzv1.Capability_CAPABILITY_OPERATE, Callers: []string{"gateway", "inventory"}, Resource: "workspace"}),
+				rpcMethod("BatchWriteNotes", "BatchWriteNotesRequest", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_OBJECT, Capability: authzv1.Capability_CAPABILITY_OPERATE, Callers: []string{"gateway", "inventory"}, Resource: "workspace"}),
 				rpcMethod("Ping", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_NONE, Callers: []string{"gateway", "operator"}}),
 				streaming(rpcMethod("WatchNotes", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_WORKSPACE, Capability: authzv1.Capability_CAPABILITY_VIEW, Callers: []string{"gateway", "inventory"}, Resource: "workspace"})),
 			}},
@@ -105,6 +107,14 @@ func message(name string, number int32, typeName string) *descriptorpb.FieldDesc
 func repeated(f *descriptorpb.FieldDescriptorProto) *descriptorpb.FieldDescriptorProto {
 	f.Label = descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum()
 	return f
+}
+
+// unchecked is repeated with a rule that leaves its elements to the handler.
+func unchecked(f *descriptorpb.FieldDescriptorProto) *descriptorpb.FieldDescriptorProto {
+	f.Options = &descriptorpb.FieldOptions{}
+	proto.SetExtension(f.Options, validate.E_Field, &validate.FieldRules{Type: &validate.FieldRules_Repeated{
+		Repeated: &validate.RepeatedRules{Items: &validate.FieldRules{Ignore: validate.Ignore_IGNORE_ALWAYS.Enum()}}}})
+	return repeated(f)
 }
 
 func rpcMethod(name, input string, rule *authzv1.Rule) *descriptorpb.MethodDescriptorProto {
@@ -183,8 +193,8 @@ func register(service string, h handlers) func(grpc.ServiceRegistrar) {
 func unaryHandler(service, name string, handle func(context.Context, *dynamicpb.Message) error) grpc.MethodHandler {
 	return func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 		input := "Note"
-		if name == "CreateNote" {
-			input = "CreateNoteRequest"
+		if name == "CreateNote" || name == "BatchWriteNotes" {
+			input = name + "Request"
 		}
 		req := newMessage(input, nil)
 		if err := decode(req); err != nil {

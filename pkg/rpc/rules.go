@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -22,6 +23,8 @@ type method struct {
 	callers    []string
 	resource   string
 	workspace  protoreflect.FieldDescriptor // workspace_id of the request, for SCOPE_WORKSPACE
+	elements   protoreflect.FieldNumber     // of a batch: the field whose elements its handler checks one by one
+	metrics    methodMetrics
 }
 
 // own reports whether a gRPC service is one of the platform's own, about which
@@ -67,8 +70,21 @@ func readRule(service, name string) (*method, error) {
 		desc: desc, scope: rule.GetScope(), capability: actor.Capability(rule.GetCapability()),
 		callers: rule.GetCallers(), resource: rule.GetResource(),
 		workspace: desc.Input().Fields().ByName("workspace_id"),
+		elements:  elements(desc.Input()),
 	}
 	return m, m.check()
+}
+
+// elements is the field of a batch whose elements the rules leave unchecked, or 0.
+func elements(request protoreflect.MessageDescriptor) protoreflect.FieldNumber {
+	for i := range request.Fields().Len() {
+		field := request.Fields().Get(i)
+		rules, _ := proto.GetExtension(field.Options(), validate.E_Field).(*validate.FieldRules)
+		if rules.GetRepeated().GetItems().GetIgnore() == validate.Ignore_IGNORE_ALWAYS {
+			return field.Number()
+		}
+	}
+	return 0
 }
 
 func (m *method) check() error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"golang.org/x/sync/errgroup"
@@ -28,7 +29,6 @@ import (
 const (
 	maxMessage  = 4 << 20
 	healthEvery = 2 * time.Second
-	stopWithin  = 20 * time.Second
 )
 
 // ServerConfig is a server, by environment (after the service's prefix).
@@ -40,6 +40,10 @@ type ServerConfig struct {
 	ActorKeys   []string `env:"ACTOR_KEYS"`   // the gateway's public keys, PEM files
 	Reflection  bool     `env:"REFLECTION"`   // on in the development profile
 	AdminListen string   `env:"ADMIN_LISTEN"` // liveness, readiness, metrics, pprof
+
+	// DrainGrace is how long a server that is to end says that it is not ready
+	// before it takes no new calls: what a load balancer needs to notice.
+	DrainGrace time.Duration `env:"DRAIN_GRACE" envDefault:"1s"`
 }
 
 // Server is a gRPC server of ours.
@@ -51,6 +55,9 @@ type Server struct {
 	verifier  *actor.Verifier
 	grpc      *grpc.Server
 	health    *health.Server
+	registry  *prometheus.Registry
+	leaving   context.Context // a signal, nobody's call: ends when streams are to end
+	leave     context.CancelFunc
 	lis       net.Listener
 	methods   map[string]*method // from here on known when serving
 	validator protovalidate.Validator
@@ -67,7 +74,11 @@ func NewServer(name string, cfg ServerConfig, log *slog.Logger, extra ...grpc.Se
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", name, err)
 	}
-	s := &Server{name: name, cfg: cfg, log: log, files: files, verifier: verifier, health: health.NewServer()}
+	s := &Server{
+		name: name, cfg: cfg, log: log, files: files, verifier: verifier, health: health.NewServer(),
+		registry: prometheus.NewRegistry(),
+	}
+	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(append(s.options(), extra...)...)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	return s, nil
@@ -82,7 +93,7 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(32 << 10),
-		grpc.MaxConcurrentStreams(250),
+		grpc.MaxConcurrentStreams(5000), // long polls and watches hold one each, and the gateway has one connection
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -94,6 +105,9 @@ func (s *Server) options() []grpc.ServerOption {
 
 // Registrar is where the service registers itself, before [Server.Serve].
 func (s *Server) Registrar() grpc.ServiceRegistrar { return s.grpc }
+
+// Metrics is where the service adds what /metrics shows beside the server's own.
+func (s *Server) Metrics() prometheus.Registerer { return s.registry }
 
 // Listen opens the port, so that [Server.Addr] is known before serving. Serve
 // does it by itself otherwise.
@@ -109,9 +123,11 @@ func (s *Server) Listen(ctx context.Context) error {
 // Addr is the address listened on, after [Server.Listen].
 func (s *Server) Addr() string { return s.lis.Addr().String() }
 
-// Serve serves until ctx ends, then lets running calls finish for a while and
-// returns nil. It refuses to start if a method has no rule of who may call it.
-// The service is healthy while healthy (which may be nil) says so.
+// Serve serves until ctx ends. Then it says that it is not ready, after the
+// drain grace takes no new calls and ends its streams (their clients open them
+// elsewhere), lets running calls finish, and returns nil. It refuses to start if
+// a method has no rule of who may call it. The service is healthy while healthy
+// (which may be nil) says so.
 func (s *Server) Serve(ctx context.Context, healthy func(context.Context) error) error {
 	if s.lis == nil {
 		if err := s.Listen(ctx); err != nil {
@@ -126,22 +142,40 @@ func (s *Server) ServeOn(ctx context.Context, lis net.Listener, healthy func(con
 	if err := s.prepare(); err != nil {
 		return errors.Join(fmt.Errorf("server %s: %w", s.name, err), lis.Close())
 	}
-	check := func(ctx context.Context) error {
-		if healthy == nil {
-			return s.files.check()
-		}
-		return errors.Join(s.files.check(), healthy(ctx))
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.grpc.Serve(lis) })
-	group.Go(func() error { return obs.ServeDebug(ctx, s.cfg.AdminListen, check, s.log) })
+	// The debug port is open to the last: a drain should be seen.
+	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	check := func(asked context.Context) error {
+		if ctx.Err() != nil {
+			return errLeaving
+		}
+		return s.ask(asked, healthy)
+	}
+	group.Go(func() error { return s.serve(ctx, lis) })
+	group.Go(func() error { return obs.ServeDebug(stopped, s.cfg.AdminListen, check, s.log, s.registry) })
 	group.Go(func() error { s.pollHealth(ctx, check); return nil })
-	group.Go(func() error { s.stop(ctx); return nil })
+	group.Go(func() error { defer stop(); s.stop(ctx); return nil })
 	s.log.InfoContext(ctx, "serving", "address", lis.Addr().String())
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("server %s: %w", s.name, err)
 	}
 	return nil
+}
+
+func (s *Server) serve(ctx context.Context, lis net.Listener) error {
+	err := s.grpc.Serve(lis)
+	if errors.Is(err, grpc.ErrServerStopped) && ctx.Err() != nil {
+		return nil // asked to stop before it had begun
+	}
+	return err
+}
+
+func (s *Server) ask(ctx context.Context, healthy func(context.Context) error) error {
+	if healthy == nil {
+		return s.files.check()
+	}
+	return errors.Join(s.files.check(), healthy(ctx))
 }
 
 // prepare reads the rules of all that was registered.
@@ -152,18 +186,11 @@ func (s *Server) prepare() (err error) {
 	if s.methods, err = readRules(s.grpc.GetServiceInfo()); err != nil {
 		return err
 	}
+	if err := s.measure(); err != nil {
+		return err
+	}
 	s.validator, err = newValidator(s.methods)
 	return err
-}
-
-// stop waits for ctx to end and then ends the server: it says that it is going,
-// takes no new calls, and gives those that run some time.
-func (s *Server) stop(ctx context.Context) {
-	<-ctx.Done()
-	s.health.Shutdown()
-	limit := time.AfterFunc(stopWithin, s.grpc.Stop)
-	defer limit.Stop()
-	s.grpc.GracefulStop()
 }
 
 func (s *Server) pollHealth(ctx context.Context, check func(context.Context) error) {

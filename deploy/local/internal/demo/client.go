@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -172,11 +173,29 @@ func (c Client) call(ctx context.Context, method, path string, answer any) error
 	return nil
 }
 
+// refusal is an answer that is not a success, and what it says.
+type refusal struct {
+	status int
+	words  string
+}
+
+func (r refusal) Error() string { return r.words }
+
 // problem is what an error answer says, or its status where it says nothing.
 func problem(resp *http.Response, body []byte) error {
 	var p struct{ Title, Detail string }
 	if json.Unmarshal(body, &p) != nil || p.Detail == "" && p.Title == "" {
-		return errors.New(resp.Status)
+		return refusal{resp.StatusCode, resp.Status}
 	}
-	return fmt.Errorf("%s: %s %s", resp.Status, p.Title, p.Detail)
+	return refusal{resp.StatusCode, fmt.Sprintf("%s: %s %s", resp.Status, p.Title, p.Detail)}
+}
+
+// passing reports whether err is of the kind that goes by: the service is away,
+// or its host does not answer. What it refuses, it would refuse again.
+func passing(err error) bool {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.status >= http.StatusInternalServerError
+	}
+	_, ok := errors.AsType[*url.Error](err)
+	return ok
 }

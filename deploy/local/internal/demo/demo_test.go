@@ -85,6 +85,51 @@ func TestASyncIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+// TestAnOutageIsSatOut: services restart, and the run goes on without us.
+func TestAnOutageIsSatOut(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		statuses []int // of the answers before the run is told, 0: none, the connection is cut
+		patience time.Duration
+		want     string // of the error
+	}{
+		"short":     {statuses: []int{503, 0, 500, 504}, patience: time.Minute},
+		"too long":  {statuses: []int{503, 503}, patience: time.Nanosecond, want: "503"},
+		"a refusal": {statuses: []int{404}, patience: time.Minute, want: "404"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			left := tt.statuses
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if len(left) == 0 {
+					answer(`{"run":{"id":"1","status":"RUN_STATUS_COMPLETED","outcome":"RUN_OUTCOME_SUCCEEDED"}}`)(w, r)
+					return
+				}
+				status := left[0]
+				left = left[1:]
+				if status == 0 {
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(server.Close)
+			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			run, err := follow(t.Context(), Client{Base: server.URL}, Run{ID: 1}, out, tt.patience)
+			if tt.want == "" && (err != nil || !run.Succeeded()) {
+				t.Errorf("got %+v, %v", run, err)
+			}
+			if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestAProblemIsTold(t *testing.T) {
 	t.Parallel()
 	c := gateway(t)

@@ -10,16 +10,23 @@ import (
 
 const (
 	poll     = 200 * time.Millisecond
-	lineGap  = 2 * time.Second // between progress lines where they cannot overwrite each other
+	patience = 10 * time.Second // with an API that does not answer
+	lineGap  = 2 * time.Second  // between progress lines where they cannot overwrite each other
 	barWidth = 24
 )
 
-// Follow shows the run's progress on out until it has completed.
+// Follow shows the run's progress on out until it has completed. The API may be
+// away for a while: a service that restarts is no failed run.
 func Follow(ctx context.Context, c Client, run Run, out *os.File) (Run, error) {
+	return follow(ctx, c, run, out, patience)
+}
+
+func follow(ctx context.Context, c Client, run Run, out *os.File, patience time.Duration) (Run, error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	show := shower(out)
-	for began := time.Now(); ; {
+	began := time.Now()
+	for answered := began; ; {
 		show(progress(run, time.Since(began)), run.Completed())
 		if run.Completed() {
 			return run, nil
@@ -30,10 +37,12 @@ func Follow(ctx context.Context, c Client, run Run, out *os.File) (Run, error) {
 		case <-tick.C:
 		}
 		next, err := c.GetRun(ctx, run.ID)
-		if err != nil {
+		switch {
+		case err == nil:
+			run, answered = next, time.Now()
+		case !passing(err), ctx.Err() != nil, time.Since(answered) > patience:
 			return run, err
 		}
-		run = next
 	}
 }
 
