@@ -35,7 +35,7 @@ func (f *fleet) process(t *testing.T) *exec.Cmd {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
-	cfg := f.inventoryConfig()
+	cfg := f.inventoryConfig(options{})
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path)
 	cmd.Env = append(os.Environ(),
 		"INVENTORY_LISTEN="+cfg.Server.Listen, "INVENTORY_TLS_CERT="+cfg.Server.TLSCert, "INVENTORY_TLS_KEY="+cfg.Server.TLSKey,

@@ -36,13 +36,14 @@ const (
 
 // options are what a test wants different.
 type options struct {
-	postgres *pgtest.PrivateServer // nil: the shared one
-	sim      graphsim.TenantConfig
-	noQuotas bool
-	latency  time.Duration
-	secret   string // the tenant's, as tenancy knows it
-	runTypes string
-	outside  bool // inventory is started by the test, as a process of its own
+	postgres     *pgtest.PrivateServer // nil: the shared one
+	sim          graphsim.TenantConfig
+	noQuotas     bool
+	latency      time.Duration
+	secret       string // the tenant's, as tenancy knows it
+	runTypes     string
+	graphTimeout time.Duration // of one request to Graph
+	outside      bool          // inventory is started by the test, as a process of its own
 }
 
 // fleet is every service, running.
@@ -81,7 +82,7 @@ func start(t *testing.T, o options) *fleet {
 	f.serve(t, "operations", func(ctx context.Context) error { return operations.Run(ctx, f.operationsConfig(o), f.log) })
 	f.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Run(ctx, f.tenancyConfig(), f.log) })
 	if !o.outside {
-		f.serve(t, "inventory", func(ctx context.Context) error { return inventory.Run(ctx, f.inventoryConfig(), f.log) })
+		f.serve(t, "inventory", func(ctx context.Context) error { return inventory.Run(ctx, f.inventoryConfig(o), f.log) })
 	}
 	f.serve(t, "gateway", func(ctx context.Context) error { return gateway.Run(ctx, f.gatewayConfig(), f.log) })
 	f.signIn(t)
@@ -201,11 +202,11 @@ func (f *fleet) tenancyConfig() tenancy.Config {
 	}
 }
 
-func (f *fleet) inventoryConfig() inventory.Config {
+func (f *fleet) inventoryConfig(o options) inventory.Config {
 	return inventory.Config{
 		Server: f.server("inventory"), Database: pg.Config{URL: f.inventory.URL, MaxConns: 20},
 		OperationsTarget: f.ports["operations"], TenancyTarget: f.ports["tenancy"],
-		GraphCA: f.ca.RootFile(), Workers: 4, Heartbeat: time.Second, Sweep: time.Second, ScheduleEvery: time.Second,
+		GraphCA: f.ca.RootFile(), GraphTimeout: o.graphTimeout, Workers: 4, Heartbeat: time.Second, Sweep: time.Second, ScheduleEvery: time.Second,
 	}
 }
 

@@ -43,10 +43,6 @@ func requireObjectsByteExact(t *testing.T, f *fleet, typ string) {
 	for _, id := range content.IDs(typ) {
 		want, err := content.Object(typ, id)
 		require.NoError(t, err)
-		var got []byte
-		require.NoError(t, f.inventory.Pool.QueryRow(t.Context(), `
-			select v.payload from item i join item_version v on v.item_id = i.id and v.version = i.version
-			where i.type = $1 and i.external_id = $2`, typ, id).Scan(&got))
-		require.Equal(t, string(want), string(got), "%s %s", typ, id)
+		require.Equal(t, string(want), f.payload(t, typ, id), "%s %s", typ, id)
 	}
 }

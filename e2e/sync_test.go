@@ -2,6 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,9 +96,58 @@ func TestCancelEndsARunningSync(t *testing.T) {
 // Every object is stored as it was sent, byte by byte, with all its settings.
 func TestPoliciesAreStoredByteExact(t *testing.T) {
 	t.Parallel()
-	f := start(t, options{sim: graphsim.TenantConfig{Counts: map[string]int{"configurationPolicies": 12}, Seed: 3}, noQuotas: true})
-	require.Equal(t, succeeded, f.sync(t, "configurationPolicies").Outcome)
+	const compliance = "?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)"
+	tests := map[string]struct {
+		path, query string
+		byItem      bool // the list leaves something out: the item is what is stored
+	}{
+		"configurationPolicies":    {path: "configurationPolicies"},
+		"deviceConfigurations":     {path: "deviceConfigurations"},
+		"deviceCompliancePolicies": {path: "deviceCompliancePolicies", query: compliance},
+		"assignmentFilters":        {path: "assignmentFilters"},
+		"deviceManagementScripts":  {path: "deviceManagementScripts", byItem: true},
+		"deviceHealthScripts":      {path: "deviceHealthScripts", byItem: true},
+	}
+	counts := map[string]int{}
+	for typ := range tests {
+		counts[typ] = 12
+	}
+	f := start(t, options{sim: graphsim.TenantConfig{Counts: counts, Seed: 3}, noQuotas: true})
+	require.Equal(t, succeeded, f.sync(t, slices.Sorted(maps.Keys(tests))...).Outcome)
 	requireByteExact(t, f, "configurationPolicies", "settings")
+	for typ, tt := range tests {
+		ids := f.sim.Tenant(directoryID).IDs(typ)
+		require.GreaterOrEqual(t, len(ids), 12, typ)
+		for _, id := range ids {
+			want := f.graphItem(t, "/beta/deviceManagement/"+tt.path+"/"+id+tt.query)
+			if !tt.byItem { // an element of a list has no context of its own
+				want = regexp.MustCompile(`^{"@odata.context":"[^"]*",`).ReplaceAllLiteralString(want, "{")
+			}
+			require.Equal(t, want, f.payload(t, typ, id), "%s %s", typ, id)
+		}
+	}
+}
+
+// graphItem is the simulator's answer to a GET, past the code under test.
+func (f *fleet) graphItem(t *testing.T, path string) string {
+	t.Helper()
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {secret}, "scope": {"https://graph.microsoft.com/.default"},
+	}
+	ask := httptest.NewRequestWithContext(t.Context(), "POST", "/"+directoryID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	ask.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	granted := httptest.NewRecorder()
+	f.sim.ServeHTTP(granted, ask)
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	require.NoError(t, json.Unmarshal(granted.Body.Bytes(), &token), "%s", granted.Body)
+	get := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+	get.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	answer := httptest.NewRecorder()
+	f.sim.ServeHTTP(answer, get)
+	require.Equal(t, 200, answer.Code, "%s: %s", path, answer.Body)
+	return answer.Body.String()
 }
 
 func requireByteExact(t *testing.T, f *fleet, typ string, children ...string) {

@@ -22,7 +22,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web"
 )
 
-// Config is the gateway's environment, each name after GATEWAY_.
+// Name is the service's, in certificates and logs.
+const Name = "gateway"
+
+// EnvPrefix is that of the environment variables [Config] is read from.
+const EnvPrefix = "GATEWAY_"
+
+// Config is the service's settings, by environment after [EnvPrefix].
 type Config struct {
 	Listen      string `env:"LISTEN" envDefault:"127.0.0.1:7080"`
 	AdminListen string `env:"ADMIN_LISTEN"`
@@ -39,33 +45,17 @@ type Config struct {
 	RateBurst  int     `env:"RATE_BURST" envDefault:"200"`
 }
 
-// LoadConfig reads the environment.
-func LoadConfig() (Config, error) {
-	var cfg Config
-	err := obs.LoadConfig("GATEWAY_", &cfg)
-	return cfg, err
-}
-
-// Main is the process: Run with the environment's configuration.
-func Main(ctx context.Context, log *slog.Logger) error {
-	cfg, err := LoadConfig()
-	if err != nil {
-		return err
-	}
-	return Run(ctx, cfg, log)
-}
-
 // Run serves until ctx ends, then lets requests finish for a while.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	return Serve(ctx, lis, cfg, log)
+	return serve(ctx, lis, cfg, log)
 }
 
-// Serve is Run on a listener of the caller's; it closes it.
-func Serve(ctx context.Context, lis net.Listener, cfg Config, log *slog.Logger) error {
+// serve is Run on a listener of the caller's; it closes it.
+func serve(ctx context.Context, lis net.Listener, cfg Config, log *slog.Logger) error {
 	closing := make(chan struct{})
 	site, closeConns, err := open(ctx, cfg, closing, log)
 	if err != nil {

@@ -1,4 +1,4 @@
-package gateway_test
+package gateway
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
-	"github.com/tenantpilot/tenantpilot/services/gateway"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
@@ -30,7 +29,7 @@ func TestServe(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	go func() { ended <- gateway.Serve(ctx, lis, config(t), log) }()
+	go func() { ended <- serve(ctx, lis, config(t), log) }()
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/openapi.json": 200, "/login": 200} {
 		if got := get(t, "http://"+lis.Addr().String()+path); got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
@@ -46,13 +45,13 @@ func TestRefusesABadSessionKey(t *testing.T) {
 	t.Parallel()
 	cfg := config(t)
 	cfg.SessionKey = base64.StdEncoding.EncodeToString([]byte("short"))
-	err := gateway.Run(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "GATEWAY_SESSION_KEY") || strings.Contains(err.Error(), cfg.SessionKey) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func config(t *testing.T) gateway.Config {
+func config(t *testing.T) Config {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := devca.Open(dir)
@@ -66,7 +65,7 @@ func config(t *testing.T) gateway.Config {
 		t.Fatal(err)
 	}
 	nowhere := "127.0.0.1:1"
-	return gateway.Config{
+	return Config{
 		Listen: "127.0.0.1:0", ActorKey: filepath.Join(dir, "actor-key.pem"), RateLimit: 50, RateBurst: 200,
 		ClientConfig:     rpc.ClientConfig{TLSCert: ca.CertFile("gateway"), TLSKey: ca.KeyFile("gateway"), TLSCA: ca.RootFile()},
 		OperationsTarget: nowhere, TenancyTarget: nowhere, InventoryTarget: nowhere,

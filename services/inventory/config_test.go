@@ -11,7 +11,7 @@ import (
 )
 
 func TestGraphLimits(t *testing.T) {
-	t.Setenv("INVENTORY_GRAPH_LIMITS", "deviceConfigV2=500/20s,conditionalAccess=0/1s")
+	t.Setenv("INVENTORY_GRAPH_LIMITS", "deviceConfigV2=500/20s,conditionalAccess=0/1s,rbac.write=50/20s,applications.write=7/1s,applications=70/1s")
 	var cfg Config
 	require.NoError(t, obs.LoadConfig(EnvPrefix, &cfg))
 	g, err := cfg.graph()
@@ -20,15 +20,34 @@ func TestGraphLimits(t *testing.T) {
 	require.Equal(t, graph.Limit{Requests: 500, Per: 20 * time.Second}, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Any)
 	require.Equal(t, want.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write)
 	require.Zero(t, g.Limits.Workloads[graph.WorkloadConditionalAccess].Any.Requests)
+	require.Equal(t, graph.Quota{
+		Any: want.Limits.Workloads[graph.WorkloadRBAC].Any, Write: graph.Limit{Requests: 50, Per: 20 * time.Second},
+	}, g.Limits.Workloads[graph.WorkloadRBAC])
+	require.Equal(t, graph.Quota{
+		Any: graph.Limit{Requests: 70, Per: time.Second}, Write: graph.Limit{Requests: 7, Per: time.Second},
+	}, g.Limits.Workloads[graph.WorkloadApplications])
 	require.Equal(t, want.Concurrency, g.Concurrency)
+	require.Equal(t, want.Retry, g.Retry)
 }
 
 func TestGraphLimitsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"deviceConfigV2": "500", "deviceConfiguration": "many/20s", "applications": "5/soon", "rbac": "-1/1s", "unheard": "1/1s",
+		"unheard.write": "1/1s", "rbac.write": "x", "rbac.read": "1/1s",
 	} {
 		_, err := Config{GraphLimits: map[string]string{name: text}}.graph()
 		require.ErrorContains(t, err, name)
 	}
+}
+
+func TestGraphTimeout(t *testing.T) {
+	t.Setenv("INVENTORY_GRAPH_TIMEOUT", "5s")
+	var cfg Config
+	require.NoError(t, obs.LoadConfig(EnvPrefix, &cfg))
+	g, err := cfg.graph()
+	require.NoError(t, err)
+	require.Equal(t, 5*time.Second, g.Retry.RequestTimeout)
+	_, err = Config{GraphTimeout: -time.Second}.graph()
+	require.ErrorContains(t, err, "INVENTORY_GRAPH_TIMEOUT")
 }

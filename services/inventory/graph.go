@@ -19,19 +19,36 @@ func (c Config) graph() (graph.Config, error) {
 	g := graph.DefaultConfig()
 	g.Concurrency = cmp.Or(c.GraphConcurrency, g.Concurrency)
 	g.MaxResponseBytes = cmp.Or(c.GraphMaxBytes, g.MaxResponseBytes)
+	g.Retry.RequestTimeout = cmp.Or(c.GraphTimeout, g.Retry.RequestTimeout)
+	if g.Retry.RequestTimeout < 0 {
+		return g, fmt.Errorf("%sGRAPH_TIMEOUT: %s is negative", EnvPrefix, c.GraphTimeout)
+	}
 	for name, text := range c.GraphLimits {
-		limit, err := parseLimit(text)
-		if err != nil {
+		if err := setLimit(g.Limits.Workloads, name, text); err != nil {
 			return g, fmt.Errorf("%sGRAPH_LIMITS: %s: %w", EnvPrefix, name, err)
 		}
-		quota, ok := g.Limits.Workloads[name]
-		if !ok {
-			return g, fmt.Errorf("%sGRAPH_LIMITS: no workload %q, but %q", EnvPrefix, name, slices.Sorted(maps.Keys(g.Limits.Workloads)))
-		}
-		quota.Any = limit
-		g.Limits.Workloads[name] = quota
 	}
 	return g, c.trust(&g)
+}
+
+// setLimit replaces one quota: of a workload, or of the writes to it.
+func setLimit(quotas map[string]graph.Quota, name, text string) error {
+	limit, err := parseLimit(text)
+	if err != nil {
+		return err
+	}
+	workload, write := strings.CutSuffix(name, ".write")
+	quota, ok := quotas[workload]
+	if !ok {
+		return fmt.Errorf("no workload %q, but %q", workload, slices.Sorted(maps.Keys(quotas)))
+	}
+	if write {
+		quota.Write = limit
+	} else {
+		quota.Any = limit
+	}
+	quotas[workload] = quota
+	return nil
 }
 
 // parseLimit reads "500/20s".

@@ -23,6 +23,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/scheduler"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/sync"
@@ -45,11 +46,13 @@ type Config struct {
 	OperationsTarget string `env:"OPERATIONS_TARGET"`
 	TenancyTarget    string `env:"TENANCY_TARGET"`
 
-	GraphCA          string `env:"GRAPH_CA"`                 // PEM file beside the system's authorities; for a simulator
-	GraphConcurrency int    `env:"GRAPH_CONCURRENCY"`        // requests in flight per tenant; 0 is the library's choice
-	GraphMaxBytes    int64  `env:"GRAPH_MAX_RESPONSE_BYTES"` // the same
-	// GraphLimits replaces published quotas by workload: "deviceConfigV2=500/20s".
-	// No requests at all mean no limit.
+	GraphCA          string        `env:"GRAPH_CA"`                 // PEM file beside the system's authorities; for a simulator
+	GraphConcurrency int           `env:"GRAPH_CONCURRENCY"`        // requests in flight per tenant; 0 is the library's choice
+	GraphMaxBytes    int64         `env:"GRAPH_MAX_RESPONSE_BYTES"` // the same
+	GraphTimeout     time.Duration `env:"GRAPH_TIMEOUT"`            // of one request, answer included; the same
+	// GraphLimits replaces published quotas by workload: "deviceConfigV2=500/20s" of
+	// all its requests, "deviceConfigV2.write=50/20s" of the writes among them. No
+	// requests at all mean no limit.
 	GraphLimits map[string]string `env:"GRAPH_LIMITS" envKeyValSeparator:"="`
 
 	Workers       int           `env:"WORKERS"`   // runs at once; 0 here and below is the default of pkg/work
@@ -115,7 +118,7 @@ func assemble(cfg Config, db *pgxpool.Pool, operations, tenancy grpc.ClientConnI
 	s.syncer = sync.New(rows, tenancyv1.NewGraphTokenServiceClient(tenancy), graphConfig, log)
 	s.worker, err = work.New(work.Config{
 		Service: Name, Pool: db, Runs: operationsv1.NewRunServiceClient(operations), Log: log,
-		Jobs:       map[string]work.Job{sync.Type: s.syncer.Job},
+		Jobs:       map[string]work.Job{item.RunType: s.syncer.Job},
 		MaxWorkers: cfg.Workers, Heartbeat: cfg.Heartbeat, Sweep: cfg.Sweep,
 	})
 	if err != nil {
@@ -126,6 +129,7 @@ func assemble(cfg Config, db *pgxpool.Pool, operations, tenancy grpc.ClientConnI
 	if s.server, err = rpc.NewServer(Name, cfg.Server, log); err != nil {
 		return nil, err
 	}
+	s.server.Metrics().MustRegister(pg.Metrics(db))
 	api.Register(s.server.Registrar(), api.Config{
 		Store: rows, Worker: s.worker, Tenants: tenancyv1.NewTenantReaderServiceClient(tenancy), Pages: pages, Types: types,
 	})

@@ -74,6 +74,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	server.Metrics().MustRegister(pg.Metrics(db))
 	st := store.New(db)
 	face := &api.API{Store: st, Box: box, Graph: issuer, Pages: pages, Now: time.Now}
 	face.Register(server.Registrar())

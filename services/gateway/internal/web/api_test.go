@@ -8,8 +8,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
@@ -188,24 +192,71 @@ func TestSpoofedHeadersStayOutside(t *testing.T) {
 func TestIdempotencyKeyBecomesTheRequestID(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
+	const minted = "*"
 	tests := map[string]struct{ body, key, want string }{
 		"header":      {`{}`, "k-1", "k-1"},
 		"empty body":  {``, "k-2", "k-2"},
 		"body":        {`{"request_id":"b-1"}`, "", "b-1"},
 		"both agree":  {`{"request_id":"k-3"}`, "k-3", "k-3"},
-		"neither":     {`{}`, "", ""},
+		"neither":     {`{}`, "", minted},
 		"with spaces": {`{}`, "a key", "a key"},
 	}
 	for name, c := range tests {
 		resp, body := ask(t, srv, "owner", "POST", "/api/v1/workspaces/1/tenants/5/inventory:sync", c.body, "Idempotency-Key", c.key)
 		asked, ok := w.last().(*inventoryv1.StartSyncRequest)
-		if resp.StatusCode != 200 || !ok || asked.GetRequestId() != c.want {
+		got := asked.GetRequestId()
+		if c.want == minted && len(got) >= 20 { // enough that no two are the same
+			got = minted
+		}
+		if resp.StatusCode != 200 || !ok || got != c.want {
 			t.Errorf("%s: %d %s, asked %v", name, resp.StatusCode, body, w.last())
 		}
 	}
 	resp, _ := ask(t, srv, "owner", "POST", "/api/v1/operations/11:cancel", `{"reason":"wrong tenant"}`, "Idempotency-Key", "k-4")
 	if asked, ok := w.last().(*operationsv1.CancelRunRequest); resp.StatusCode != 200 || !ok || asked.GetReason() != "wrong tenant" {
 		t.Errorf("a call without request_id: %d, asked %v", resp.StatusCode, w.last())
+	}
+}
+
+// TestIdempotencyKeyThatCannotBeKept: a token is shown once, so a repetition
+// could neither show it again nor leave a second one unmade.
+func TestIdempotencyKeyThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	srv, w := setup(t)
+	resp, body := ask(t, srv, "owner", "POST", "/api/v1/workspaces/1/apiTokens", `{"display_name":"ci"}`, "Idempotency-Key", "k-1")
+	if resp.StatusCode != 400 || !strings.Contains(body, `"Idempotency-Key"`) || !strings.Contains(body, "shown once") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if w.calls() > 0 {
+		t.Errorf("the service was asked %v", w.last())
+	}
+}
+
+// TestWhatHasNoRequestID holds the methods an Idempotency-Key cannot reach: all
+// but the making of a token must be harmless to repeat as they are.
+func TestWhatHasNoRequestID(t *testing.T) {
+	t.Parallel()
+	var got []string
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			methods := file.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				m := methods.Get(j)
+				r, served := routeOf(m)
+				if served && r.method != http.MethodGet && m.Input().Fields().ByName("request_id") == nil {
+					got = append(got, string(m.Name()))
+				}
+			}
+		}
+		return true
+	})
+	slices.Sort(got)
+	want := []string{
+		"CancelRun", "CreateApiToken", "DeleteSyncSchedule", "DeleteTenant", "RemoveMember", "RevokeApiToken",
+		"SetGraphConnection", "UpdateMember", "UpdateSyncSchedule", "UpdateTenant",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
 	}
 }
 

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/a-h/templ"
 	"google.golang.org/grpc/codes"
 
-	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
@@ -58,17 +58,16 @@ func (s *Site) shell(title string) templates.Shell {
 func (s *Site) shellFor(r *http.Request, who actor.Actor, title string, workspace int64) (templates.Shell, error) {
 	shell := s.shell(title)
 	shell.User = who.Name
-	reader := tenancyv1.NewWorkspaceReaderServiceClient(s.cfg.Tenancy)
-	answer, err := reader.ListWorkspaces(r.Context(), &tenancyv1.ListWorkspacesRequest{PageSize: 200})
-	if err != nil {
+	var err error
+	if shell.Rooms, err = s.rooms(r.Context()); err != nil {
 		return shell, err
 	}
-	for _, w := range answer.GetWorkspaces() {
-		room := templates.Room{ID: id(w.GetId()), Name: w.GetDisplayName()}
-		shell.Rooms = append(shell.Rooms, room)
-		if w.GetId() == workspace {
-			shell.Room = room
-		}
+	if workspace == 0 {
+		return shell, nil
+	}
+	shell.Room = templates.Room{ID: id(workspace), Name: "Workspace " + id(workspace)}
+	if i := slices.IndexFunc(shell.Rooms, func(room templates.Room) bool { return room.ID == shell.Room.ID }); i >= 0 {
+		shell.Room = shell.Rooms[i]
 	}
 	return shell, nil
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -13,16 +13,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
 )
 
 const (
-	livePoll  = time.Second      // how often the run is looked at
-	liveBeat  = 15 * time.Second // silence a browser gets a comment after
-	liveAuth  = 55 * time.Second // how long the user's signed token is used
-	liveWrite = 10 * time.Second // a reader slower than this is dropped
-	liveLong  = 15 * time.Minute // then the browser comes again
+	liveTick = time.Second      // how often the clock on a page moves
+	liveAuth = 55 * time.Second // how long the user's signed token is used
 )
 
 func (s *Site) liveOf(run *operationsv1.Run) templates.Live {
@@ -37,141 +35,195 @@ func (s *Site) liveOf(run *operationsv1.Run) templates.Live {
 func (s *Site) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	token := s.sessions.token(r)
-	ctx, _, err := s.admit(r, token)
+	ctx, who, err := s.admit(r, token)
 	if err != nil {
 		fail(w, r, err)
 		return
 	}
+	s.followRun(ctx, w, r, reader{site: s, token: token, who: who}, s.showFragment, false)
+}
+
+// shower is how a change is shown.
+type shower func(context.Context, *frames, *operationsv1.RunChange) error
+
+// followRun streams one run: show says how, full whether its end is shown with
+// its failures and context.
+func (s *Site) followRun(ctx context.Context, w http.ResponseWriter, r *http.Request, as reader, show shower, full bool) {
 	run, err := s.run(ctx, r.PathValue("run"))
 	if err != nil {
 		fail(w, r, err)
 		return
 	}
-	out := http.NewResponseController(w)
-	if err := out.SetReadDeadline(time.Time{}); err != nil { // the server's would end the stream
-		note(ctx, err)
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	ctx, cancel := context.WithTimeout(ctx, liveLong*4/5+rand.N(liveLong*2/5))
+	as.recognised = s.now()
+	as.workspace = run.GetWorkspaceId()
+	ctx, cancel := lifetime(ctx)
 	defer cancel()
-	f := follower{
-		site: s, token: token, request: r, out: out, w: w,
-		sent: r.Header.Get("Last-Event-ID"), authorized: s.now(), wrote: s.now(),
+	f := follower{reader: as, out: s.stream(w, r), show: show, full: full}
+	if !active(run) {
+		if err := f.end(ctx, run); err != nil {
+			note(r.Context(), err)
+		}
+		return
 	}
-	if err := f.follow(ctx, run); err != nil {
+	f.box = s.watches.join(ctx, f.workspace, run.GetId(), as.who)
+	defer s.watches.leave(f.workspace, f.box)
+	if err := f.follow(ctx, run); err != nil && !errors.Is(err, errEnough) {
 		note(r.Context(), err)
 	}
 }
 
-// follower is one browser following one run.
-type follower struct {
+// lifetime ends a stream some time, not all of them at once: the reader comes again.
+func lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, liveLong*4/5+rand.N(liveLong*2/5))
+}
+
+// errEnough ends a stream without anything to say.
+var errEnough = errors.New("enough")
+
+// reader is who reads a stream.
+type reader struct {
 	site       *Site
 	token      string
-	request    *http.Request
-	w          http.ResponseWriter
-	out        *http.ResponseController
-	sent       string    // id of the last fragment the browser has
-	authorized time.Time // when the user was last recognised
-	wrote      time.Time // when the browser last heard of us
+	who        actor.Actor
+	workspace  int64
+	box        *mailbox
+	recognised time.Time
+	mailed     time.Time // when mail was last looked at
+}
+
+// renew recognises the reader again when the signed token on ctx is about to
+// expire: who was removed from the workspace finds it gone.
+func (r *reader) renew(ctx context.Context) (context.Context, error) {
+	if r.site.now().Sub(r.recognised) < liveAuth {
+		return ctx, nil
+	}
+	who, err := r.site.identity.resolve(ctx, r.token)
+	if err != nil {
+		return ctx, err
+	}
+	if _, member := who.Role(r.workspace); !member {
+		return ctx, errs.NotFound("run")
+	}
+	signed, err := r.site.identity.carry(ctx, who)
+	if err != nil {
+		return ctx, err
+	}
+	r.site.watches.recognised(r.box, who)
+	r.recognised = r.site.now()
+	return signed, nil
+}
+
+// refused reports that the reader may not see this any more.
+func refused(err error) bool {
+	switch errs.Code(err) {
+	case codes.Unauthenticated, codes.NotFound, codes.PermissionDenied:
+		return true
+	}
+	return false
+}
+
+// wait returns when there is mail, which comes at once and then at a pace, or at
+// the latest after a tick; or when there is nothing to wait for any more.
+func (r *reader) wait(ctx context.Context) error {
+	mail := r.box.ready
+	pace := time.NewTimer(time.Until(r.mailed.Add(livePace)))
+	defer pace.Stop()
+	tick := time.NewTimer(liveTick)
+	defer tick.Stop()
+	if time.Since(r.mailed) < livePace {
+		mail = nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return errEnough
+		case <-r.site.cfg.Closing:
+			return errEnough
+		case <-pace.C:
+			mail = r.box.ready
+			continue
+		case <-mail:
+			r.mailed = time.Now()
+		case <-tick.C:
+		}
+		return nil
+	}
+}
+
+// follower is somebody following one run.
+type follower struct {
+	reader
+	out  *frames
+	show shower
+	full bool
 }
 
 // follow sends run whenever it looks different, and "done" at its end.
 func (f *follower) follow(ctx context.Context, run *operationsv1.Run) error {
-	tick := time.NewTicker(livePoll)
-	defer tick.Stop()
+	change := &operationsv1.RunChange{Run: run}
 	for {
-		var (
-			next *operationsv1.Run
-			err  error
-		)
-		if err = f.show(ctx, run); err != nil {
+		if run := change.GetRun(); !active(run) {
+			return f.end(ctx, run)
+		}
+		if err := f.show(ctx, f.out, change); err != nil {
 			return err
 		}
-		if !active(run) {
-			return f.send("done", "", []byte(run.GetOutcome().String()))
+		if err := f.wait(ctx); err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.site.cfg.Closing:
-			return nil
-		case <-tick.C:
-		}
+		var next *operationsv1.RunChange
+		var err error
 		if ctx, err = f.renew(ctx); err == nil {
-			next, err = f.site.run(ctx, id(run.GetId()))
+			next, err = f.next(ctx, change)
 		}
-		switch errs.Code(err) {
-		case codes.OK:
-			run = next
-		case codes.Unauthenticated, codes.NotFound, codes.PermissionDenied:
-			return f.send("signed-out", "", nil)
-		case codes.Canceled, codes.DeadlineExceeded:
-			if ctx.Err() != nil {
-				return nil
-			}
-		default:
-			note(f.request.Context(), err) // and try again: the browser keeps what it shows
+		switch {
+		case err == nil:
+			change = next
+		case refused(err):
+			return f.out.send("signed-out", "", nil)
+		case ctx.Err() == nil:
+			note(ctx, err) // and try again: the browser keeps what it shows
 		}
 	}
 }
 
-// renew recognises the reader again when the signed token on ctx is about to expire.
-func (f *follower) renew(ctx context.Context) (context.Context, error) {
-	if f.site.now().Sub(f.authorized) < liveAuth {
-		return ctx, nil
+// end tells the last of a run that has ended.
+func (f *follower) end(ctx context.Context, run *operationsv1.Run) error {
+	if err := f.show(ctx, f.out, &operationsv1.RunChange{Run: run}); err != nil {
+		return err
 	}
-	who, err := f.site.identity.resolve(ctx, f.token)
-	if err != nil {
-		return ctx, err
-	}
-	signed, err := f.site.identity.carry(ctx, who)
-	if err != nil {
-		return ctx, err
-	}
-	f.authorized = f.site.now()
-	return signed, nil
+	return f.out.send("done", "", []byte(run.GetOutcome().String()))
 }
 
-// show sends the fragment if the browser hasn't got it, or a sign of life.
-func (f *follower) show(ctx context.Context, run *operationsv1.Run) error {
+// next is the run as it is now: as the mail says, or, if that may have missed
+// something or does not say all of a run's end, as it is stored.
+func (f *follower) next(ctx context.Context, before *operationsv1.RunChange) (*operationsv1.RunChange, error) {
+	number := before.GetRun().GetId()
+	mail, _, lost := f.site.watches.take(f.box)
+	change := mail[number]
+	if change == nil && !lost {
+		return before, nil
+	}
+	if !lost && (active(change.GetRun()) || !f.full) {
+		return change, nil
+	}
+	run, err := f.site.run(ctx, id(number))
+	if err != nil {
+		f.site.watches.missed(f.box)
+		return nil, err
+	}
+	return &operationsv1.RunChange{Run: run, Event: change.GetEvent()}, nil
+}
+
+// showFragment sends the page's fragment if the browser hasn't got it, or a sign of life.
+func (s *Site) showFragment(ctx context.Context, out *frames, change *operationsv1.RunChange) error {
 	var fragment bytes.Buffer
-	if err := templates.LiveRun(f.site.liveOf(run)).Render(ctx, &fragment); err != nil {
+	if err := templates.LiveRun(s.liveOf(change.GetRun())).Render(ctx, &fragment); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(fragment.Bytes())
-	if name := hex.EncodeToString(sum[:8]); name != f.sent {
-		f.sent = name
-		return f.send("run", name, fragment.Bytes())
+	if name := hex.EncodeToString(sum[:8]); name != out.name {
+		return out.send("run", name, fragment.Bytes())
 	}
-	if f.site.now().Sub(f.wrote) > liveBeat {
-		return f.write([]byte(": still here\n\n"))
-	}
-	return nil
-}
-
-// send writes one event. A line break in data begins a new data line.
-func (f *follower) send(event, name string, data []byte) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "event: %s\n", event)
-	if name != "" {
-		fmt.Fprintf(&b, "id: %s\n", name)
-	}
-	for line := range bytes.Lines(append(data, '\n')) {
-		fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\r\n"))
-	}
-	b.WriteByte('\n')
-	return f.write(b.Bytes())
-}
-
-func (f *follower) write(b []byte) error {
-	if err := f.out.SetWriteDeadline(f.site.now().Add(liveWrite)); err != nil {
-		return err
-	}
-	if _, err := f.w.Write(b); err != nil {
-		return err
-	}
-	f.wrote = f.site.now()
-	return f.out.Flush()
+	return out.beat("")
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
@@ -68,11 +67,11 @@ type list struct {
 }
 
 func (l list) view(r *http.Request, who actor.Actor) (templates.Operations, error) {
-	tenants, err := l.site.tenants(r, l.workspace)
+	tenants, err := l.site.tenants(r.Context(), l.workspace)
 	if err != nil {
 		return templates.Operations{}, err
 	}
-	types, err := l.site.runTypes(r)
+	types, err := l.site.runTypes(r.Context())
 	if err != nil {
 		return templates.Operations{}, err
 	}
@@ -93,7 +92,7 @@ func (l list) view(r *http.Request, who actor.Actor) (templates.Operations, erro
 	}
 	v.Next, v.First = l.pages(answer.GetNextPageToken())
 	if role, _ := who.Role(l.workspace); role.Allows(actor.Operate) {
-		v.Sync = &templates.SyncForm{Tenants: tenants.options(), RequestID: rand.Text()}
+		v.Sync = &templates.SyncForm{Tenants: tenants.options(), Typed: tenants.cut, RequestID: rand.Text()}
 	}
 	return v, nil
 }
@@ -145,8 +144,10 @@ func (l list) filters(tenants, types directory) []templates.Filter {
 		for i := range options {
 			options[i].Chosen = options[i].Value == asked
 		}
-		return templates.Filter{Name: name, Label: label, Options: options}
+		return templates.Filter{Name: name, Label: label, Value: asked, Options: options}
 	}
+	tenant := choose("tenant", "Tenant", "All", tenants.options())
+	tenant.Typed = tenants.cut
 	return []templates.Filter{
 		choose("status", "Status", "Any", []templates.Option{
 			{Value: "queued", Label: "Queued"}, {Value: "running", Label: "Running"}, {Value: "completed", Label: "Completed"}}),
@@ -154,7 +155,7 @@ func (l list) filters(tenants, types directory) []templates.Filter {
 			{Value: "succeeded", Label: "Succeeded"}, {Value: "partially_succeeded", Label: "Partly succeeded"},
 			{Value: "failed", Label: "Failed"}, {Value: "cancelled", Label: "Cancelled"}}),
 		choose("type", "Operation", "All", types.options()),
-		choose("tenant", "Tenant", "All", tenants.options()),
+		tenant,
 	}
 }
 
@@ -179,52 +180,16 @@ func filterOf(filters []templates.Filter, query url.Values) (string, error) {
 	return strings.Join(terms, " AND "), nil
 }
 
+// offered reports whether value is a choice: any id, where the choices are too
+// many to offer them all.
 func offered(f templates.Filter, value string) bool {
+	if _, ok := parseID(value); f.Typed && ok {
+		return true
+	}
 	for _, o := range f.Options {
 		if o.Value == value {
 			return true
 		}
 	}
 	return false
-}
-
-// directory is names by id, in an order fit for a page.
-type directory []templates.Option
-
-func (d directory) options() []templates.Option { return append([]templates.Option(nil), d...) }
-
-// name is what people call value: itself if nobody says.
-func (d directory) name(value string) string {
-	for _, o := range d {
-		if o.Value == value {
-			return o.Label
-		}
-	}
-	return value
-}
-
-// tenants are the first tenants of a workspace; a page needs no more.
-func (s *Site) tenants(r *http.Request, workspace int64) (directory, error) {
-	answer, err := tenancyv1.NewTenantReaderServiceClient(s.cfg.Tenancy).ListTenants(r.Context(),
-		&tenancyv1.ListTenantsRequest{WorkspaceId: workspace, PageSize: 200})
-	if err != nil {
-		return nil, err
-	}
-	var d directory
-	for _, t := range answer.GetTenants() {
-		d = append(d, templates.Option{Value: id(t.GetId()), Label: t.GetDisplayName()})
-	}
-	return d, nil
-}
-
-func (s *Site) runTypes(r *http.Request) (directory, error) {
-	answer, err := operationsv1.NewRunReaderServiceClient(s.cfg.Operations).ListRunTypes(r.Context(), &operationsv1.ListRunTypesRequest{})
-	if err != nil {
-		return nil, err
-	}
-	var d directory
-	for _, t := range answer.GetRunTypes() {
-		d = append(d, templates.Option{Value: t.GetType(), Label: t.GetLabel()})
-	}
-	return d, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
@@ -48,11 +50,12 @@ func (s *Site) viewRun(r *http.Request, who actor.Actor, run *operationsv1.Run) 
 	if err != nil {
 		return templates.Run{}, err
 	}
-	types, err := s.runTypes(r)
+	types, err := s.runTypes(r.Context())
 	if err != nil {
 		return templates.Run{}, err
 	}
-	events, err := s.events(r, run.GetId())
+	asked := r.URL.Query().Get("events")
+	events, later, err := s.events(r.Context(), run.GetId(), asked)
 	if err != nil {
 		return templates.Run{}, err
 	}
@@ -65,6 +68,7 @@ func (s *Site) viewRun(r *http.Request, who actor.Actor, run *operationsv1.Run) 
 		Failures: failuresOf(run), Context: pretty(run.GetContext()), Related: relatedOf(run),
 	}
 	v.Shell.Title = v.Type + " #" + v.ID
+	v.LaterEvents, v.FirstEvents = pagesOfEvents(v.ID, later, asked)
 	if active(run) && run.GetCancelRequestTime() != nil {
 		v.Cancelling = run.GetCancelRequestedBy()
 	}
@@ -82,10 +86,12 @@ func (s *Site) addTenant(r *http.Request, run *operationsv1.Run, v *templates.Ru
 		return
 	}
 	v.Tenant = "Tenant " + id(run.GetTenantId())
-	if tenants, err := s.tenants(r, run.GetWorkspaceId()); err != nil {
+	tenant, err := tenancyv1.NewTenantReaderServiceClient(s.cfg.Tenancy).GetTenant(r.Context(),
+		&tenancyv1.GetTenantRequest{WorkspaceId: run.GetWorkspaceId(), TenantId: run.GetTenantId()})
+	if err != nil {
 		note(r.Context(), err)
-	} else if name := tenants.name(id(run.GetTenantId())); name != id(run.GetTenantId()) {
-		v.Tenant = name
+	} else {
+		v.Tenant = tenant.GetTenant().GetDisplayName()
 	}
 	if run.GetType() != inventorySync || run.GetStartTime() == nil {
 		return
@@ -123,17 +129,29 @@ func coverageOf(c *inventoryv1.Coverage) templates.Coverage {
 	return v
 }
 
-func (s *Site) events(r *http.Request, run int64) ([]templates.Event, error) {
-	answer, err := operationsv1.NewRunReaderServiceClient(s.cfg.Operations).ListRunEvents(r.Context(),
-		&operationsv1.ListRunEventsRequest{RunId: run, PageSize: 200})
-	if err != nil {
-		return nil, err
-	}
-	var events []templates.Event
-	for _, e := range answer.GetEvents() {
+// events is the run's history from the page of token on, and where it goes on.
+func (s *Site) events(ctx context.Context, run int64, token string) (events []templates.Event, next string, err error) {
+	reader := operationsv1.NewRunReaderServiceClient(s.cfg.Operations)
+	all, next, err := upTo(mostEvents, token, func(token string) ([]*operationsv1.RunEvent, string, error) {
+		answer, err := reader.ListRunEvents(ctx, &operationsv1.ListRunEventsRequest{RunId: run, PageSize: pageSize, PageToken: token})
+		return answer.GetEvents(), answer.GetNextPageToken(), err
+	})
+	for _, e := range all {
 		events = append(events, eventOf(e, s.now()))
 	}
-	return events, nil
+	return events, next, err
+}
+
+// pagesOfEvents are the addresses of the events after those shown and, unless
+// these are they, of the first.
+func pagesOfEvents(run, next, shown string) (later, first string) {
+	if next != "" {
+		later = "/operations/" + run + "?events=" + url.QueryEscape(next) + "#timeline"
+	}
+	if shown != "" {
+		first = "/operations/" + run + "#timeline"
+	}
+	return later, first
 }
 
 func failuresOf(run *operationsv1.Run) []templates.Failure {

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"google.golang.org/grpc"
 
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 )
@@ -42,6 +43,7 @@ type Site struct {
 	logins    *buckets // by address: tokens tried at the sign-in page
 	sessions  *sessions
 	assets    *assets
+	watches   *watches
 }
 
 // New makes everything the gateway serves.
@@ -54,6 +56,9 @@ func New(ctx context.Context, cfg Config) (*Site, error) {
 			tenancy: tenancyv1.NewIdentityServiceClient(cfg.Tenancy), signer: cfg.Signer,
 			now: now, known: map[[32]byte]knownActor{},
 		},
+	}
+	s.watches = &watches{
+		reader: operationsv1.NewRunReaderServiceClient(cfg.Operations), identity: s.identity, log: cfg.Log, rooms: map[int64]*room{},
 	}
 	var err error
 	if s.sessions, err = newSessions(cfg.SessionKey, now); err != nil {
@@ -87,6 +92,8 @@ func (s *Site) routes(ctx context.Context, mux *http.ServeMux) error {
 		return err
 	}
 	mux.Handle("/api/", limited(api))
+	mux.HandleFunc("GET /api/v1/operations/{run}/events", api.runEvents)
+	mux.HandleFunc("GET /api/v1/workspaces/{workspace}/operations:watch", api.workspaceEvents)
 	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /healthz", s.livez)

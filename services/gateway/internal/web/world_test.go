@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,17 +42,25 @@ type world struct {
 	inventoryv1.UnimplementedInventoryReaderServiceServer
 	inventoryv1.UnimplementedInventoryServiceServer
 
-	mu       sync.Mutex
-	runs     map[int64]*operationsv1.Run
-	tokens   map[string]*tenancyv1.ResolveApiTokenResponse
+	mu        sync.Mutex
+	runs      map[int64]*operationsv1.Run
+	tokens    map[string]*tenancyv1.ResolveApiTokenResponse
+	customers int // tenants beside ours
+	restarts  int // events of every run beside the usual
+
 	asked    []proto.Message // every request but those of reading who is who
 	resolved int
+	watchers map[chan struct{}]struct{}
+	history  []*operationsv1.Run // of changes
+	forgot   bool
+	cut      chan struct{} // closed: streams end, to be gone on from
 }
 
 const tenantName = `Contoso <script>alert("x")</script>`
 
 func newWorld() *world {
-	w := &world{runs: map[int64]*operationsv1.Run{}, tokens: map[string]*tenancyv1.ResolveApiTokenResponse{}}
+	w := &world{runs: map[int64]*operationsv1.Run{}, tokens: map[string]*tenancyv1.ResolveApiTokenResponse{},
+		watchers: map[chan struct{}]struct{}{}, cut: make(chan struct{})}
 	w.user("owner", 7, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_OWNER})
 	w.user("reader", 8, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_READONLY})
 	w.user("both", 9, map[int64]tenancyv1.Role{1: tenancyv1.Role_ROLE_OPERATOR, 3: tenancyv1.Role_ROLE_READONLY})
@@ -140,6 +149,113 @@ func (w *world) change(id int64, f func(*operationsv1.Run)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f(w.runs[id])
+	run, _ := proto.Clone(w.runs[id]).(*operationsv1.Run)
+	w.history = append(w.history, run)
+	for c := range w.watchers {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// WatchRuns tells every change made by change. A token is how many were told.
+func (w *world) WatchRuns(r *operationsv1.WatchRunsRequest, stream grpc.ServerStreamingServer[operationsv1.WatchRunsResponse]) error {
+	if w.forgets(r.GetResumeToken()) {
+		return errs.Invalid("resume_token", "is too old").WithReason("INVALID_RESUME_TOKEN")
+	}
+	changed := make(chan struct{}, 1)
+	told, snapshot, cut := w.enter(r, changed)
+	defer w.exit(changed)
+	for _, run := range snapshot {
+		if err := stream.Send(&operationsv1.WatchRunsResponse{What: &operationsv1.WatchRunsResponse_Snapshot{Snapshot: run}}); err != nil {
+			return err
+		}
+	}
+	bookmark := &operationsv1.WatchRunsResponse{What: &operationsv1.WatchRunsResponse_Bookmark{Bookmark: &operationsv1.Bookmark{}}}
+	for {
+		for _, run := range w.since(told) {
+			told++
+			err := stream.Send(&operationsv1.WatchRunsResponse{
+				What:        &operationsv1.WatchRunsResponse_Change{Change: &operationsv1.RunChange{Run: run}},
+				ResumeToken: fmt.Sprint(told),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if bookmark != nil {
+			bookmark.ResumeToken = fmt.Sprint(told)
+			if err := stream.Send(bookmark); err != nil {
+				return err
+			}
+			bookmark = nil
+		}
+		select {
+		case <-changed:
+		case <-cut:
+			return errs.Unavailable("DRAINING", "come again")
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+func (w *world) enter(r *operationsv1.WatchRunsRequest, changed chan struct{}) (told int, snapshot []*operationsv1.Run, cut chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watchers[changed] = struct{}{}
+	if r.GetResumeToken() != "" {
+		told, _ = strconv.Atoi(r.GetResumeToken())
+		return told, nil, w.cut
+	}
+	for _, run := range w.runs {
+		if run.GetWorkspaceId() == r.GetWorkspaceId() && active(run) {
+			run, _ = proto.Clone(run).(*operationsv1.Run)
+			snapshot = append(snapshot, run)
+		}
+	}
+	return len(w.history), snapshot, w.cut
+}
+
+func (w *world) since(told int) []*operationsv1.Run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.history[told:]
+}
+
+func (w *world) exit(changed chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watchers, changed)
+}
+
+func (w *world) forgets(token string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return token == "old" || token != "" && w.forgot
+}
+
+// forgetful is for tokens to be of no use any more.
+func (w *world) forgetful(yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forgot = yes
+}
+
+// streams is how many watches there are.
+func (w *world) streams() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.watchers)
+}
+
+// restart ends every watch, as a replica that drains does.
+func (w *world) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.cut)
+	w.cut = make(chan struct{})
 }
 
 func (w *world) ResolveApiToken(_ context.Context, r *tenancyv1.ResolveApiTokenRequest) (*tenancyv1.ResolveApiTokenResponse, error) {
@@ -167,7 +283,22 @@ func (w *world) GetWorkspace(_ context.Context, r *tenancyv1.GetWorkspaceRequest
 }
 
 func (w *world) ListTenants(_ context.Context, r *tenancyv1.ListTenantsRequest) (*tenancyv1.ListTenantsResponse, error) {
-	return &tenancyv1.ListTenantsResponse{Tenants: []*tenancyv1.Tenant{{Id: 5, WorkspaceId: r.GetWorkspaceId(), DisplayName: tenantName}}}, nil
+	tenants := []*tenancyv1.Tenant{{Id: 5, WorkspaceId: r.GetWorkspaceId(), DisplayName: tenantName}}
+	for n := range w.customers {
+		tenants = append(tenants, &tenancyv1.Tenant{Id: int64(1000 + n), WorkspaceId: r.GetWorkspaceId(), DisplayName: fmt.Sprintf("Customer %d", n)})
+	}
+	answer := &tenancyv1.ListTenantsResponse{}
+	answer.Tenants, answer.NextPageToken = onePage(tenants, r.GetPageToken(), r.GetPageSize())
+	return answer, nil
+}
+
+// onePage is the page of all that token, an offset, names, and the next one's.
+func onePage[T any](all []T, token string, size int32) ([]T, string) {
+	from, _ := strconv.Atoi(token)
+	if rest := all[from:]; len(rest) > int(size) {
+		return rest[:size], strconv.Itoa(from + int(size))
+	}
+	return all[from:], ""
 }
 
 func (w *world) GetTenant(_ context.Context, r *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
@@ -230,7 +361,13 @@ func (w *world) ListRunEvents(ctx context.Context, r *operationsv1.ListRunEvents
 	if !active(run) {
 		events = append(events, &operationsv1.RunEvent{RunId: run.GetId(), Sequence: 3, EventTime: run.GetCompleteTime(), Kind: "completed", Actor: "inventory", Outcome: run.GetOutcome()})
 	}
-	return &operationsv1.ListRunEventsResponse{Events: events}, nil
+	for range w.restarts {
+		n := int32(len(events) + 1)
+		events = append(events, &operationsv1.RunEvent{RunId: run.GetId(), Sequence: n, EventTime: timestamppb.New(start()), Kind: "begun", Actor: "inventory", Attempt: n})
+	}
+	answer := &operationsv1.ListRunEventsResponse{}
+	answer.Events, answer.NextPageToken = onePage(events, r.GetPageToken(), r.GetPageSize())
+	return answer, nil
 }
 
 func (w *world) ListRunTypes(context.Context, *operationsv1.ListRunTypesRequest) (*operationsv1.ListRunTypesResponse, error) {

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
@@ -55,6 +57,7 @@ func (tenants) GetTenant(_ context.Context, req *tenancyv1.GetTenantRequest) (*t
 type world struct {
 	store  *store.Store
 	runs   *runtest.Store
+	ops    *rpctest.Service // operations, with runs behind it
 	server *rpctest.Service
 	reader inventoryv1.InventoryReaderServiceClient // as a platform operator
 	writer inventoryv1.InventoryServiceClient
@@ -64,23 +67,29 @@ func setup(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t, "inventory", migrate)
 	w := &world{store: store.New(db.Pool), runs: runtest.New()}
-	operations := rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
+	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
 	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
 	worker, err := work.New(work.Config{
 		Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Runs: operationsv1.NewRunServiceClient(operations.Dial(t, "inventory")),
+		Runs: operationsv1.NewRunServiceClient(w.ops.Dial(t, "inventory")),
 		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})
 	require.NoError(t, err)
 	pages, err := page.NewSealer(page.RandomKey())
 	require.NoError(t, err)
-	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory"))
+	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(forItself)))
 	w.server = rpctest.Serve(t, "inventory", func(r grpc.ServiceRegistrar) {
 		api.Register(r, api.Config{Store: w.store, Worker: worker, Tenants: tenantReader, Pages: pages, Types: []string{"a", "b"}})
 	})
 	conn := w.server.Dial(t, "operator")
 	w.reader, w.writer = inventoryv1.NewInventoryReaderServiceClient(conn), inventoryv1.NewInventoryServiceClient(conn)
 	return w
+}
+
+// forItself leaves the end user out of a call: each service in memory believes
+// a gateway of its own.
+func forItself(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(metadata.NewOutgoingContext(ctx, nil), method, req, reply, conn, opts...)
 }
 
 // fill stores objects of a type as a complete read of a run.
@@ -132,6 +141,16 @@ func TestStartSync(t *testing.T) {
 	require.Equal(t, "inventory_sync", asked.GetType())
 	require.Equal(t, item.Selection{"a", "b"}.Hash(), asked.GetIdentityInputs())
 	require.Equal(t, asked.GetIdentityInputs(), asked.GetContext().GetFields()["inputs"].GetStructValue().GetFields()["selection_hash"].GetStringValue())
+}
+
+func TestALostReplyStartsNoSecondSync(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.ops.LoseReply(1, "StartRun")
+	got, err := w.writer.StartSync(t.Context(), &inventoryv1.StartSyncRequest{WorkspaceId: workspaceID, TenantId: tenantID})
+	require.NoError(t, err)
+	require.True(t, got.GetStarted(), "it was this call that started it")
+	require.Equal(t, 1, w.runs.Runs())
 }
 
 func TestStartSyncRefuses(t *testing.T) {
@@ -274,6 +293,20 @@ func TestAnItemWithItsVersions(t *testing.T) {
 	refused(t, err, codes.NotFound, "")
 }
 
+// A policy may be larger than a request: an export of its own icon, a long script.
+func TestALargeItemIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	r, err := w.store.BeginRead(t.Context(), item.Read{WorkspaceID: workspaceID, TenantID: tenantID, Type: "a", RunID: 1, Epoch: 1})
+	require.NoError(t, err)
+	large := bytes.Repeat([]byte("x"), 6<<20)
+	_, err = w.store.Write(t.Context(), r, 1, []item.Seen{{ExternalID: "1", Payload: large}})
+	require.NoError(t, err)
+	got, err := w.reader.GetItem(t.Context(), &inventoryv1.GetItemRequest{WorkspaceId: workspaceID, ItemId: 1})
+	require.NoError(t, err)
+	require.Len(t, got.GetVersion().GetPayload(), len(large))
+}
+
 func TestCoverage(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -321,12 +354,31 @@ func TestSchedules(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list.GetSyncSchedules(), 1)
 
+	_, err = w.writer.UpdateSyncSchedule(t.Context(), &inventoryv1.UpdateSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id, DisplayName: new(string)})
+	refused(t, err, codes.InvalidArgument, "display_name")
 	_, err = w.writer.UpdateSyncSchedule(t.Context(), &inventoryv1.UpdateSyncScheduleRequest{WorkspaceId: elsewhere, SyncScheduleId: id, Paused: &paused})
 	refused(t, err, codes.NotFound, "")
 	_, err = w.writer.DeleteSyncSchedule(t.Context(), &inventoryv1.DeleteSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id})
 	require.NoError(t, err)
 	_, err = w.writer.DeleteSyncSchedule(t.Context(), &inventoryv1.DeleteSyncScheduleRequest{WorkspaceId: workspaceID, SyncScheduleId: id})
 	refused(t, err, codes.NotFound, "")
+}
+
+// What one user asked for is not the answer to another who chose the same id.
+func TestARequestIDIsOneUsers(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	create := &inventoryv1.CreateSyncScheduleRequest{
+		WorkspaceId: workspaceID, TenantId: tenantID, DisplayName: "nightly", Cron: "0 3 * * *", TimeZone: "UTC", RequestId: "r1",
+	}
+	as := func(user int64) inventoryv1.InventoryServiceClient {
+		a := actor.Actor{UserID: user, Memberships: []actor.Membership{{WorkspaceID: workspaceID, Role: actor.Owner}}}
+		return inventoryv1.NewInventoryServiceClient(w.server.DialActor(t, "gateway", a))
+	}
+	_, err := as(1).CreateSyncSchedule(t.Context(), create)
+	require.NoError(t, err)
+	_, err = as(2).CreateSyncSchedule(t.Context(), create)
+	require.Equal(t, "REQUEST_ID_REUSED", errs.Reason(err), "%v", err)
 }
 
 func TestSchedulesRefuse(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/schedule"
@@ -23,7 +25,7 @@ func (w *writer) CreateSyncSchedule(ctx context.Context, req *inventoryv1.Create
 	if err := w.tenants.ask(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
 	}
-	digest, err := digest(req)
+	digest, err := digest(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -37,18 +39,22 @@ func (w *writer) CreateSyncSchedule(ctx context.Context, req *inventoryv1.Create
 	return &inventoryv1.CreateSyncScheduleResponse{SyncSchedule: scheduleMessage(s)}, nil
 }
 
-// digest is of all that was said: the same request id with another is another request.
-func digest(req proto.Message) ([]byte, error) {
+// digest is of who said what: the same request id with another is another request.
+func digest(ctx context.Context, req proto.Message) ([]byte, error) {
 	said, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(said)
+	who, _ := actor.From(ctx) // nobody, if a service acts for itself
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d|%s", who.UserID, said))
 	return sum[:], nil
 }
 
 // UpdateSyncSchedule changes a schedule.
 func (w *writer) UpdateSyncSchedule(ctx context.Context, req *inventoryv1.UpdateSyncScheduleRequest) (*inventoryv1.UpdateSyncScheduleResponse, error) {
+	if req.DisplayName != nil && req.GetDisplayName() == "" {
+		return nil, errs.Invalid("display_name", "must not be empty; leave it out to keep it")
+	}
 	s, err := w.Store.UpdateSchedule(ctx, req.GetWorkspaceId(), req.GetSyncScheduleId(), schedule.Change{
 		DisplayName: req.DisplayName, Cron: req.Cron, Zone: req.TimeZone, Paused: req.Paused,
 	})

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -11,8 +13,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
-
-const syncType = "inventory_sync"
 
 // StartSync starts a sync, or answers the one that is active for the same types.
 func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncRequest) (*inventoryv1.StartSyncResponse, error) {
@@ -31,11 +31,12 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 	resp, err := w.Worker.Start(ctx, &operationsv1.StartRunRequest{
 		WorkspaceId:    req.GetWorkspaceId(),
 		TenantId:       &req.TenantId,
-		Type:           syncType,
+		Type:           item.RunType,
 		IdentityInputs: selected.Hash(),
 		Context:        about,
 		InitiatorName:  withoutUser(ctx),
-		RequestId:      req.GetRequestId(),
+		// With an id of our own an answer that gets lost is asked for again.
+		RequestId: cmp.Or(req.GetRequestId(), rand.Text()),
 	})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
+// RunType is the type of the runs that sync a selection.
+const RunType = "inventory_sync"
+
 // Selection is the types of one sync: sorted, each once, at least one.
 type Selection []string
 

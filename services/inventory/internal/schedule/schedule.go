@@ -5,6 +5,7 @@ package schedule
 import (
 	"strings"
 	"time"
+	_ "time/tzdata" // a machine without time zones must not end every schedule
 
 	cron "github.com/netresearch/go-cron"
 

@@ -6,20 +6,20 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
-
-// runType is that of the runs it starts.
-const runType = "inventory_sync"
 
 // Scheduler is one loop; every replica has its own.
 type Scheduler struct {
@@ -56,11 +56,21 @@ func (s *Scheduler) Once(ctx context.Context) error {
 		return err
 	}
 	for _, p := range pending {
-		if err := s.start(ctx, p); err != nil {
+		if err := s.startOrLetGo(ctx, p); err != nil {
 			s.Log.WarnContext(ctx, "slot not started", "sync_schedule_id", p.ID, "slot_time", p.Slot, "err", err)
 		}
 	}
 	return nil
+}
+
+// startOrLetGo does not try again what can never work as it is: it would be in
+// the way of the slots behind it. The schedule's next slot is not concerned.
+func (s *Scheduler) startOrLetGo(ctx context.Context, p store.Pending) error {
+	err := s.start(ctx, p)
+	if errs.Code(err) != codes.InvalidArgument {
+		return err
+	}
+	return errors.Join(err, s.Store.LetGo(ctx, p))
 }
 
 // start says the same for the same slot however often, so operations starts it once.
@@ -75,7 +85,7 @@ func (s *Scheduler) start(ctx context.Context, p store.Pending) error {
 	}
 	resp, err := s.Worker.Start(ctx, &operationsv1.StartRunRequest{
 		WorkspaceId: p.WorkspaceID, TenantId: &p.TenantID, InitiatorName: "schedule",
-		Type: runType, IdentityInputs: selected.Hash(), Context: about,
+		Type: item.RunType, IdentityInputs: selected.Hash(), Context: about,
 		RequestId: fmt.Sprintf("schedule:%d:%s", p.ID, p.Slot.UTC().Format("2006-01-02T15:04:05+00:00")),
 	})
 	if err != nil {

@@ -138,6 +138,34 @@ func (w *world) startsAtTheSecondLook(t *testing.T) {
 	require.NotNil(t, w.schedule(t).LastRun)
 }
 
+// A slot that can never start must not stand before those that can, for a day.
+func TestASlotThatIsRefusedForGoodIsLetGo(t *testing.T) {
+	t.Parallel()
+	t.Run("a type this version lacks", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.scheduler.Types = []string{"a"}
+		w.letsGo(t)
+	})
+	t.Run("refused by operations", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.operations.FailCall(1, "StartRun", errs.Invalid("context", "is too long"))
+		w.letsGo(t)
+	})
+}
+
+func (w *world) letsGo(t *testing.T) {
+	t.Helper()
+	w.due(t, rarely, 0)
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	pending, err := w.store.PendingSlots(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, pending)
+	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.Zero(t, w.runs.Runs(), "the slot is not taken again")
+}
+
 func TestAPausedScheduleStartsNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

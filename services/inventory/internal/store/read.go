@@ -64,6 +64,26 @@ func lockOpenRead(ctx context.Context, tx pgx.Tx, r item.Read) error {
 	return err
 }
 
+const listUnseen = `-- store.listUnseen
+	select external_id from item
+	where workspace_id = $1 and tenant_id = $2 and type = $3 and removed_time is null
+		and last_seen_read_id < $4
+	limit $5`
+
+// Unseen are external ids of items that [Store.EndRead] would remove if r were
+// complete now: all of them, or limit.
+func (s *Store) Unseen(ctx context.Context, r item.Read, limit int) ([]string, error) {
+	rows, err := s.db.Query(ctx, listUnseen, r.WorkspaceID, r.TenantID, r.Type, r.ID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("unseen of %s: %w", r.Type, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("unseen of %s: %w", r.Type, err)
+	}
+	return ids, nil
+}
+
 const removeUnseen = `-- store.removeUnseen
 	update item set removed_time = now()
 	where workspace_id = $1 and tenant_id = $2 and type = $3 and removed_time is null

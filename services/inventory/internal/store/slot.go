@@ -112,3 +112,15 @@ func (s *Store) SlotStarted(ctx context.Context, p Pending, runID int64) error {
 	}
 	return nil
 }
+
+const letGo = `-- store.letGo
+	delete from schedule_slot where sync_schedule_id = $1 and slot_time = $2 and operation_run_id is null`
+
+// LetGo forgets a slot that was taken and cannot be started. It is not taken
+// again: its schedule has moved on.
+func (s *Store) LetGo(ctx context.Context, p Pending) error {
+	if _, err := s.db.Exec(ctx, letGo, p.ID, p.Slot); err != nil {
+		return fmt.Errorf("let go a slot of schedule %d: %w", p.ID, err)
+	}
+	return nil
+}

@@ -235,3 +235,25 @@ func TestALockEndsWithItsConnection(t *testing.T) {
 	require.NoError(t, err)
 	again.Release()
 }
+
+func TestUnseenAreWhatACompleteReadRemoves(t *testing.T) {
+	t.Parallel()
+	s, db := setup(t)
+	first := begin(t, s, 1, 1)
+	write(t, s, first, seen("a", "1"), seen("b", "2"), seen("c", "3"), seen("d", "4"))
+	end(t, s, first, true)
+	second := begin(t, s, 2, 1)
+	write(t, s, second, seen("b", "2"), seen("c", "changed"), seen("e", "5"))
+	unseen, err := s.Unseen(t.Context(), second, 10)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"a", "d"}, unseen)
+	unseen, err = s.Unseen(t.Context(), second, 1)
+	require.NoError(t, err)
+	require.Len(t, unseen, 1)
+	require.EqualValues(t, 2, end(t, s, second, true).Removed)
+	require.Equal(t, 2, count(t, db, "select count(*) from item where removed_time is not null and external_id in ('a', 'd')"))
+	third := begin(t, s, 3, 1)
+	unseen, err = s.Unseen(t.Context(), third, 10)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"b", "c", "e"}, unseen, "what is removed is not removed again")
+}

@@ -2,11 +2,15 @@ package sync_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -141,6 +145,43 @@ func TestFaultsOfGraph(t *testing.T) {
 			require.Equal(t, r.ID, coverage[0].RunID)
 			require.False(t, coverage[0].Complete)
 			require.NotEmpty(t, coverage[0].Message)
+		})
+	}
+}
+
+// noise is text that does not compress.
+func noise(n int) string {
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString(rand.Text())
+	}
+	return b.String()
+}
+
+// Names are cut in the middle of an emoji, and ids may be anything: PostgreSQL
+// takes neither, and one object must not end the run of all the others.
+func TestAnObjectThatCannotBeStoredFailsAlone(t *testing.T) {
+	t.Parallel()
+	const filters = "assignmentFilters"
+	tests := map[string]struct {
+		object  string
+		outcome operationsv1.RunOutcome
+		items   int
+	}{
+		"half an emoji in the name":   {object: `{"id":"x","displayName":"Kiosk \ud83d"}`, outcome: succeeded, items: 3},
+		"bytes that are no character": {object: "{\"id\":\"x\",\"displayName\":\"Kiosk \xff\"}", outcome: succeeded, items: 3},
+		"half an emoji in the id":     {object: `{"id":"x\ud83d","displayName":"Kiosk"}`, outcome: partially, items: 2},
+		"an id no index holds":        {object: `{"id":"` + noise(3000) + `","displayName":"Kiosk"}`, outcome: partially, items: 2},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, map[string]int{filters: 2})
+			_, err := w.tenant.Add(filters, json.RawMessage(tt.object))
+			require.NoError(t, err)
+			result := w.sync(t, w.run(t, filters))
+			require.Equal(t, tt.outcome, result.Outcome, result.Failures)
+			require.Len(t, w.items(t, false), tt.items)
 		})
 	}
 }

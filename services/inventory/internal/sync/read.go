@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -63,6 +64,9 @@ func (j *job) readLocked(ctx context.Context, t graph.Type) error {
 	}
 	r := &reading{job: j, of: t, read: read, batches: make(chan []item.Seen)}
 	coverage, err := r.stream(held)
+	if err == nil {
+		coverage, err = r.confirm(held, coverage)
+	}
 	if err != nil {
 		j.abandon(ctx, coverage)
 		return err
@@ -82,6 +86,14 @@ func stored(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return fmt.Errorf("%w: %w", errStore, err)
+}
+
+// cutShort is why ctx ended. A lock that was lost is the store's failure.
+func cutShort(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), store.ErrLockLost) {
+		return fmt.Errorf("%w: %w", errStore, store.ErrLockLost)
+	}
+	return context.Cause(ctx)
 }
 
 // abandon closes a read that was cut short, if the run is still ours. Whoever
@@ -138,10 +150,8 @@ func (r *reading) stream(ctx context.Context) (item.Coverage, error) {
 	coverage.Counts = written
 	coverage.Listed, coverage.Failed = max(int64(got.Listed), r.seen.Listed), r.seen.Failed
 	switch {
-	case ctx.Err() != nil && errors.Is(context.Cause(ctx), store.ErrLockLost):
-		return coverage, fmt.Errorf("%w: %w", errStore, store.ErrLockLost)
 	case ctx.Err() != nil:
-		return coverage, context.Cause(ctx)
+		return coverage, cutShort(ctx)
 	case writeErr != nil:
 		return coverage, fmt.Errorf("%w: %w", errStore, writeErr)
 	}
@@ -187,15 +197,26 @@ func (r *reading) take(ctx context.Context, o graph.Object) error {
 	return r.hand(ctx)
 }
 
-// errUnstorable is an object whose id PostgreSQL's text cannot hold.
-var errUnstorable = &graph.Error{Class: graph.ClassValidation, Code: graph.CodeMalformed, Message: "the object's id holds a NUL character"}
+// maxID is longer than any id of Graph's, and shorter than what an entry of a
+// PostgreSQL index holds.
+const maxID = 512
+
+// errUnstorable is an object one of whose ids the database cannot hold. Ids are
+// refused, not mended: two that differ must not become one.
+var errUnstorable = &graph.Error{
+	Class: graph.ClassValidation, Code: graph.CodeMalformed, Message: "an id of the object is too long, or no text",
+}
+
+func storable(id string) bool {
+	return len(id) <= maxID && utf8.ValidString(id) && !strings.Contains(id, "\x00")
+}
 
 // look makes what the domain knows of a whole object.
 func look(o graph.Object) (item.Seen, error) {
 	if o.Err != nil {
 		return item.Seen{}, o.Err
 	}
-	if strings.Contains(o.ID, "\x00") {
+	if !storable(o.ID) {
 		return item.Seen{}, errUnstorable
 	}
 	s := item.Seen{
@@ -203,8 +224,11 @@ func look(o graph.Object) (item.Seen, error) {
 		Elements: make([]item.Element, 0, len(o.Children)+len(o.Assignments)),
 	}
 	for _, c := range o.Children {
+		if !storable(c.ParentID) {
+			return item.Seen{}, errUnstorable
+		}
 		s.Elements = append(s.Elements, item.Element{
-			Collection: c.Collection, ParentID: text(c.ParentID), Ordinal: int32(c.Ordinal), Payload: c.Raw,
+			Collection: c.Collection, ParentID: c.ParentID, Ordinal: int32(c.Ordinal), Payload: c.Raw,
 		})
 	}
 	for i, a := range o.Assignments {
@@ -213,8 +237,9 @@ func look(o graph.Object) (item.Seen, error) {
 	return s, nil
 }
 
-// text is s without what PostgreSQL's text cannot hold; the payload keeps all.
-func text(s string) string { return strings.ReplaceAll(s, "\x00", "") }
+// text is s without what PostgreSQL's text cannot hold, NUL and halves of
+// characters; the payload keeps all.
+func text(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "") }
 
 // hand gives the batch to the writer, waiting until it has done the one before.
 func (r *reading) hand(ctx context.Context) error {

@@ -22,9 +22,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
-// Type is the run type of a sync.
-const Type = "inventory_sync"
-
 // atOnce is how many types of a run are read side by side: the second one keeps
 // the line busy while the first waits for its list or its last object. They share
 // the tenant's quota and number of requests in flight.

@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,69 @@ func TestOnlyACompleteReadRemoves(t *testing.T) {
 
 	result = w.sync(t, w.run(t, catalogPolicies, configurations))
 	require.Zero(t, result.Counts["removed"], "it is removed once")
+}
+
+// A list that moves while it is paged may show an object on none of its pages.
+func TestAnObjectTheListLeftOutIsKept(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{configurations: 5})
+	w.sync(t, w.run(t, configurations))
+	missed, gone := w.tenant.IDs(configurations)[0], w.tenant.IDs(configurations)[3]
+	require.NoError(t, w.tenant.Remove(configurations, gone))
+	require.NoError(t, w.sim.SetFaults([]graphsim.Rule{{Path: "/beta/deviceManagement/" + configurations, Kind: graphsim.FaultOmit}}))
+
+	r := w.run(t, configurations)
+	result := w.sync(t, r)
+	require.Equal(t, partially, result.Outcome)
+	require.Zero(t, result.Counts["removed"])
+	require.Nil(t, w.find(t, missed).Removed, "it is there")
+	require.Nil(t, w.find(t, gone).Removed, "a list that left one out tells nothing of the others")
+	require.Len(t, result.Failures, 1)
+	require.Equal(t, configurations+"/"+missed, result.Failures[0].GetItem())
+	coverage, err := w.store.RunCoverage(t.Context(), workspaceID, tenantID, r.ID)
+	require.NoError(t, err)
+	require.Len(t, coverage, 1)
+	require.False(t, coverage[0].Complete)
+	require.Equal(t, "dependency", coverage[0].Reason)
+	require.Contains(t, coverage[0].Message, "1 that are there")
+
+	require.NoError(t, w.sim.SetFaults(nil))
+	result = w.sync(t, w.run(t, configurations))
+	require.Equal(t, succeeded, result.Outcome)
+	require.EqualValues(t, 1, result.Counts["removed"])
+	require.NotNil(t, w.find(t, gone).Removed)
+}
+
+func TestNothingIsRemovedThatCannotBeAskedFor(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{configurations: 5})
+	w.sync(t, w.run(t, configurations))
+	gone := w.tenant.IDs(configurations)[3]
+	require.NoError(t, w.tenant.Remove(configurations, gone))
+	require.NoError(t, w.sim.SetFaults([]graphsim.Rule{{Path: "*/" + gone, Kind: graphsim.FaultStatus, Status: 403}}))
+	result := w.sync(t, w.run(t, configurations))
+	require.Equal(t, partially, result.Outcome)
+	require.Len(t, result.Failures, 1)
+	require.Equal(t, "permission", result.Failures[0].GetReasonCode())
+	require.Nil(t, w.find(t, gone).Removed)
+}
+
+// TestManyRemovedAreNotAskedFor: what a tenant lost for good is not asked for
+// object by object, whatever the answers would be.
+func TestManyRemovedAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	w := setup(t, map[string]int{configurations: 60})
+	w.sync(t, w.run(t, configurations))
+	var asked []graphsim.Rule
+	for _, id := range w.tenant.IDs(configurations)[:51] {
+		require.NoError(t, w.tenant.Remove(configurations, id))
+		asked = append(asked, graphsim.Rule{Path: "*/" + id, Kind: graphsim.FaultStatus, Status: 403})
+	}
+	require.NoError(t, w.sim.SetFaults(asked))
+	result := w.sync(t, w.run(t, configurations))
+	require.Equal(t, succeeded, result.Outcome, result.Failures)
+	require.EqualValues(t, 51, result.Counts["removed"])
+	require.Zero(t, slices.Max(w.sim.Struck()))
 }
 
 func TestAnObjectThatComesBackAsItWasGetsNoNewVersion(t *testing.T) {

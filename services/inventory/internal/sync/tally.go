@@ -1,8 +1,6 @@
 package sync
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -144,7 +142,7 @@ func (t *tally) result() work.Result {
 	defer t.mu.Unlock()
 	r := work.Result{Outcome: failed, Counts: t.counts(), Failures: t.failures.list()}
 	complete, read := 0, int64(0)
-	for _, c := range slices.Collect(maps.Values(t.done)) {
+	for _, c := range t.done {
 		read += c.Counts.Read
 		if c.Complete {
 			complete++

@@ -86,7 +86,7 @@ func (w *world) run(t *testing.T, types ...string) *work.Run {
 	require.NoError(t, err)
 	about, err := structpb.NewStruct(selected.Context(0))
 	require.NoError(t, err)
-	return &work.Run{ID: 100 + w.runs.Add(1), WorkspaceID: workspaceID, TenantID: tenantID, Type: sync.Type, Context: about, Epoch: 1}
+	return &work.Run{ID: 100 + w.runs.Add(1), WorkspaceID: workspaceID, TenantID: tenantID, Type: item.RunType, Context: about, Epoch: 1}
 }
 
 // sync does a run to its end and answers what it came to.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 )
@@ -79,7 +80,11 @@ func New(cfg Config) (*Issuer, error) {
 		IdleConnTimeout:     30 * time.Second,
 		ForceAttemptHTTP2:   true,
 	}
-	client := &http.Client{Transport: otelhttp.NewTransport(transport), CheckRedirect: stay}
+	client := &http.Client{
+		// The trace goes along; baggage is nobody's business there.
+		Transport:     otelhttp.NewTransport(transport, otelhttp.WithPropagators(propagation.TraceContext{})),
+		CheckRedirect: stay,
+	}
 	return &Issuer{cfg: cfg, client: client, now: time.Now, desks: map[key]*desk{}}, nil
 }
 

@@ -116,10 +116,12 @@ type Option struct {
 	Chosen       bool
 }
 
-// Filter is one select of the filter bar.
+// Filter is one choice of the filter bar.
 type Filter struct {
 	Name, Label string
+	Value       string // chosen
 	Options     []Option
+	Typed       bool // Options are not all there are: an id may be typed
 }
 
 // Operations is the list of runs.
@@ -136,6 +138,7 @@ type Operations struct {
 // SyncForm starts a sync; nil for those who may not.
 type SyncForm struct {
 	Tenants   []Option
+	Typed     bool   // as of a Filter
 	RequestID string // makes a double click one run
 }
 
@@ -157,10 +160,12 @@ type Run struct {
 	Live       Live
 	Failures   []Failure
 	Events     []Event
-	Coverage   []Coverage
-	NoCoverage string // why there is none, if there should be
-	Context    string
-	Related    []Related
+	// Addresses of the events after these and, unless these are they, of the first.
+	LaterEvents, FirstEvents string
+	Coverage                 []Coverage
+	NoCoverage               string // why there is none, if there should be
+	Context                  string
+	Related                  []Related
 }
 
 // Live is the part of a run's page that follows the run.

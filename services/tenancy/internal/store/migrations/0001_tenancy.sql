@@ -138,5 +138,3 @@ grant select, insert, update, delete on member, tenant, graph_connection to tena
 grant select, insert on audit_event to tenancy_app;
 -- A tenant's id is drawn before its row is written: its secret is sealed under it.
 grant usage on sequence tenant_id_seq to tenancy_app;
--- A tenant's id is taken before its row is written: its secret is sealed under it.
-grant usage on sequence tenant_id_seq to tenancy_app;

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -48,7 +48,8 @@ type outcome struct {
 	PeakBytes int64
 }
 
-func doTask(ctx context.Context, in io.Reader, out io.Writer) error {
+// Child does the one task told by in, and tells out what came of it.
+func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	var t task
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err

@@ -1,4 +1,7 @@
-package main
+// Package bench measures an inventory sync against a bare HTTP client that makes
+// the same requests, a second sync against the first, and its memory. It serves
+// nobody but the command benchsync.
+package bench
 
 import (
 	"cmp"
@@ -11,7 +14,12 @@ import (
 // concurrency is the requests in flight, of the sync and of the bare client.
 const concurrency = 8
 
-type bench struct{ policies, rounds, large int }
+// Bench is what is measured.
+type Bench struct {
+	Policies int // in the tenant whose sync is timed
+	Rounds   int // whose medians count
+	Large    int // policies in the tenant whose sync's memory is measured; 0: it is not
+}
 
 // round is one measurement, everything in it right after the other.
 type round struct {
@@ -19,8 +27,10 @@ type round struct {
 	firstWAL, secondWAL int64
 }
 
-func (b bench) run(ctx context.Context, out io.Writer) error {
-	w, err := newWorld(ctx, b.policies)
+// Run measures, and tells out. What is measured runs in children of this process,
+// which is started again with -child and must then call [Child].
+func (b Bench) Run(ctx context.Context, out io.Writer) error {
+	w, err := newWorld(ctx, b.Policies)
 	if err != nil {
 		return err
 	}
@@ -33,9 +43,9 @@ func (b bench) run(ctx context.Context, out io.Writer) error {
 	}
 	requests := w.recorder.stop()
 	fmt.Fprintf(out, "%d policies, %d requests in flight, %s a call, no quotas; medians of %d rounds\n",
-		b.policies, concurrency, latency, b.rounds)
+		b.Policies, concurrency, latency, b.Rounds)
 	var rounds []round
-	for n := range b.rounds {
+	for n := range b.Rounds {
 		r, err := w.round(ctx, fmt.Sprintf("round%d", n), requests)
 		if err != nil {
 			return err
@@ -44,7 +54,7 @@ func (b bench) run(ctx context.Context, out io.Writer) error {
 		rounds = append(rounds, r)
 	}
 	report(out, warm, rounds, len(requests))
-	if b.large == 0 {
+	if b.Large == 0 {
 		return nil
 	}
 	return b.memory(ctx, out)
@@ -77,8 +87,8 @@ func report(out io.Writer, warm outcome, rounds []round, requests int) {
 }
 
 // memory is a sync of a large tenant, whose time is not compared.
-func (b bench) memory(ctx context.Context, out io.Writer) error {
-	w, err := newWorld(ctx, b.large)
+func (b Bench) memory(ctx context.Context, out io.Writer) error {
+	w, err := newWorld(ctx, b.Large)
 	if err != nil {
 		return err
 	}
@@ -91,7 +101,7 @@ func (b bench) memory(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d policies: first %.2f s, second %.2f s\n", b.large, first.Seconds, second.Seconds)
+	fmt.Fprintf(out, "%d policies: first %.2f s, second %.2f s\n", b.Large, first.Seconds, second.Seconds)
 	goal(out, "peak memory, MiB", mebi(max(first.PeakBytes, second.PeakBytes)), 256)
 	return nil
 }
