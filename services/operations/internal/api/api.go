@@ -14,12 +14,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
-// Register serves operations on s.
-func Register(s grpc.ServiceRegistrar, st *store.Store, types run.Types, pages *page.Sealer) {
+// Register serves operations on s; hub is of the same store.
+func Register(s grpc.ServiceRegistrar, st *store.Store, types run.Types, pages *page.Sealer, hub *watch.Hub) {
 	operationsv1.RegisterRunServiceServer(s, &writer{store: st, types: types, pages: pages})
-	operationsv1.RegisterRunReaderServiceServer(s, &reader{store: st, types: types, pages: pages})
+	operationsv1.RegisterRunReaderServiceServer(s, &reader{store: st, types: types, pages: pages, hub: hub})
 }
 
 // visible answers run id if the end user behind the call, if any, may see it:

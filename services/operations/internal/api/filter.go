@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.einride.tech/aip/filtering"
 	expr "google.golang.org/genproto/googleapis/api/expr/v1alpha1"
@@ -12,45 +15,124 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
+// What a filter may be at most: enough for any question a person asks.
+const (
+	maxFilter      = 2000
+	maxFilterDepth = 8
+	maxFilterTerms = 20
+	maxFilterValue = 256
+)
+
 // parseFilter reads the part of AIP-160 that ListRuns promises: terms joined by
-// AND, each field = value. What is not promised is refused by name.
+// AND, each field = value, times compared. What is not promised is refused by name.
 func parseFilter(filter string, types run.Types) (run.Filter, error) {
-	var f run.Filter
+	p := filterParser{types: types}
 	if strings.TrimSpace(filter) == "" {
-		return f, nil
+		return p.filter, nil
+	}
+	if err := plain(filter); err != nil {
+		return p.filter, err
 	}
 	var parser filtering.Parser
 	parser.Init(filter)
 	parsed, err := parser.Parse()
 	if err != nil {
-		return f, invalidFilter("is not an AIP-160 filter: %v", err)
+		return p.filter, notAFilter(err)
 	}
-	return f, addTerm(&f, parsed.GetExpr(), types)
+	err = p.add(parsed.GetExpr())
+	return p.filter, err
 }
 
 func invalidFilter(format string, args ...any) error {
 	return errs.Invalid("filter", format, args...).WithReason("INVALID_FILTER")
 }
 
-// addTerm adds a term, or both sides of an AND.
-func addTerm(f *run.Filter, e *expr.Expr, types run.Types) error {
+// plain refuses what a recursive parser should not be given.
+func plain(filter string) error {
+	if len(filter) > maxFilter {
+		return invalidFilter("is %d bytes long; at most %d are read", len(filter), maxFilter)
+	}
+	depth := 0
+	var quote, before rune
+	for _, r := range filter {
+		switch {
+		case quote != 0:
+			if r == quote && before != '\\' {
+				quote = 0
+			}
+		case r == '"' || r == '\'':
+			quote = r
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		}
+		if depth > maxFilterDepth {
+			return invalidFilter("is nested deeper than %d levels", maxFilterDepth)
+		}
+		before = r
+	}
+	return nil
+}
+
+// notAFilter says what the parser stumbled over, the innermost of its errors,
+// and where.
+func notAFilter(err error) error {
+	said, where := "it ends too soon", ""
+	for ; err != nil; err = errors.Unwrap(err) {
+		if e, ok := err.(interface {
+			Message() string
+			Position() filtering.Position
+		}); ok && errors.Unwrap(err) == nil {
+			said, where = e.Message(), fmt.Sprintf(" at character %d", e.Position().Column)
+		}
+	}
+	return invalidFilter("is not an AIP-160 filter: %s%s", said, where)
+}
+
+// filterParser gathers a filter term by term.
+type filterParser struct {
+	types  run.Types
+	filter run.Filter
+	named  []string // fields compared by =
+	terms  int
+}
+
+// add adds a term, or both sides of an AND.
+func (p *filterParser) add(e *expr.Expr) error {
 	call := e.GetCallExpr()
-	switch {
-	case call == nil || len(call.Args) != 2:
+	if call == nil || len(call.Args) != 2 {
 		return invalidFilter("takes terms of the form field = value, joined by AND")
-	case call.Function == filtering.FunctionAnd:
-		if err := addTerm(f, call.Args[0], types); err != nil {
+	}
+	if call.Function == filtering.FunctionAnd {
+		if err := p.add(call.Args[0]); err != nil {
 			return err
 		}
-		return addTerm(f, call.Args[1], types)
-	case call.Function != filtering.FunctionEquals:
-		return invalidFilter("knows = and AND, not %q", call.Function)
+		return p.add(call.Args[1])
 	}
+	if p.terms++; p.terms > maxFilterTerms {
+		return invalidFilter("has more than %d terms", maxFilterTerms)
+	}
+	switch call.Function {
+	case filtering.FunctionOr, filtering.FunctionNot, filtering.FunctionFuzzyAnd:
+		return invalidFilter("joins terms by AND only")
+	}
+	field := fieldPath(call.Args[0])
 	value, err := filterValue(call.Args[1])
 	if err != nil {
 		return err
 	}
-	return setField(f, fieldPath(call.Args[0]), value, types)
+	if moment := run.Moment(field); slices.Contains([]run.Moment{run.CreateTime, run.StartTime, run.CompleteTime}, moment) {
+		return p.bound(moment, call.Function, value)
+	}
+	if call.Function != filtering.FunctionEquals {
+		return invalidFilter("compares %s by = only, not by %q", field, call.Function)
+	}
+	if slices.Contains(p.named, field) {
+		return invalidFilter("names %s twice", field)
+	}
+	p.named = append(p.named, field)
+	return p.equal(field, value)
 }
 
 // fieldPath answers "status" or "context.backup_schedule_id"; empty if e is neither.
@@ -74,12 +156,33 @@ func filterValue(e *expr.Expr) (string, error) {
 	if name := e.GetIdentExpr().GetName(); name != "" { // a bare word, as AIP-160 allows
 		return name, nil
 	}
-	return "", invalidFilter("compares fields with strings and whole numbers only")
+	return "", invalidFilter("compares fields with strings, whole numbers, true and false only")
 }
 
-func setField(f *run.Filter, field, value string, types run.Types) error {
+func (p *filterParser) bound(m run.Moment, function, value string) error {
+	switch c := run.Comparison(function); c {
+	case run.At, run.Before, run.Until, run.After, run.NotUntil:
+		at, err := time.Parse(time.RFC3339Nano, value)
+		if err != nil {
+			return invalidFilter("%s: %q is not a time like \"2006-01-02T15:04:05Z\"", m, value)
+		}
+		if !at.Equal(at.Truncate(time.Microsecond)) {
+			return invalidFilter("%s: %q is finer than a microsecond, which no time of a run is", m, value)
+		}
+		p.filter.Bounds = append(p.filter.Bounds, run.Bound{Moment: m, Comparison: c, At: at})
+		return nil
+	default:
+		return invalidFilter("compares %s by =, <, <=, > and >= only, not by %q", m, function)
+	}
+}
+
+func (p *filterParser) equal(field, value string) error {
+	f := &p.filter
+	if value == "" || len(value) > maxFilterValue {
+		return invalidFilter("compares %s with a value of %d bytes; it takes 1 to %d", field, len(value), maxFilterValue)
+	}
 	if key, ok := strings.CutPrefix(field, "context."); ok {
-		return setLabel(f, key, value, types)
+		return p.label(key, value)
 	}
 	switch field {
 	case "status":
@@ -90,15 +193,40 @@ func setField(f *run.Filter, field, value string, types run.Types) error {
 		return oneOf(field, f.Outcome, run.Pending, run.Succeeded, run.PartiallySucceeded, run.Failed, run.Cancelled)
 	case "type":
 		f.Type = value
-		if _, err := types.Get(value); err != nil {
+		if _, err := p.types.Get(value); err != nil {
 			return invalidFilter("type %q is not a run type", value)
 		}
+		return nil
+	case "has_failures":
+		has := value == "true"
+		f.HasFailures = &has
+		return oneOf(field, value, "true", "false")
+	case "trace_id":
+		f.TraceID = value
+		if strings.Trim(value, "0123456789abcdef") != "" || len(value) != 32 {
+			return invalidFilter("trace_id = %q is not 32 lower-case hex digits", value)
+		}
+		return nil
+	}
+	return p.word(field, value)
+}
+
+// word sets a field that takes any word, or an id.
+func (p *filterParser) word(field, value string) error {
+	f := &p.filter
+	words := map[string]*string{
+		"initiator_name": &f.InitiatorName, "reason_code": &f.ReasonCode, "legacy.source": &f.LegacySource, "legacy.id": &f.LegacyID,
+	}
+	if to, ok := words[field]; ok {
+		*to = value
 		return nil
 	}
 	ids := map[string]*int64{"tenant_id": &f.TenantID, "user_id": &f.UserID, "retry_of": &f.RetryOf, "parent_run_id": &f.ParentRunID}
 	to, ok := ids[field]
 	if !ok {
-		return invalidFilter("does not know the field %q; fields are status, outcome, type, tenant_id, user_id, retry_of, parent_run_id and context.KEY", field)
+		return invalidFilter("does not know the field %.100q; fields are status, outcome, type, tenant_id, user_id, initiator_name, "+
+			"create_time, start_time, complete_time, has_failures, reason_code, retry_of, parent_run_id, trace_id, legacy.source, "+
+			"legacy.id and context.KEY", field)
 	}
 	id, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || id <= 0 {
@@ -108,17 +236,17 @@ func setField(f *run.Filter, field, value string, types run.Types) error {
 	return nil
 }
 
-func setLabel(f *run.Filter, key, value string, types run.Types) error {
-	for _, t := range types {
+func (p *filterParser) label(key, value string) error {
+	for _, t := range p.types {
 		if slices.Contains(t.SearchKeys, key) {
-			if f.Labels == nil {
-				f.Labels = map[string]string{}
+			if p.filter.Labels == nil {
+				p.filter.Labels = map[string]string{}
 			}
-			f.Labels[key] = value
+			p.filter.Labels[key] = value
 			return nil
 		}
 	}
-	return invalidFilter("context.%s is no search key of any run type; see ListRunTypes", key)
+	return invalidFilter("context.%.100s is no search key of any run type; see ListRunTypes", key)
 }
 
 func oneOf[T ~string](field string, value T, known ...T) error {

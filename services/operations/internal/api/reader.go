@@ -1,13 +1,17 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"strconv"
+	"strings"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
 type reader struct {
@@ -16,6 +20,7 @@ type reader struct {
 	store *store.Store
 	types run.Types
 	pages *page.Sealer
+	hub   *watch.Hub
 }
 
 func (r *reader) GetRun(ctx context.Context, req *operationsv1.GetRunRequest) (*operationsv1.GetRunResponse, error) {
@@ -23,46 +28,91 @@ func (r *reader) GetRun(ctx context.Context, req *operationsv1.GetRunRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &operationsv1.GetRunResponse{Run: toProto(found)}, nil
+	removed, err := r.store.RemovedReferences(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	shown := toProto(found)
+	shown.RemovedReferences = removed
+	return &operationsv1.GetRunResponse{Run: shown}, nil
 }
 
 func (r *reader) ListRuns(ctx context.Context, req *operationsv1.ListRunsRequest) (*operationsv1.ListRunsResponse, error) {
-	size, err := page.Size(req.PageSize)
+	list, fields, err := r.list(req)
 	if err != nil {
 		return nil, err
 	}
-	filter, err := parseFilter(req.Filter, r.types)
-	if err != nil {
-		return nil, err
-	}
-	binding := "ListRuns|" + strconv.FormatInt(req.WorkspaceId, 10) + "|" + req.Filter
-	var after *store.Cursor
-	if req.PageToken != "" {
-		after = &store.Cursor{}
-		if err := r.pages.Open(req.PageToken, binding, after); err != nil {
-			return nil, err
-		}
-	}
-	runs, err := r.store.List(ctx, req.WorkspaceId, filter, after, size+1)
+	page, err := r.store.ListRuns(ctx, list)
 	if err != nil {
 		return nil, err
 	}
 	resp := &operationsv1.ListRunsResponse{}
-	if len(runs) > size {
-		runs = runs[:size]
-		last := runs[size-1]
-		if resp.NextPageToken, err = r.pages.Seal(binding, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}); err != nil {
-			return nil, err
-		}
+	for _, found := range page.Runs {
+		resp.Runs = append(resp.Runs, fields.trim(toProto(found)))
 	}
-	show := basic
-	if req.View == operationsv1.RunView_RUN_VIEW_FULL {
-		show = toProto
+	if resp.NextPageToken, err = r.token(req, page.Next); err != nil {
+		return nil, err
 	}
-	for _, found := range runs {
-		resp.Runs = append(resp.Runs, show(found))
+	resp.PreviousPageToken, err = r.token(req, page.Previous)
+	return resp, err
+}
+
+// list turns a request for a page into the store's.
+func (r *reader) list(req *operationsv1.ListRunsRequest) (store.List, mask, error) {
+	l := store.List{WorkspaceID: req.WorkspaceId}
+	var err error
+	if l.Size, err = page.Size(req.PageSize); err != nil {
+		return l, nil, err
 	}
-	return resp, nil
+	if l.Filter, err = parseFilter(req.Filter, r.types); err != nil {
+		return l, nil, err
+	}
+	if l.Order, err = parseOrder(req.OrderBy); err != nil {
+		return l, nil, err
+	}
+	fields, err := fieldsOf(req.View, req.ReadMask)
+	if err != nil {
+		return l, nil, err
+	}
+	l.Full = fields.full()
+	if req.PageToken != "" {
+		l.From = &store.Cursor{}
+		err = r.pages.Open(req.PageToken, listBinding(req), l.From)
+	}
+	return l, fields, err
+}
+
+// token seals a cursor for the list of req; none is no token.
+func (r *reader) token(req *operationsv1.ListRunsRequest, c *store.Cursor) (string, error) {
+	if c == nil {
+		return "", nil
+	}
+	return r.pages.Seal(listBinding(req), c)
+}
+
+// listBinding is what made a list what it is.
+func listBinding(req *operationsv1.ListRunsRequest) string {
+	return strings.Join([]string{"ListRuns", strconv.FormatInt(req.WorkspaceId, 10), orderWords(req.OrderBy), req.Filter}, "|")
+}
+
+// orderWords are the words of order_by, however they are spaced.
+func orderWords(orderBy string) string {
+	return cmp.Or(strings.Join(strings.Fields(orderBy), " "), "create_time desc")
+}
+
+func parseOrder(orderBy string) (run.Order, error) {
+	switch words := orderWords(orderBy); words {
+	case "create_time desc":
+		return run.Order{By: run.CreateTime}, nil
+	case "create_time":
+		return run.Order{By: run.CreateTime, Ascending: true}, nil
+	case "complete_time desc":
+		return run.Order{By: run.CompleteTime}, nil
+	case "complete_time":
+		return run.Order{By: run.CompleteTime, Ascending: true}, nil
+	default:
+		return run.Order{}, errs.Invalid("order_by", "%.100q is no order of runs; it is create_time or complete_time, each with or without desc", words)
+	}
 }
 
 func (r *reader) ListRunEvents(ctx context.Context, req *operationsv1.ListRunEventsRequest) (*operationsv1.ListRunEventsResponse, error) {

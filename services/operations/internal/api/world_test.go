@@ -3,9 +3,11 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -20,6 +22,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
@@ -43,21 +46,42 @@ type world struct {
 	store  *store.Store
 	runs   operationsv1.RunServiceClient // as inventory, which owns inventory_sync
 	reader operationsv1.RunReaderServiceClient
+
+	stopHub func()
 }
 
 func setup(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t, operations.Name, operations.Migrate)
+	return setupOn(t, db, db.Pool)
+}
+
+// setupOn is setup where the service reaches db through a pool of the test's choice.
+func setupOn(t *testing.T, db *pgtest.DB, pool *pgxpool.Pool, dial ...grpc.DialOption) *world {
+	t.Helper()
 	types := run.DefaultTypes()
-	st := store.New(db.Pool, types)
+	st := store.New(pool, types)
 	pages, err := page.NewSealer(page.RandomKey())
 	require.NoError(t, err)
-	svc := rpctest.Serve(t, operations.Name, func(s grpc.ServiceRegistrar) { api.Register(s, st, types, pages) })
-	conn := svc.Dial(t, "inventory")
+	hub, stopHub := watching(t, st)
+	svc := rpctest.Serve(t, operations.Name, func(s grpc.ServiceRegistrar) { api.Register(s, st, types, pages, hub) })
+	conn := svc.Dial(t, "inventory", dial...)
 	return &world{
-		db: db, svc: svc, store: st,
+		db: db, svc: svc, store: st, stopHub: stopHub,
 		runs: operationsv1.NewRunServiceClient(conn), reader: operationsv1.NewRunReaderServiceClient(conn),
 	}
+}
+
+// watching answers a hub that works until the test ends, or it is stopped.
+func watching(t *testing.T, st *store.Store) (*watch.Hub, func()) {
+	t.Helper()
+	hub := watch.New(st, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan struct{})
+	go func() { hub.Run(ctx); close(ended) }()
+	stopHub := func() { stop(); <-ended }
+	t.Cleanup(stopHub)
+	return hub, stopHub
 }
 
 // as answers a client that acts for a user with role in workspace 1.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"strconv"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
@@ -54,11 +52,7 @@ func (w *writer) ReportProgress(ctx context.Context, req *operationsv1.ReportPro
 	if err != nil {
 		return nil, err
 	}
-	return &operationsv1.ReportProgressResponse{
-		LeaseExpireTime: timestamppb.New(h.ExpiresAt),
-		CancelRequested: h.CancelRequested,
-		CancelReason:    h.CancelReason,
-	}, nil
+	return progressProto(h), nil
 }
 
 func (w *writer) ReleaseRun(ctx context.Context, req *operationsv1.ReleaseRunRequest) (*operationsv1.ReleaseRunResponse, error) {

@@ -14,6 +14,10 @@ import (
 // passLimit bounds how many runs of each kind one pass moves; the next follows soon.
 const passLimit = 1000
 
+// passTimeout ends a pass whose connection has gone dead without a word: a
+// statement is bounded by the server, the wait for its answer is not.
+const passTimeout = 10 * time.Second
+
 // Run reaps every interval until ctx ends. A failed pass is logged and tried again.
 func Run(ctx context.Context, s *store.Store, interval time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(interval)
@@ -29,7 +33,9 @@ func Run(ctx context.Context, s *store.Store, interval time.Duration, log *slog.
 }
 
 func pass(ctx context.Context, s *store.Store, log *slog.Logger) {
-	err := s.Reap(ctx, passLimit, func(r store.Reaped) {
+	bounded, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	err := s.Reap(bounded, passLimit, func(r store.Reaped) {
 		log.InfoContext(ctx, "run reaped", "run_id", r.Run.ID, "workspace_id", r.Run.WorkspaceID, "type", r.Run.Type,
 			"kind", r.Kind, "status", r.Run.Status, "outcome", r.Run.Outcome, "lease_epoch", r.Run.Epoch)
 	})

@@ -21,6 +21,8 @@ type Type struct {
 	QueueDeadline  time.Duration
 	CancelDeadline time.Duration
 	RetentionDays  int
+	KeepAtLeast    int      // the newest completed runs of a workspace that age does not remove
+	KeepNewest     bool     // nor the newest completed run of each identity
 	SearchKeys     []string // context keys that become labels
 }
 
@@ -45,7 +47,7 @@ func DefaultTypes() Types {
 	for _, t := range list {
 		t.Lease, t.MaxAttempts = 20*time.Second, 3
 		t.QueueDeadline, t.CancelDeadline = time.Hour, 2*time.Minute
-		t.RetentionDays = 90
+		t.RetentionDays, t.KeepAtLeast, t.KeepNewest = 90, 100, true
 		types[t.Name] = t
 	}
 	return types
@@ -58,6 +60,10 @@ type override struct {
 	QueueDeadline  *duration `json:"queue_deadline"`
 	CancelDeadline *duration `json:"cancel_deadline"`
 	RetentionDays  *int      `json:"retention_days"`
+	KeepAtLeast    *int      `json:"keep_at_least"`
+	// KeepNewest is for types whose identities name single occasions, of which
+	// the newest run is the only one: true keeps those for ever.
+	KeepNewest *bool `json:"keep_newest"`
 }
 
 // With answers t with the settings in overrides, a JSON object by type name,
@@ -88,6 +94,8 @@ func (o override) apply(t *Type) {
 	set(&t.QueueDeadline, (*time.Duration)(o.QueueDeadline))
 	set(&t.CancelDeadline, (*time.Duration)(o.CancelDeadline))
 	set(&t.RetentionDays, o.RetentionDays)
+	set(&t.KeepAtLeast, o.KeepAtLeast)
+	set(&t.KeepNewest, o.KeepNewest)
 }
 
 func set[T any](to *T, from *T) {
@@ -106,6 +114,8 @@ func (t Type) check() error {
 		return fmt.Errorf("deadlines must be positive")
 	case t.RetentionDays < 30:
 		return fmt.Errorf("retention_days %d is less than 30: request ids must outlive their callers' retries", t.RetentionDays)
+	case t.KeepAtLeast < 0:
+		return fmt.Errorf("keep_at_least %d is negative", t.KeepAtLeast)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type completing struct {
 }
 
 // Completing running runs under their epochs, the usual case: guarded, and
-// shared by those who come at the same time.
+// shared by those who come at the same time. As to "is true" see [beginQueued].
 const completeRunning = `-- store.completeRunning
 	with a as (
 		select a.*, o.type
@@ -34,7 +34,7 @@ const completeRunning = `-- store.completeRunning
 				(select l.summary_counts from run_lease l where l.run_id = r.id and l.summary_counts <> '{}'), r.summary_counts) end,
 			completed_at = greatest(clock_timestamp(), r.started_at), updated_at = clock_timestamp(), event_count = event_count + 1
 		from a
-		where r.id = a.run_id and r.type = a.type and r.lease_epoch = a.epoch and r.status = 'running' and r.origin = 'live'
+		where r.id = a.run_id and r.type = a.type and r.lease_epoch = a.epoch and (r.status = 'running') is true and r.origin = 'live'
 		returning r.*, a.place, a.service
 	), gone as (
 		delete from run_lease using n where run_id = n.id
@@ -58,30 +58,61 @@ func (s *Store) completeAll(ctx context.Context, asks []completing) ([]*row, err
 			return nil, err
 		}
 	}
-	return placed(ctx, s.db, n, completeRunning, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
+	ended, err := placed(ctx, s.db, n, completeRunning, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
+	s.moved()
+	s.metrics.ended(ended...)
+	return ended, err
 }
 
 // Complete ends run id for service; see [run.Run.Complete]. What comes too late
 // is refused and kept as an event.
 func (s *Store) Complete(ctx context.Context, service string, id int64, c run.Completion) (*run.Run, error) {
-	r, err := s.completes.do(ctx, completing{service: service, id: id, Completion: c})
-	if err != nil {
-		return nil, err
+	ask := completing{service: service, id: id, Completion: c}
+	r, err := s.completes.do(ctx, ask)
+	return s.completed(ctx, ask, r, err)
+}
+
+// Ending is a completion among others.
+type Ending struct {
+	RunID int64
+	run.Completion
+}
+
+// CompleteAll is [Store.Complete] for many, each with its own answer or error,
+// in the order asked.
+func (s *Store) CompleteAll(ctx context.Context, service string, endings []Ending) ([]*run.Run, []error) {
+	asks := make([]completing, len(endings))
+	for i, e := range endings {
+		asks[i] = completing{service: service, id: e.RunID, Completion: e.Completion}
 	}
-	if r != nil {
+	runs, refused := make([]*run.Run, len(asks)), make([]error, len(asks))
+	ended := s.completes.doAll(ctx, asks)
+	settle(len(asks), func(i int) bool { return ended[i].answer == nil && ended[i].err == nil }, func(i int) {
+		runs[i], refused[i] = s.completed(ctx, asks[i], ended[i].answer, ended[i].err)
+	})
+	return runs, refused
+}
+
+// completed answers what came of the shared statement, or, if its guard let ask
+// through, decides about the run under its lock.
+func (s *Store) completed(ctx context.Context, ask completing, r *row, err error) (*run.Run, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case r != nil:
 		return &r.Run, nil
 	}
-	owned := s.types.OwnedBy(service)
-	ended, err := s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
+	owned := s.types.OwnedBy(ask.service)
+	ended, err := s.move(ctx, ask.id, func(r *run.Run, now time.Time) (*run.Event, error) {
 		if err := ownedBy(r, owned); err != nil {
 			return nil, err
 		}
-		return r.Complete(now, c)
+		return r.Complete(now, ask.Completion)
 	})
 	if errs.Reason(err) != run.ReasonCompleted {
 		return ended, err
 	}
-	if kept := s.keepLate(ctx, service, id, c); kept != nil {
+	if kept := s.keepLate(ctx, ask.service, ask.id, ask.Completion); kept != nil {
 		return nil, kept
 	}
 	return nil, err
@@ -104,6 +135,7 @@ func (s *Store) keepLate(ctx context.Context, service string, id int64, c run.Co
 		_, err := tx.Exec(ctx, insertLate, id, c.Epoch, run.EventLateCompletionRejected, service, detail)
 		return err
 	})
+	s.moved()
 	if err != nil {
 		return fmt.Errorf("keep late completion of run %d: %w", id, err)
 	}

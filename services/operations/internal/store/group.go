@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type group[Q, A any] struct {
 	run func(ctx context.Context, asks []Q) ([]A, error)
 	// keys names what an ask moves: asks with a key in common never share a statement.
 	keys func(Q) []string
+	// alone gives every call a statement of its own; see [Store.Ungroup].
+	alone bool
+	meter *meter // nil measures nothing
 
 	mu      sync.Mutex
 	busy    bool // somebody runs a statement, or is about to
@@ -47,7 +51,47 @@ type waiter[Q, A any] struct {
 
 // do answers ask after the commit it went with.
 func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
+	if g.alone {
+		return g.single(ctx, ask)
+	}
+	g.mu.Lock()
 	w, leads := g.enter(ask)
+	g.mu.Unlock()
+	return g.wait(ctx, w, leads)
+}
+
+// result is what came of one of several asks.
+type result[A any] struct {
+	answer A
+	err    error
+}
+
+// doAll answers each of asks as do would. They are queued at once, so that as
+// many as can go together do.
+func (g *group[Q, A]) doAll(ctx context.Context, asks []Q) []result[A] {
+	results := make([]result[A], len(asks))
+	if g.alone {
+		for i, ask := range asks {
+			results[i].answer, results[i].err = g.single(ctx, ask)
+		}
+		return results
+	}
+	ws, leads := make([]*waiter[Q, A], len(asks)), make([]bool, len(asks))
+	g.mu.Lock()
+	for i, ask := range asks {
+		ws[i], leads[i] = g.enter(ask)
+	}
+	g.mu.Unlock()
+	// One after the other is enough: whoever is to lead is the first of those
+	// that wait, and so the first of ours that is not answered.
+	for i, w := range ws {
+		results[i].answer, results[i].err = g.wait(ctx, w, leads[i])
+	}
+	return results
+}
+
+// wait answers w, which entered, after running its statement if it leads.
+func (g *group[Q, A]) wait(ctx context.Context, w *waiter[Q, A], leads bool) (A, error) {
 	if w == nil {
 		var none A
 		return none, errs.Exhausted("TOO_BUSY", groupRetry, "too many calls are waiting; try again in a moment")
@@ -55,7 +99,7 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
 	if !leads {
 		select {
 		case <-w.done:
-			return w.answer, w.err
+			return g.answered(ctx, w)
 		case <-w.lead:
 		case <-ctx.Done():
 			if g.leave(w) {
@@ -63,22 +107,41 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
 			}
 			select {
 			case <-w.done:
-				return w.answer, w.err
+				return g.answered(ctx, w)
 			case <-w.lead:
 			}
 		}
 	}
 	g.flush(ctx)
 	<-w.done
+	return g.answered(ctx, w)
+}
+
+// answered is w's answer, or that of a statement of its own if the shared one
+// did not get the locks it needed in time: most of its callers need others.
+func (g *group[Q, A]) answered(ctx context.Context, w *waiter[Q, A]) (A, error) {
+	if errors.Is(w.err, errBlocked) {
+		return g.single(ctx, w.ask)
+	}
 	return w.answer, w.err
 }
 
-// enter queues ask and reports whether it is to run the next statement. It
-// answers nil if the queue is full.
+var errBlocked = errors.New("somebody holds a row that one of the calls needs")
+
+// single answers ask by a statement of its own, beside the queue.
+func (g *group[Q, A]) single(ctx context.Context, ask Q) (A, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTimeout)
+	defer cancel()
+	w := &waiter[Q, A]{ask: ask, done: make(chan struct{})}
+	g.serve(ctx, []*waiter[Q, A]{w})
+	return w.answer, w.err
+}
+
+// enter queues ask, under the group's lock, and reports whether it is to run the
+// next statement. It answers nil if the queue is full.
 func (g *group[Q, A]) enter(ask Q) (*waiter[Q, A], bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if len(g.waiting) >= groupWaiting {
+		g.meter.refuse()
 		return nil, false
 	}
 	w := &waiter[Q, A]{ask: ask, lead: make(chan struct{}), done: make(chan struct{})}
@@ -108,6 +171,7 @@ func (g *group[Q, A]) flush(ctx context.Context) {
 	defer cancel()
 	defer g.handOver()
 	defer abandon(batch)
+	defer g.meter.flushed(len(batch), time.Now())
 	g.serve(ctx, batch)
 }
 
@@ -177,6 +241,9 @@ func (g *group[Q, A]) serve(ctx context.Context, batch []*waiter[Q, A]) {
 		}
 		return
 	}
+	if len(batch) > 1 && blocked(err) {
+		err = errBlocked
+	}
 	for i, w := range batch {
 		if w.err = err; err == nil {
 			w.answer = answers[i]
@@ -186,14 +253,21 @@ func (g *group[Q, A]) serve(ctx context.Context, batch []*waiter[Q, A]) {
 	}
 }
 
-func deadlocked(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "40P01"
+func deadlocked(err error) bool { return sqlState(err) == "40P01" }
+
+// blocked reports a lock that was not free in time.
+func blocked(err error) bool { return sqlState(err) == "55P03" }
+
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
 }
 
 // blamesOne reports an error of the data or a constraint (SQLSTATE classes 22
 // and 23): PostgreSQL did nothing, and would do the same for the innocent.
 func blamesOne(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code[:2] == "22" || e.Code[:2] == "23")
+	state := sqlState(err)
+	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23")
 }

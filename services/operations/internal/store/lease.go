@@ -18,7 +18,8 @@ type beginning struct {
 }
 
 // Beginning queued runs, the usual case: guarded, and shared by those who come
-// at the same time.
+// at the same time. The "is true" keeps the planner to the primary key: the index
+// of active runs looks cheaper to it whenever there were few when it last looked.
 const beginQueued = `-- store.beginQueued
 	with a as (
 		select a.*, o.type, o.lease
@@ -29,24 +30,25 @@ const beginQueued = `-- store.beginQueued
 			started_at = coalesce(started_at, greatest(clock_timestamp(), created_at)), updated_at = clock_timestamp(),
 			event_count = event_count + 1
 		from a
-		where r.id = a.run_id and r.type = a.type and r.status = 'queued' and r.origin = 'live'
-		returning r.*, a.place, a.holder, a.lease, a.service
+		where r.id = a.run_id and r.type = a.type and (r.status = 'queued') is true and r.origin = 'live'
+		returning r.*, a.place, a.holder, clock_timestamp() + make_interval(secs => a.lease) as expires_at, a.service
 	), l as (
 		insert into run_lease (run_id, epoch, holder, expires_at)
-		select id, lease_epoch, holder, clock_timestamp() + make_interval(secs => lease) from n
-		returning *
+		select id, lease_epoch, holder, expires_at from n
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
 		select id, event_count, 'begun', service, status, outcome, lease_epoch, attempt, jsonb_build_object('holder', holder) from n
 	)
-	select r.place,` + runColumns + ` from n r join l on l.run_id = r.id`
+	select r.place,` + runColumns + ` from n r join lateral (` + newLease + `) l on true`
 
 func (s *Store) beginAll(ctx context.Context, asks []beginning) ([]*row, error) {
 	ids, holders, services := make([]int64, len(asks)), make([]string, len(asks)), make([]string, len(asks))
 	for i, a := range asks {
 		ids[i], holders[i], services[i] = a.id, a.holder, a.service
 	}
-	return placed(ctx, s.db, len(asks), beginQueued, ids, holders, services, s.owners.types, s.owners.names, s.owners.leases)
+	begun, err := placed(ctx, s.db, len(asks), beginQueued, ids, holders, services, s.owners.types, s.owners.names, s.owners.leases)
+	s.moved()
+	return begun, err
 }
 
 // Begin leases run id to holder for service; see [run.Run.Begin].
@@ -107,13 +109,20 @@ func (s *Store) reportAll(ctx context.Context, asks []report) ([]*Heartbeat, err
 		return nil, err
 	}
 	beats := make([]*Heartbeat, n)
+	var told []int64
 	var place int
 	var h Heartbeat
 	_, err = pgx.ForEachRow(rows, []any{&place, &h.ExpiresAt, &h.CancelRequested, &h.CancelReason}, func() error {
 		beat := h
 		beats[place-1] = &beat
+		if ask := asks[place-1]; len(ask.counts) > 0 {
+			told = append(told, ask.id)
+		}
 		return nil
 	})
+	if len(told) > 0 {
+		s.progressed(told)
+	}
 	return beats, err
 }
 
@@ -127,26 +136,50 @@ type Heartbeat struct {
 // Progress extends the lease of run id under epoch and stores counts, if any;
 // see [run.Run.Progress].
 func (s *Store) Progress(ctx context.Context, service string, id, epoch int64, counts map[string]int64) (Heartbeat, error) {
-	var h Heartbeat
 	beat, err := s.reports.do(ctx, report{service: service, id: id, epoch: epoch, counts: counts})
-	if err != nil {
-		return h, err
+	if beat != nil || err != nil {
+		return deref(beat), err
 	}
-	if beat != nil {
-		return *beat, nil
+	return Heartbeat{}, s.unreported(ctx, service, id, epoch)
+}
+
+// Report is a heartbeat among others.
+type Report struct {
+	RunID, Epoch int64
+	Counts       map[string]int64
+}
+
+// ProgressAll is [Store.Progress] for many, each with its own answer or error,
+// in the order asked.
+func (s *Store) ProgressAll(ctx context.Context, service string, reports []Report) ([]Heartbeat, []error) {
+	asks := make([]report, len(reports))
+	for i, r := range reports {
+		asks[i] = report{service: service, id: r.RunID, epoch: r.Epoch, counts: r.Counts}
 	}
+	beats, refused := make([]Heartbeat, len(asks)), make([]error, len(asks))
+	told := s.reports.doAll(ctx, asks)
+	settle(len(asks), func(i int) bool { return told[i].answer == nil && told[i].err == nil }, func(i int) {
+		if beats[i], refused[i] = deref(told[i].answer), told[i].err; told[i].answer == nil && refused[i] == nil {
+			refused[i] = s.unreported(ctx, service, asks[i].id, asks[i].epoch)
+		}
+	})
+	return beats, refused
+}
+
+// unreported says why a heartbeat found no lease to extend.
+func (s *Store) unreported(ctx context.Context, service string, id, epoch int64) error {
 	r, err := s.Get(ctx, id)
 	if err != nil {
-		return h, err
+		return err
 	}
 	if err := ownedBy(r, s.types.OwnedBy(service)); err != nil {
-		return h, err
+		return err
 	}
 	if err := r.Progress(epoch); err != nil {
-		return h, err
+		return err
 	}
 	// Begun under this very epoch between the two statements: say it again.
-	return h, errs.Unavailable("RUN_MOVED", "run %d moved while this was read; repeat the call", id)
+	return errs.Unavailable("RUN_MOVED", "run %d moved while this was read; repeat the call", id)
 }
 
 func ownedBy(r *run.Run, owned []string) error {

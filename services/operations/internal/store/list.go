@@ -3,8 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"strconv"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,51 +12,126 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Cursor is the place of a run in the order of lists: newest first.
+// Cursor is a place between two runs of a list, and which way to read from it.
 type Cursor struct {
-	CreatedAt time.Time `json:"t"`
+	At        time.Time `json:"t"`
 	ID        int64     `json:"i"`
+	Back      bool      `json:"b,omitempty"` // against the order of the list
+	Inclusive bool      `json:"n,omitempty"` // the run named is read, too
 }
 
-// List answers at most limit runs of a workspace that match f, newest first,
-// from after the cursor (nil: from the newest).
-func (s *Store) List(ctx context.Context, workspaceID int64, f run.Filter, after *Cursor, limit int) ([]*run.Run, error) {
-	q := query{args: []any{workspaceID}}
-	q.add("r.workspace_id = $1")
-	filterRuns(&q, f)
-	if after != nil {
-		q.add("(r.created_at, r.id) < (" + q.arg(after.CreatedAt) + ", " + q.arg(after.ID) + ")")
+// turned is the same place, read the other way.
+func (c Cursor) turned() *Cursor {
+	c.Back, c.Inclusive = !c.Back, !c.Inclusive
+	return &c
+}
+
+// List says which page of which list.
+type List struct {
+	WorkspaceID int64
+	Filter      run.Filter
+	Order       run.Order
+	From        *Cursor // nil: the first page
+	Size        int
+	Full        bool // with context and failures
+}
+
+// Page is a page of runs in the order asked. Where few of many runs match it may
+// be short, or empty, and still have a next one.
+type Page struct {
+	Runs           []*run.Run
+	Next, Previous *Cursor // nil at the end and at the beginning
+}
+
+// listed is a run that was examined for a page.
+type listed struct {
+	*row
+	at      time.Time // what the list is ordered by
+	matches bool
+	last    bool // of those that may be examined
+}
+
+// ListRuns answers a page. What that costs does not grow with the number of
+// runs: it reads one index in order, at most [examined] runs, and sorts nothing.
+func (s *Store) ListRuns(ctx context.Context, l List) (Page, error) {
+	if l.Filter.Contradicts(l.Order) {
+		return Page{}, nil
 	}
-	sql := "-- store.listRuns\n select" + runColumns + `
-		from operation_runs r left join run_lease l on l.run_id = r.id
-		where ` + q.where() + " order by r.created_at desc, r.id desc limit " + q.arg(limit)
-	rows, err := s.db.Query(ctx, sql, q.args...)
+	var found []listed
+	sql, args := l.statement()
+	batch := &pgx.Batch{} // one trip and one transaction, to whose end the settings last
+	batch.Queue(walkIndexes)
+	batch.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, scanListed)
+		return err
+	})
+	err := s.db.SendBatch(ctx, batch).Close()
+	return l.page(found), err
+}
+
+func scanListed(r pgx.CollectableRow) (listed, error) {
+	var c listed
+	var err error
+	c.row, err = scanAfter(r, &c.at, &c.matches, &c.last)
+	return c, err
+}
+
+// page makes a page of what was found: the runs that match, up to one more than
+// asked for, and the last one examined.
+func (l List) page(found []listed) Page {
+	var p Page
+	var on *Cursor // where the page after this one begins, in the direction read
+	more := false
+	for _, c := range found {
+		if more = len(p.Runs) == l.Size; more {
+			break
+		}
+		if c.matches {
+			p.Runs = append(p.Runs, &c.Run)
+		}
+		on, more = &Cursor{At: c.at, ID: c.ID, Back: l.back()}, c.last
+	}
+	if !more {
+		on = nil
+	}
+	switch {
+	case l.back():
+		slices.Reverse(p.Runs)
+		p.Next, p.Previous = l.From.turned(), on
+	case l.From != nil:
+		p.Next, p.Previous = on, l.From.turned()
+	default:
+		p.Next = on
+	}
+	return p
+}
+
+func (l List) back() bool { return l.From != nil && l.From.Back }
+
+const existingRuns = `-- store.existingRuns
+	select id from operation_runs where id = any($1)`
+
+// RemovedReferences answers which of retry_of and parent_run_id name runs that
+// are no longer there.
+func (s *Store) RemovedReferences(ctx context.Context, r *run.Run) ([]string, error) {
+	named := map[string]int64{}
+	if r.RetryOf != nil {
+		named["retry_of"] = *r.RetryOf
+	}
+	if r.ParentRunID != nil {
+		named["parent_run_id"] = *r.ParentRunID
+	}
+	if len(named) == 0 {
+		return nil, nil
+	}
+	rows, err := s.db.Query(ctx, existingRuns, slices.Collect(maps.Values(named)))
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (*run.Run, error) {
-		r, err := scan(c)
-		if err != nil {
-			return nil, err
-		}
-		return &r.Run, nil
-	})
+	there, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	maps.DeleteFunc(named, func(_ string, id int64) bool { return slices.Contains(there, id) })
+	return slices.Sorted(maps.Keys(named)), err
 }
-
-// query collects fixed conditions and their parameters.
-type query struct {
-	conditions []string
-	args       []any
-}
-
-func (q *query) add(condition string) { q.conditions = append(q.conditions, condition) }
-
-func (q *query) arg(v any) string {
-	q.args = append(q.args, v)
-	return "$" + strconv.Itoa(len(q.args))
-}
-
-func (q *query) where() string { return strings.Join(q.conditions, " and ") }
 
 // Event is one row of a run's history.
 type Event struct {

@@ -34,6 +34,8 @@ func lock(ctx context.Context, tx pgx.Tx, id int64) (*row, error) {
 // refusal is returned as it is; a decision of nil changes nothing.
 func (s *Store) move(ctx context.Context, id int64, decide func(r *run.Run, now time.Time) (*run.Event, error)) (*run.Run, error) {
 	var moved *run.Run
+	var e *run.Event
+	var expired bool
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		r, err := lock(ctx, tx, id)
 		switch {
@@ -43,8 +45,8 @@ func (s *Store) move(ctx context.Context, id int64, decide func(r *run.Run, now 
 			return errs.NotFound("run")
 		}
 		before := r.Lease.Copy()
-		e, err := decide(&r.Run, r.now)
-		if err != nil {
+		expired = r.Status == run.Running && r.Expired(r.now)
+		if e, err = decide(&r.Run, r.now); err != nil {
 			return err
 		}
 		if e == nil && r.Lease.Equal(before) {
@@ -54,6 +56,10 @@ func (s *Store) move(ctx context.Context, id int64, decide func(r *run.Run, now 
 		moved, err = s.write(ctx, tx, &r.Run, e)
 		return err
 	})
+	s.moved()
+	if err == nil && e != nil {
+		s.metrics.moved(moved, e, expired)
+	}
 	return moved, err
 }
 

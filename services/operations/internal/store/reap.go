@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,7 +39,8 @@ type Reaped struct {
 // Reap does what time asks of at most limit runs of each kind and tells each of
 // them to moved. One replica reaps at a time; another's turn is no error.
 func (s *Store) Reap(ctx context.Context, limit int, moved func(Reaped)) error {
-	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	var failed error
+	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, tryReaperLock, reaperLock).Scan(&mine); err != nil || !mine {
 			return err
@@ -47,12 +50,15 @@ func (s *Store) Reap(ctx context.Context, limit int, moved func(Reaped)) error {
 			return err
 		}
 		for _, id := range ids {
-			if err := s.reap(ctx, id, moved); err != nil {
-				return err
+			// One that cannot be moved must not keep the others waiting.
+			failed = errors.Join(failed, s.reap(ctx, id, moved))
+			if ctx.Err() != nil {
+				break
 			}
 		}
 		return nil
 	})
+	return errors.Join(err, failed)
 }
 
 func (s *Store) overdue(ctx context.Context, tx pgx.Tx, limit int) ([]int64, error) {
@@ -80,8 +86,11 @@ func (s *Store) reap(ctx context.Context, id int64, moved func(Reaped)) error {
 		}
 		return e, nil
 	})
-	if err == nil && kind != "" {
+	if err != nil {
+		return fmt.Errorf("reap run %d: %w", id, err)
+	}
+	if kind != "" {
 		moved(Reaped{Run: r, Kind: kind})
 	}
-	return err
+	return nil
 }

@@ -41,24 +41,27 @@ const insertRuns = `-- store.insertRuns
 		on conflict do nothing
 		returning *
 	), r as (
-		select n.*, a.place, a.holder, a.lease, a.caller, a.request_id, a.digest
+		select n.*, a.place, a.holder, clock_timestamp() + make_interval(secs => a.lease) as expires_at, a.caller, a.request_id, a.digest
 		from n join a on a.workspace_id = n.workspace_id and a.type = n.type and a.hash = n.run_identity_hash
 	), q as (
 		insert into run_request (workspace_id, caller, request_id, run_id, digest, started)
 		select workspace_id, caller, request_id, id, digest, true from r where request_id <> ''
 	), l as (
 		insert into run_lease (run_id, epoch, holder, expires_at)
-		select id, 1, holder, clock_timestamp() + make_interval(secs => lease) from r where holder <> ''
-		returning *
+		select id, 1, holder, expires_at from r where holder <> ''
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
 		select id, 1, 'created', initiator_name, status, outcome, lease_epoch, attempt, jsonb_build_object('caller', caller) from r
 	), b as (
-		insert into run_label (workspace_id, key, value, run_id)
-		select r.workspace_id, k.key, k.value, r.id
+		insert into run_label (workspace_id, key, value, created_at, run_id)
+		select r.workspace_id, k.key, k.value, r.created_at, r.id
 		from r join unnest($18::int[], $19::text[], $20::text[]) as k (place, key, value) on k.place = r.place
 	)
-	select r.place,` + runColumns + ` from r left join l on l.run_id = r.id`
+	select r.place,` + runColumns + ` from r left join lateral (` + newLease + `) l on r.holder <> ''`
+
+// newLease is the lease that the statement itself gives r. To join what it inserts
+// would compare every lease with every run.
+const newLease = `select r.holder, r.expires_at, '{}'::jsonb as summary_counts`
 
 // insert answers the run of each ask in its place, nil where none was created.
 func insert(ctx context.Context, q querier, asks []run.Start) ([]*row, error) {
@@ -84,6 +87,13 @@ func insert(ctx context.Context, q querier, asks []run.Start) ([]*row, error) {
 		originals, numbers, parents, traces, callers, requests, digests, places, keys, values)
 }
 
+func (s *Store) startAll(ctx context.Context, asks []run.Start) ([]*row, error) {
+	made, err := insert(ctx, s.db, asks)
+	s.moved()
+	s.metrics.began(made...)
+	return made, err
+}
+
 // startKeys are what two starts may not both have in one statement.
 func startKeys(a run.Start) []string {
 	keys := []string{fmt.Sprintf("%d|%s|%x", a.WorkspaceID, a.Type.Name, a.Identity())}
@@ -105,24 +115,51 @@ const startTries = 10
 
 // Start creates the run a asks for, or answers the one that stands for it.
 func (s *Store) Start(ctx context.Context, a run.Start) (Started, error) {
-	if err := s.checkReferences(ctx, &a); err != nil {
+	if err := s.checkReferences(ctx, &a, nil); err != nil {
 		return Started{}, err
 	}
-	for range startTries {
-		r, err := s.starts.do(ctx, a)
+	made, err := s.starts.do(ctx, a)
+	return s.started(ctx, a, made, err)
+}
+
+// StartAll is [Store.Start] for many, each with its own answer or error, in the
+// order asked. What can share statements does.
+func (s *Store) StartAll(ctx context.Context, asks []run.Start) ([]Started, []error) {
+	started, refused := make([]Started, len(asks)), make([]error, len(asks))
+	var places []int
+	var sound []run.Start
+	known := map[int64]*row{}
+	for i := range asks {
+		if refused[i] = s.checkReferences(ctx, &asks[i], known); refused[i] == nil {
+			places, sound = append(places, i), append(sound, asks[i])
+		}
+	}
+	made := s.starts.doAll(ctx, sound)
+	settle(len(sound), func(n int) bool { return made[n].answer == nil }, func(n int) {
+		i := places[n]
+		started[i], refused[i] = s.started(ctx, sound[n], made[n].answer, made[n].err)
+	})
+	return started, refused
+}
+
+// started answers what came of inserting a, or deals with what stood in its way.
+func (s *Store) started(ctx context.Context, a run.Start, made *row, err error) (Started, error) {
+	for try := 1; ; try++ {
 		switch {
 		case pg.Constraint(err) == "run_request_pkey":
 		case err != nil:
 			return Started{}, fmt.Errorf("insert run: %w", err)
-		case r != nil:
-			return Started{Run: &r.Run, Started: true}, nil
+		case made != nil:
+			return Started{Run: &made.Run, Started: true}, nil
 		}
-		started, err := s.meet(ctx, a)
-		if err != nil || started.Run != nil {
-			return started, err
+		if met, err := s.meet(ctx, a); err != nil || met.Run != nil {
+			return met, err
 		}
+		if try == startTries {
+			return Started{}, errs.Unavailable("RUN_MOVED", "runs of this identity start and end too fast; repeat the call")
+		}
+		made, err = s.starts.do(ctx, a)
 	}
-	return Started{}, errs.Unavailable("RUN_MOVED", "runs of this identity start and end too fast; repeat the call")
 }
 
 // meet answers what stands in the way of a: its own earlier answer, or an active
@@ -209,14 +246,14 @@ const supersedeRetry = time.Second
 // twin at work is asked to stop, and the caller to come again.
 func (s *Store) supersede(ctx context.Context, a run.Start, twinID int64) (Started, error) {
 	var started Started
-	var busy *run.Run
+	var ended, busy *run.Run
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		twin, err := lock(ctx, tx, twinID)
 		if err != nil || twin == nil || twin.Status == run.Completed {
 			return err
 		}
 		if e, ok := twin.Supersede(twin.now, a.Caller); ok {
-			if _, err := s.write(ctx, tx, &twin.Run, e); err != nil {
+			if ended, err = s.write(ctx, tx, &twin.Run, e); err != nil {
 				return err
 			}
 			made, err := insert(ctx, tx, []run.Start{a})
@@ -237,6 +274,7 @@ func (s *Store) supersede(ctx context.Context, a run.Start, twinID int64) (Start
 		_, err = s.write(ctx, tx, &twin.Run, e)
 		return err
 	})
+	s.moved()
 	switch {
 	case errors.Is(err, errSeeAgain), pg.Constraint(err) == "run_request_pkey":
 		return Started{}, nil
@@ -244,35 +282,45 @@ func (s *Store) supersede(ctx context.Context, a run.Start, twinID int64) (Start
 		return Started{}, fmt.Errorf("supersede run %d: %w", twinID, err)
 	case busy != nil:
 		return Started{}, busy.AlreadyActive().RetryIn(supersedeRetry)
+	case started.Run != nil:
+		s.metrics.end(ended)
+		s.metrics.start(started.Run)
 	}
 	return started, nil
 }
 
 var errSeeAgain = errors.New("the way is blocked by something else now")
 
-// checkReferences checks that what a names exists in its workspace.
-func (s *Store) checkReferences(ctx context.Context, a *run.Start) error {
+// checkReferences checks that what a names exists in its workspace. Those of a
+// batch are often the same: known, if not nil, keeps what was read.
+func (s *Store) checkReferences(ctx context.Context, a *run.Start, known map[int64]*row) error {
 	if a.ParentRunID != nil {
-		if _, err := s.referenced(ctx, "parent_run_id", a.WorkspaceID, *a.ParentRunID); err != nil {
+		if _, err := s.referenced(ctx, "parent_run_id", a.WorkspaceID, *a.ParentRunID, known); err != nil {
 			return err
 		}
 	}
 	if a.RetryOf == nil {
 		return nil
 	}
-	original, err := s.referenced(ctx, "retry_of", a.WorkspaceID, *a.RetryOf)
+	original, err := s.referenced(ctx, "retry_of", a.WorkspaceID, *a.RetryOf, known)
 	if err != nil {
 		return err
 	}
 	return a.Retry(original)
 }
 
-func (s *Store) referenced(ctx context.Context, field string, workspaceID, id int64) (*run.Run, error) {
-	r, err := one(ctx, s.db, getRun, id)
-	switch {
-	case err != nil:
-		return nil, err
-	case r == nil || r.WorkspaceID != workspaceID:
+func (s *Store) referenced(ctx context.Context, field string, workspaceID, id int64, known map[int64]*row) (*run.Run, error) {
+	r, ok := known[id]
+	if !ok {
+		var err error
+		if r, err = one(ctx, s.db, getRun, id); err != nil {
+			return nil, err
+		}
+		if known != nil {
+			known[id] = r
+		}
+	}
+	if r == nil || r.WorkspaceID != workspaceID {
 		return nil, errs.Invalid(field, "there is no run %d in workspace %d", id, workspaceID)
 	}
 	return &r.Run, nil

@@ -34,23 +34,41 @@ func Migrations() fs.FS {
 
 // Store keeps runs in one PostgreSQL database.
 type Store struct {
-	db     *pgxpool.Pool
-	types  run.Types
-	owners owners
+	db      *pgxpool.Pool
+	types   run.Types
+	owners  owners
+	metrics *metrics
 
 	starts    group[run.Start, *row]
 	begins    group[beginning, *row]
 	reports   group[report, *Heartbeat]
 	completes group[completing, *row]
+
+	moved      func() // see OnCommit
+	progressed func(ids []int64)
 }
 
 // New answers a store over db, a pool of the application role.
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, owners: ownersOf(types)}
-	s.starts.run, s.starts.keys = func(ctx context.Context, asks []run.Start) ([]*row, error) { return insert(ctx, db, asks) }, startKeys
+	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics().known(types), moved: func() {}, progressed: func([]int64) {}}
+	s.starts.run, s.starts.keys = s.startAll, startKeys
 	s.begins.run, s.begins.keys = s.beginAll, func(a beginning) []string { return []string{runKey(a.id)} }
 	s.reports.run, s.reports.keys = s.reportAll, func(a report) []string { return []string{runKey(a.id)} }
 	s.completes.run, s.completes.keys = s.completeAll, func(a completing) []string { return []string{runKey(a.id)} }
+	return s.measured()
+}
+
+// Ungroup gives every call a statement and a commit of its own, as many at once
+// as there are connections: what grouping is measured against. It comes before
+// the first call.
+func (s *Store) Ungroup() {
+	s.starts.alone, s.begins.alone, s.reports.alone, s.completes.alone = true, true, true, true
+}
+
+// measured is s with its groups measured.
+func (s *Store) measured() *Store {
+	s.starts.meter, s.begins.meter = s.metrics.meter("start"), s.metrics.meter("begin")
+	s.reports.meter, s.completes.meter = s.metrics.meter("progress"), s.metrics.meter("complete")
 	return s
 }
 
@@ -84,9 +102,16 @@ type row struct {
 
 // runColumns are selected from operation_runs r left join run_lease l. While a
 // run is leased its counters are those last reported.
-const runColumns = `
+const runColumns = columnsBefore + `r.failure_summary, r.context,` + columnsAfter
+
+// basicColumns are runColumns without what may be large.
+const basicColumns = columnsBefore + `'[]'::jsonb, '{}'::jsonb,` + columnsAfter
+
+const columnsBefore = `
 	r.id, r.workspace_id, r.tenant_id, r.user_id, r.initiator_name, r.type, r.status, r.outcome, r.run_identity_hash,
-	case when l.summary_counts <> '{}' then l.summary_counts else r.summary_counts end, r.failure_summary, r.context,
+	case when l.summary_counts <> '{}' then l.summary_counts else r.summary_counts end, `
+
+const columnsAfter = `
 	r.started_at, r.completed_at, r.created_at, r.updated_at, r.queued_at, r.lease_epoch, r.released_epoch,
 	r.cancel_requested_at, r.cancel_requested_by, r.cancel_reason, r.attempt, r.max_attempts, r.retry_of, r.retry_number,
 	r.parent_run_id, r.traceparent, r.origin, r.completion_digest, l.holder, l.expires_at, clock_timestamp()`
@@ -116,11 +141,13 @@ func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	return &r, nil
 }
 
-func deref(s *string) string {
-	if s == nil {
-		return ""
+// deref is what p points to, or the zero value.
+func deref[T any](p *T) T {
+	if p == nil {
+		var none T
+		return none
 	}
-	return *s
+	return *p
 }
 
 // one answers the single run sql selects, or nil.

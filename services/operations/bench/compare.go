@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// contender is one way to get runs done.
+type contender struct {
+	name     string
+	template string
+	play     func(ctx context.Context, t *turn) (score, error)
+}
+
+const (
+	ungrouped = "OPERATIONS_UNGROUPED=true"
+	countRuns = "select count(*) from operation_runs where status = 'completed'"
+	countBare = "select count(*) from run where status = 'completed'"
+)
+
+// contenders are all that is measured, each beside what it is compared with.
+func (w *world) contenders() []contender {
+	o := w.opts
+	call := func(name string, callers, perCall int, once func(*player, context.Context, int) error, settings ...string) contender {
+		return contender{name, runsTemplate, ours{callers, perCall, settings, once}.play}
+	}
+	pgbench := func(name, template, user string, clients int, counted, script string) contender {
+		return contender{fmt.Sprintf("%s, %d clients", name, clients), template, peer{clients, script, user, counted}.play}
+	}
+	two, three := newIdentity+startRows+endRows, newIdentity+queueRows+beginRows+endRows
+	rows := func(clients int) contender {
+		return pgbench(sameRows, runsTemplate, "operations_app", clients, countRuns, two)
+	}
+	bare := func(clients int) contender {
+		return pgbench(bareRow, bareTemplate, "postgres", clients, countBare, bareRows)
+	}
+	at := func(name string, rate float64, active int, beats float64) contender {
+		return contender{name, runsTemplate, paced{rate, active, beats}.play}
+	}
+	return []contender{
+		call("service, 1 caller", 1, 1, (*player).pair),
+		call("ungrouped, 1 caller", 1, 1, (*player).pair, ungrouped),
+		rows(1),
+		call("service, 8 callers", 8, 1, (*player).pair),
+		rows(8), rows(16), rows(32),
+		call("service, 64 callers", 64, 1, (*player).pair),
+		rows(64),
+		bare(64),
+		call("ungrouped, 64 callers", 64, 1, (*player).pair, ungrouped),
+		bare(16),
+		{"River, 64 goroutines", riverTemplate, riverPlayer{inserters: 64, workers: 500, conns: 32}.play},
+		call("service, 256 callers", 256, 1, (*player).pair),
+		rows(128),
+		call("service, batches of 100, 1 caller", 1, batchSize, (*player).batch),
+		call("service, batches of 100, 8 callers", 8, batchSize, (*player).batch),
+		call("service, three calls, 64 callers", 64, 1, (*player).triple),
+		pgbench(threeSteps, runsTemplate, "operations_app", 64, countRuns, three),
+		pgbench(threeSteps, runsTemplate, "operations_app", 16, countRuns, three),
+		at("100/s", 100, 0, 0), at("200/s", 200, 0, 0), at("400/s", 400, 0, 0),
+		at(withBeats, 200, o.active, o.beats),
+		{withWatchers, runsTemplate, watched{o.watchers, 2}.play},
+	}
+}
+
+// Names that the goals refer to.
+const (
+	sameRows   = "pgbench, same rows"
+	bareRow    = "pgbench, bare row"
+	threeSteps = "pgbench, three steps"
+	withBeats  = "200/s and heartbeats"
+	// The times are from an event to a watcher's having it.
+	withWatchers = "watchers, 2 runs/s"
+)
+
+// compare lets the contenders take turns and prints what came of it.
+func (w *world) compare(ctx context.Context, out io.Writer) error {
+	only, err := regexp.Compile(w.opts.only)
+	if err != nil {
+		return err
+	}
+	list := slices.DeleteFunc(w.contenders(), func(c contender) bool { return !only.MatchString(c.name) })
+	fmt.Fprintf(out, "%d rounds, %s a turn, %s at fixed rates; every turn on a copy of %d completed runs, service with %d connections\n",
+		w.opts.rounds, w.opts.length, w.opts.open, w.opts.seed, w.opts.conns)
+	all := scores{}
+	written := map[string]map[string]float64{}
+	for n := range w.opts.rounds {
+		for _, c := range list {
+			s, err := w.turn(ctx, c, written)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			all[c.name] = append(all[c.name], s)
+			fmt.Fprintf(out, "  round %d  %s\n", n+1, line(c.name, []score{s}))
+		}
+		slices.Reverse(list) // nobody always comes after the same one
+	}
+	if w.opts.rounds%2 == 1 {
+		slices.Reverse(list)
+	}
+	if err := sameWork(written); err != nil {
+		return err
+	}
+	report(out, list, all)
+	return nil
+}
+
+func (w *world) turn(ctx context.Context, c contender, written map[string]map[string]float64) (s score, err error) {
+	err = w.cloned(ctx, c.template, func(database string) error {
+		t := &turn{world: w, name: c.name, database: database}
+		if s, err = c.play(ctx, t); err != nil || c.template != runsTemplate || s.hot > 0 {
+			return err
+		}
+		written[c.name], err = t.rowsPerRun(ctx)
+		return err
+	})
+	return s, err
+}
+
+// sameWork makes sure that nobody is compared with less work: all that write
+// runs in two steps wrote as many rows of each table for a run, or in three.
+func sameWork(written map[string]map[string]float64) error {
+	for steps, reference := range map[bool]string{false: sameRows, true: threeSteps} {
+		var want map[string]float64
+		for name := range written {
+			if strings.HasPrefix(name, reference+",") {
+				want = written[name]
+			}
+		}
+		for name, got := range written {
+			if want == nil || strings.Contains(name, "three") != steps {
+				continue
+			}
+			for table := range maps.Keys(want) {
+				if math.Abs(got[table]-want[table]) > 0.001 {
+					return fmt.Errorf("%s wrote %.3f rows of %s a run, %s %.3f", name, got[table], table, reference, want[table])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// fileName is name without what a shell would trip over.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == ',' || r == '/' {
+			return -1
+		}
+		if r == ' ' {
+			return '-'
+		}
+		return r
+	}, name)
+}

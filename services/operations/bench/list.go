@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // what the seed makes trace ids of
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+)
+
+// reading is one kind of call that only reads.
+type reading struct {
+	name    string
+	promise bool // that its time does not grow with the rows: a list by one filter at most
+	call    func(ctx context.Context, c operationsv1.RunReaderServiceClient) error
+}
+
+// readings ask a service with so many seeded runs, each about a part of them
+// that grows with their number, where there is one.
+func readings(rows int) []reading {
+	var all []reading
+	list := func(name string, req *operationsv1.ListRunsRequest) {
+		req.WorkspaceId, req.PageSize = 1, 50
+		all = append(all, reading{name, !strings.Contains(name, " AND "), func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
+			_, err := c.ListRuns(ctx, req)
+			return err
+		}})
+	}
+	list("list, newest first", &operationsv1.ListRunsRequest{})
+	for _, order := range []string{"create_time", "complete_time desc", "complete_time"} {
+		list("list, order by "+order, &operationsv1.ListRunsRequest{OrderBy: order})
+	}
+	for _, filter := range filters(rows) {
+		list(filter, &operationsv1.ListRunsRequest{Filter: filter})
+	}
+	all = append(all, reading{"the 20th page", true, nthPage(20)})
+	summary := func(name string, bucket operationsv1.SummaryBucket) {
+		all = append(all, reading{name, false, func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
+			_, err := c.SummarizeRuns(ctx, &operationsv1.SummarizeRunsRequest{WorkspaceId: 1, Bucket: bucket})
+			return err
+		}})
+	}
+	summary("counts and summary, 48 hours", operationsv1.SummaryBucket_SUMMARY_BUCKET_HOUR)
+	summary("counts and summary, 48 days", operationsv1.SummaryBucket_SUMMARY_BUCKET_DAY)
+	return all
+}
+
+// filters are every single one there is, and a combination.
+func filters(rows int) []string {
+	middle := rows / 200 * 100 // a run in the middle whose number ends in 00
+	at := time.Now().AddDate(0, 0, -45).UTC().Format(time.RFC3339)
+	return []string{
+		`status = "completed"`, `status = "running"`, `outcome = "succeeded"`, `outcome = "failed"`, `outcome = "cancelled"`,
+		`type = "inventory_sync"`, `tenant_id = 7`, `user_id = 2`, `initiator_name = "Person 3"`,
+		`create_time < "` + at + `"`, `start_time < "` + at + `"`, `complete_time < "` + at + `"`,
+		`has_failures = true`, `reason_code = "GRAPH_THROTTLED"`,
+		`retry_of = ` + strconv.Itoa(middle+3), `parent_run_id = ` + strconv.Itoa(middle+1),
+		fmt.Sprintf(`trace_id = "%x"`, md5.Sum([]byte(strconv.Itoa(middle+5)))), //nolint:gosec // see above
+		`legacy.source = "sync_runs"`, `legacy.id = "` + strconv.Itoa(middle+1) + `"`,
+		`context.selection_hash = "hash-8"`,
+		`type = "inventory_sync" AND outcome = "failed"`,
+	}
+}
+
+// nthPage is a page some pages after the first, whose token is fetched once.
+func nthPage(n int) func(context.Context, operationsv1.RunReaderServiceClient) error {
+	token := ""
+	return func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
+		pages := 1
+		if token == "" {
+			pages = n
+		}
+		for at := token; pages > 0; pages-- {
+			resp, err := c.ListRuns(ctx, &operationsv1.ListRunsRequest{WorkspaceId: 1, PageSize: 10, PageToken: at})
+			if err != nil {
+				return err
+			}
+			token, at = at, resp.NextPageToken
+		}
+		return nil
+	}
+}
+
+// read measures reading at each number of rows and compares the largest with
+// the smallest.
+func (w *world) read(ctx context.Context, out io.Writer) error {
+	if len(w.opts.lists) == 0 {
+		return nil
+	}
+	found := map[string][]score{}
+	for _, rows := range w.opts.lists {
+		fmt.Fprintf(out, "\n%d runs, %d calls of each kind: milliseconds at the median and at 99 %%\n", rows, w.opts.reads)
+		if err := w.readAt(ctx, out, rows, found); err != nil {
+			return fmt.Errorf("at %d runs: %w", rows, err)
+		}
+	}
+	var growth, slowest float64
+	for _, s := range found {
+		growth, slowest = max(growth, p50(s[len(s)-1])/p50(s[0])), max(slowest, p99(s[len(s)-1]))
+	}
+	first, last := slices.Min(w.opts.lists), slices.Max(w.opts.lists)
+	fmt.Fprintf(out, "\nlists by one filter at most: largest growth of a median from %d to %d runs: %.2f  %s\n", first, last, growth, goal{limit: 2}.verdict(growth))
+	fmt.Fprintf(out, "lists by one filter at most: slowest p99 at %d runs: %.1f ms  %s\n", last, slowest, goal{limit: 20}.verdict(slowest))
+	return nil
+}
+
+func (w *world) readAt(ctx context.Context, out io.Writer, rows int, found map[string][]score) (err error) {
+	t := &turn{world: w, database: "runs_" + strconv.Itoa(rows)}
+	if err := w.runsDatabase(ctx, t.database, rows); err != nil {
+		return err
+	}
+	svc, err := t.serve(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, svc.stop()) }()
+	conn, err := t.dial(svc.address, operator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	reader := operationsv1.NewRunReaderServiceClient(conn)
+	for i, r := range readings(rows) {
+		s, err := w.repeat(ctx, reader, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		if r.promise {
+			place := fmt.Sprint(i) // filters name different rows at different sizes
+			found[place] = append(found[place], s)
+		}
+		fmt.Fprintf(out, "  %-52s %8.2f %8.2f\n", r.name, p50(s), p99(s))
+	}
+	return nil
+}
+
+// repeat makes the calls of one kind, after some that do not count.
+func (w *world) repeat(ctx context.Context, c operationsv1.RunReaderServiceClient, r reading) (s score, err error) {
+	for n := range w.opts.reads + w.opts.reads/warmUp {
+		begin := time.Now()
+		if err := r.call(ctx, c); err != nil {
+			return s, err
+		}
+		if n >= w.opts.reads/warmUp {
+			s.times = append(s.times, time.Since(begin))
+		}
+	}
+	slices.Sort(s.times)
+	return s, nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// closed lets callers do one after the other for length, each asking again as
+// soon as it was answered, and answers how long each took. once does perCall
+// runs.
+func closed(ctx context.Context, callers int, length time.Duration, perCall int, once func(ctx context.Context, caller int) error) (work, error) {
+	begin := time.Now()
+	times := make([][]time.Duration, callers)
+	group, ctx := errgroup.WithContext(ctx)
+	for c := range callers {
+		group.Go(func() error {
+			for start := time.Now(); start.Sub(begin) < length; start = time.Now() {
+				if err := once(ctx, c); err != nil {
+					return err
+				}
+				times[c] = append(times[c], time.Since(start))
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	all := slices.Concat(times...)
+	return work{runs: len(all) * perCall, elapsed: time.Since(begin), times: all}, err
+}
+
+// pace calls f for length, rate times a second, whether or not earlier calls
+// were answered, and tells each when it was due. It returns when all have ended.
+func pace(ctx context.Context, rate float64, length time.Duration, f func(ctx context.Context, n int, due time.Time) error) error {
+	begin := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	group, ctx := errgroup.WithContext(ctx)
+	for n := range int(rate * length.Seconds()) {
+		due := begin.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+		if err := until(ctx, timer, due); err != nil {
+			break // the group says why
+		}
+		group.Go(func() error { return f(ctx, n, due) })
+	}
+	return group.Wait()
+}
+
+// until waits for the time due on timer.
+func until(ctx context.Context, timer *time.Timer, due time.Time) error {
+	timer.Reset(time.Until(due))
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stopwatch collects times from many goroutines.
+type stopwatch struct {
+	mu    sync.Mutex
+	times []time.Duration
+}
+
+// since notes how long ago something was due.
+func (s *stopwatch) since(due time.Time) {
+	took := time.Since(due)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times = append(s.times, took)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/services/operations"
+)
+
+// caller is the service whose part the benchmark plays: it owns runType.
+const (
+	caller  = "inventory"
+	runType = "inventory_sync"
+)
+
+// operator is who may read everything.
+const operator = "operator"
+
+// world is a PostgreSQL of our own, with the settings it comes with, and a
+// development CA.
+type world struct {
+	opts     options
+	dir      string
+	bin      string
+	postgres *server.Server
+	ca       *devca.CA
+	admin    *pgx.Conn // as the superuser
+}
+
+func newWorld(ctx context.Context, o options) (*world, error) {
+	w := &world{opts: o, dir: o.dir}
+	if err := w.prepare(ctx); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *world) prepare(ctx context.Context) (err error) {
+	if w.dir == "" {
+		if w.dir, err = os.MkdirTemp("", "tp-bench-"); err != nil {
+			return err
+		}
+	}
+	if err := onDisk(w.dir); err != nil {
+		return err
+	}
+	if w.ca, err = devca.Open(w.file("ca")); err != nil {
+		return err
+	}
+	for _, name := range []string{operations.Name, caller, operator} {
+		if err := w.ca.Issue(name); err != nil {
+			return err
+		}
+	}
+	if w.bin, err = server.Find(); err != nil {
+		return err
+	}
+	w.postgres, err = server.Start(ctx, server.Options{
+		Dir: w.file("pg"), Bin: w.bin, Durable: true, Disposable: true,
+		Settings: map[string]string{"max_connections": "400"}, // for pgbench's clients; everything else is the default
+	})
+	if err != nil {
+		return err
+	}
+	if w.admin, err = pgx.Connect(ctx, w.postgres.URL()); err != nil {
+		return err
+	}
+	return w.templates(ctx)
+}
+
+// onDisk refuses a folder in memory, where a commit costs nothing.
+func onDisk(dir string) error {
+	const tmpfs = 0x01021994
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return err
+	}
+	if fs.Type == tmpfs {
+		return fmt.Errorf("%s is in memory: choose a folder on a disk with -dir", dir)
+	}
+	return nil
+}
+
+func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) close() {
+	if w.admin != nil {
+		_ = w.admin.Close(context.Background()) // it ends with the server
+	}
+	if w.postgres != nil {
+		_ = w.postgres.Stop(server.Immediate) // thrown away
+	}
+	if w.opts.dir == "" {
+		_ = os.RemoveAll(w.dir)
+	}
+}
+
+// url is the database's, as user.
+func (w *world) url(user, database string) string {
+	u, err := url.Parse(w.postgres.URL())
+	if err != nil {
+		panic(err) // we made it
+	}
+	u.User, u.Path = url.User(user), "/"+database
+	return u.String()
+}
+
+// exec1 runs statements on database as the superuser.
+func (w *world) exec1(ctx context.Context, database string, statements ...string) (err error) {
+	db, err := pgx.Connect(ctx, w.url("postgres", database))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close(ctx)) }()
+	for _, s := range statements {
+		if _, err := db.Exec(ctx, s); err != nil {
+			return fmt.Errorf("%.60s: %w", strings.TrimSpace(s), err)
+		}
+	}
+	return nil
+}
+
+// cloned runs f on a copy of template that is then dropped, so that every turn
+// begins with the same rows and pages.
+func (w *world) cloned(ctx context.Context, template string, f func(database string) error) error {
+	const database = "turn"
+	for _, s := range []string{
+		"drop database if exists " + database + " with (force)",
+		"create database " + database + " template " + template,
+		"checkpoint", // so that none is due before the turn has written much
+	} {
+		if _, err := w.admin.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return f(database)
+}
+
+// describe says what was measured where: without it the numbers mean nothing.
+func (w *world) describe(ctx context.Context, out io.Writer) error {
+	var version, fsync, sync, buffers string
+	err := w.admin.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
+		current_setting('synchronous_commit'), current_setting('shared_buffers')`).Scan(&version, &fsync, &sync, &buffers)
+	if err != nil {
+		return err
+	}
+	load := loadAverage()
+	fmt.Fprintf(out, "%s; %s; PostgreSQL %s, fsync %s, synchronous_commit %s, shared_buffers %s; load before: %.2f\n",
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), machine(), version, fsync, sync, buffers, load)
+	if load > 1 {
+		fmt.Fprintln(out, "NOTE: something else is using this machine: the numbers are indicative only")
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// seedEnded makes runs that ended one a minute until now, half of them in
+// workspace 1, under a thousand identities.
+const seedEnded = `with r as (
+		insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash,
+			created_at, updated_at, queued_at, started_at, completed_at, attempt, lease_epoch, max_attempts, event_count)
+		select 1 + i % 2, 'x', (array['inventory_sync', 'entra_group_sync', 'restore_preview'])[1 + i % 3], 'completed', 'succeeded',
+			sha256(convert_to((i % 1000)::text, 'UTF8')), e.at - interval '1 second', e.at, e.at, e.at - interval '1 second', e.at, 1, 1, 3, 1
+		from generate_series($1::int, 1, -1) i, lateral (select now() - make_interval(mins => i) as at) e
+		returning id, status, outcome)
+	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
+	select id, 1, 'completed', 'inventory', status, outcome, 1, 1 from r`
+
+func execute(t *testing.T, db *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	_, err := db.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+// What statistics and retention ask costs what they answer with, not what is stored.
+func TestStatisticsAndRetentionLookAtWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	types := run.DefaultTypes()
+	s := New(db.Pool, types)
+	stored := 40_000
+	if os.Getenv("TENANTPILOT_BIG") != "" {
+		stored = 1_000_000
+	}
+	owner, err := pgx.Connect(t.Context(), db.OwnerURL) // without a statement timeout
+	require.NoError(t, err)
+	defer func() { require.NoError(t, owner.Close(t.Context())) }()
+	_, err = owner.Exec(t.Context(), seedEnded, stored)
+	require.NoError(t, err)
+	_, err = owner.Exec(t.Context(), "vacuum analyze")
+	require.NoError(t, err)
+	folded, err := s.Fold(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, stored, folded)
+	_, err = owner.Exec(t.Context(), "vacuum analyze")
+	require.NoError(t, err)
+	execute(t, db.Pool, seedEnded, 20)
+
+	tx, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+	f, err := prepareFold(t.Context(), tx)
+	require.NoError(t, err)
+	hour := time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
+	days := hour.AddDate(0, 0, -20)
+	for about, q := range map[string]struct {
+		sql     string
+		args    []any
+		buffers int
+	}{
+		"fold":     {foldRuns, []any{f.from, f.seen}, 1500},
+		"summary":  {summarizeEnded, []any{1, "hour", hour.Add(-48 * time.Hour), hour, []string{}, f.from, f.seen}, 500},
+		"active":   {countActive, []any{1, []string{}, activeLimit}, 10},
+		"oldest":   {oldestActive, []any{1, []string{}}, 10},
+		"kept":     {keptFrom, []any{1, "inventory_sync", 99}, 150},
+		"old runs": {oldRuns, []any{1, "inventory_sync", time.Time{}, 0, days, 0, days, true, 100}, 2500},
+		"removal":  {listWorkspaces, nil, 60},
+	} {
+		got, plan := cost(t, tx, q.sql, q.args)
+		t.Logf("%s: %d buffers", about, got)
+		require.LessOrEqual(t, got, q.buffers, "%s\n%s", about, plan)
+	}
+}
+
+// cost answers how many blocks sql touches, and by what plan.
+func cost(t *testing.T, tx pgx.Tx, sql string, args []any) (buffers int, plan string) {
+	t.Helper()
+	sp, err := tx.Begin(t.Context()) // of a statement that writes, nothing stays
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sp.Rollback(t.Context())) }()
+	sql = strings.TrimSpace(sql)
+	var raw []byte
+	require.NoError(t, sp.QueryRow(t.Context(), "explain (analyze, buffers, format json) "+sql, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&raw))
+	var said []struct {
+		Plan map[string]any
+	}
+	require.NoError(t, json.Unmarshal(raw, &said))
+	return int(said[0].Plan["Shared Hit Blocks"].(float64) + said[0].Plan["Shared Read Blocks"].(float64)), string(raw)
+}
+
+func TestRunsThatEndedBeforeThereWereStatisticsAreInThem(t *testing.T) {
+	t.Parallel()
+	runs, err := fs.ReadFile(Migrations(), "0001_runs.sql")
+	require.NoError(t, err)
+	db := pgtest.New(t, "operations", func(ctx context.Context, ownerURL string) error {
+		return pg.Migrate(ctx, ownerURL, fstest.MapFS{"0001_runs.sql": {Data: runs}})
+	})
+	execute(t, db.Pool, seedEnded, 100)
+	require.NoError(t, migrate(t.Context(), db.OwnerURL))
+	execute(t, db.Pool, seedEnded, 10)
+
+	s := New(db.Pool, run.DefaultTypes())
+	now := time.Now()
+	for _, folded := range []int64{10, 0} {
+		sum, err := s.Summarize(t.Context(), SummaryAsk{WorkspaceID: 1, Grain: "hour", From: now.Add(-4 * time.Hour), Until: now.Add(time.Hour)})
+		require.NoError(t, err)
+		ended := int64(0)
+		for _, c := range sum.Counts {
+			ended += c.Runs
+		}
+		require.EqualValues(t, 55, ended)
+		n, err := s.Fold(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, folded, n)
+	}
+}
+
+// Transaction numbers of another cluster say nothing here, and nothing is
+// guessed from them.
+func TestADumpOfAnotherClusterIsNoticed(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	execute(t, db.Pool, "update run_stat_fold set seen = '1000000000:1000000000:'")
+	s := New(db.Pool, run.DefaultTypes())
+	_, err := s.Fold(t.Context())
+	require.ErrorIs(t, err, errForeignSnapshot)
+	_, err = s.Summarize(t.Context(), SummaryAsk{WorkspaceID: 1, Grain: "hour"})
+	require.ErrorIs(t, err, errForeignSnapshot)
+}

@@ -1,0 +1,244 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// OnCommit says who is told, at once and on the way of every call, that
+// something was committed: moved of events, progressed of the runs that
+// reported. Neither may wait. It comes before the first call.
+func (s *Store) OnCommit(moved func(), progressed func(ids []int64)) {
+	s.moved, s.progressed = moved, progressed
+}
+
+// Change is what happened to a run.
+type Change struct {
+	Run   *run.Run // without context and failures, at least as new as the event
+	Event *Event   // nil: only progress was reported
+	Tx    uint64   // the transaction that wrote the event
+	At    Position // what has been told with this change
+}
+
+// ErrTooFar says that more happened after a position than is worth reading.
+var ErrTooFar = errors.New("too much has happened since")
+
+// farthest is how many events, of whatever workspace, are read at most to catch up.
+const farthest = 100_000
+
+// since selects the events that a snapshot (its xmax, and its running ones) does not see.
+const since = `
+	(select run_id, sequence, id, txid from run_event where txid >= $1::text::xid8 order by txid limit $3)
+	union all
+	(select run_id, sequence, id, txid from run_event where txid = any($2::text[]::xid8[]) limit $3)`
+
+const snapshotNow = `-- store.snapshotNow
+	select pg_current_snapshot()::text, count(*) from (` + since + `) e`
+
+// The runs are looked up one by one, in order, until there are enough: whatever
+// the planner believes about how many events there may be, it reads no more.
+const eventsBetween = `-- store.eventsBetween
+	select c.id, c.txid::text::bigint, e.run_id, e.sequence, e.event_time, e.kind, e.actor, e.status, e.outcome, e.lease_epoch, e.attempt, e.detail,` +
+	basicColumns + `
+	from (select * from (` + since + `) s
+			where s.id > $4 and pg_visible_in_snapshot(s.txid, $5::text::pg_snapshot) order by s.id) c
+		cross join lateral (select * from operation_runs where id = c.run_id and workspace_id = any($6) limit 1) r
+		cross join lateral (select * from run_event where run_id = c.run_id and sequence = c.sequence limit 1) e
+		left join lateral (select * from run_lease where run_id = c.run_id limit 1) l on true
+	order by c.id limit $7`
+
+// Now answers the position after all that is committed.
+func (s *Store) Now(ctx context.Context) (Position, error) {
+	var text string
+	if err := s.db.QueryRow(ctx, "-- store.now\n select pg_current_snapshot()::text").Scan(&text); err != nil {
+		return Position{}, err
+	}
+	now, err := parseSnapshot(text)
+	return Position{After: now}, err
+}
+
+// Changes answers at most limit events of workspaces after a position, in order,
+// and the position to read on from. There may be more exactly if that has an
+// Until. It fails with [ErrTooFar] if the position is too long ago.
+func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, limit int) ([]Change, Position, error) {
+	xmax, running := from.After.xmaxText(), from.After.runningTexts()
+	if from.Until.zero() {
+		var text string
+		var many int
+		err := s.db.QueryRow(ctx, snapshotNow, xmax, running, farthest).Scan(&text, &many)
+		if err != nil {
+			return nil, from, err
+		}
+		if many >= farthest {
+			return nil, from, ErrTooFar
+		}
+		if from.Until, err = parseSnapshot(text); err != nil || many == 0 {
+			return nil, Position{After: from.Until}, err
+		}
+	}
+	rows, err := s.db.Query(ctx, eventsBetween, xmax, running, farthest, from.ID, from.Until.String(), workspaces, limit)
+	if err != nil {
+		return nil, from, err
+	}
+	changes, err := pgx.CollectRows(rows, func(c pgx.CollectableRow) (Change, error) { return scanChange(c, from) })
+	switch {
+	case err != nil:
+		return nil, from, err
+	case len(changes) == limit:
+		return changes, changes[limit-1].At, nil
+	}
+	return changes, Position{After: from.Until}, nil
+}
+
+func scanChange(c pgx.CollectableRow, from Position) (Change, error) {
+	var tx int64
+	at := from
+	e := &Event{}
+	r, err := scanAfter(c, &at.ID, &tx, &e.RunID, &e.Sequence, &e.At, &e.Kind, &e.Actor, &e.Status, &e.Outcome, &e.Epoch, &e.Attempt, &e.Detail)
+	if err != nil {
+		return Change{}, err
+	}
+	return Change{Run: &r.Run, Event: e, Tx: uint64(tx), At: at}, nil //nolint:gosec // a transaction id has 63 bits at most
+}
+
+// The active runs of a workspace are few and have an index; looking for them in
+// the order of all runs there ever were, as a limit tempts the planner to, is not.
+const activeRuns = `-- store.activeRuns
+	with a as materialized (
+		select id from operation_runs
+		where workspace_id = $1 and status <> 'completed' and origin = 'live'
+			and ($3::bigint is null or tenant_id = $3) and (cardinality($4::text[]) = 0 or type = any($4))
+	)
+	select` + basicColumns + `
+	from (select id from a where id > $2 order by id limit $5) a
+		cross join lateral (select * from operation_runs where id = a.id limit 1) r
+		left join lateral (select * from run_lease where run_id = a.id limit 1) l on true
+	order by a.id`
+
+// Active answers at most limit active runs of a workspace after run id, by id,
+// as a watch shows them; of a tenant and of types only, if these are given.
+func (s *Store) Active(ctx context.Context, workspaceID int64, tenantID *int64, types []string, after int64, limit int) ([]*run.Run, error) {
+	return s.basic(ctx, activeRuns, workspaceID, after, tenantID, list(types), limit)
+}
+
+const runsByID = `-- store.runsByID
+	select` + basicColumns + `
+	from operation_runs r left join run_lease l on l.run_id = r.id
+	where r.id = any($1) and r.workspace_id = any($2) order by r.id`
+
+// Among answers those of the runs ids that belong to workspaces, by id, as a
+// watch shows them.
+func (s *Store) Among(ctx context.Context, ids, workspaces []int64) ([]*run.Run, error) {
+	return s.basic(ctx, runsByID, ids, workspaces)
+}
+
+func (s *Store) basic(ctx context.Context, sql string, args ...any) ([]*run.Run, error) {
+	rows, err := s.db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (*run.Run, error) {
+		r, err := scan(c)
+		if err != nil {
+			return nil, err
+		}
+		return &r.Run, nil
+	})
+}
+
+const leasedCounts = `-- store.leasedCounts
+	select l.run_id, md5(l.summary_counts::text)
+	from run_lease l cross join lateral (select from operation_runs where id = l.run_id and workspace_id = any($1) limit 1) r
+	where l.summary_counts <> '{}'`
+
+// Reported answers a digest of what each leased run of workspaces last reported,
+// if it did: who keeps them knows which have reported since.
+func (s *Store) Reported(ctx context.Context, workspaces []int64) (map[int64]string, error) {
+	rows, err := s.db.Query(ctx, leasedCounts, workspaces)
+	if err != nil {
+		return nil, err
+	}
+	reported := map[int64]string{}
+	var id int64
+	var digest string
+	_, err = pgx.ForEachRow(rows, []any{&id, &digest}, func() error {
+		reported[id] = digest
+		return nil
+	})
+	return reported, err
+}
+
+// channel is what replicas tell each other on that something was committed. It
+// is a hint: the truth is in the tables.
+const channel = "operations_changed"
+
+// A notification's commit takes a lock that all notifying commits share: so it is
+// a transaction of its own, behind the calls, and nobody waits for its flush.
+const notify = `-- store.notify
+	select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
+
+// Notify tells the other replicas hint.
+func (s *Store) Notify(ctx context.Context, hint string) error {
+	_, err := s.db.Exec(ctx, notify, channel, hint)
+	return err
+}
+
+// Listen hands every hint to heard until ctx ends or the connection does. It
+// looks after a connection that is silent for longer than the given time, since
+// a dead one is silent too. The error says why it ended.
+func (s *Store) Listen(ctx context.Context, silence time.Duration, heard func(hint string)) error {
+	conn, err := pgx.ConnectConfig(ctx, s.db.Config().ConnConfig.Copy())
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer hangUp(ctx, conn)
+	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	heard("") // what was said before we listened
+	for {
+		hint, err := next(ctx, conn, silence)
+		switch {
+		case err == nil:
+			heard(hint)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case pgconn.Timeout(err) && !conn.IsClosed():
+			if err := alive(ctx, conn, silence); err != nil {
+				return fmt.Errorf("listen: %w", err)
+			}
+		default:
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+}
+
+func next(ctx context.Context, conn *pgx.Conn, silence time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	n, err := conn.WaitForNotification(ctx)
+	if err != nil {
+		return "", err
+	}
+	return n.Payload, nil
+}
+
+func alive(ctx context.Context, conn *pgx.Conn, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return conn.Ping(ctx)
+}
+
+// hangUp closes conn without waiting for a server that may not be there any more.
+func hangUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

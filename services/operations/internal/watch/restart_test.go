@@ -1,0 +1,63 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+)
+
+// PostgreSQL is killed and comes back: watches stay, and miss nothing.
+func TestPostgresIsRestarted(t *testing.T) {
+	t.Parallel()
+	private := pgtest.Private(t)
+	db := pgtest.On(t, private.Handle(), "operations", migrate)
+	h := replica(t, db.Pool, func(h *Hub) { h.poll = 50 * time.Millisecond })
+	w := watch(t, h, Filter{WorkspaceID: 1}, nil)
+	w.next(t)
+	for n := range 2 {
+		require.NoError(t, private.Restart(t.Context(), server.Immediate))
+		var s store.Started
+		require.Eventually(t, func() bool {
+			var err error
+			s, err = h.store.Start(t.Context(), ask(t, h, fmt.Sprint(n)))
+			return err == nil
+		}, soon, 20*time.Millisecond)
+		require.Equal(t, fmt.Sprint("created ", s.Run.ID), w.event(t).String())
+	}
+}
+
+// Started and stopped at any moment, a hub ends, and with it every watch.
+func TestHubsAreStartedAndStopped(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	for n := range 40 {
+		h := New(store.New(db.Pool, run.DefaultTypes()), slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { h.Run(ctx); close(ended) }()
+		w := watch(t, h, Filter{WorkspaceID: 1}, nil)
+		if n%3 == 0 {
+			w.next(t)
+		}
+		after := time.NewTimer(time.Duration(n%8) * 2 * time.Millisecond)
+		<-after.C
+		stop()
+		select {
+		case <-w.told:
+			require.ErrorIs(t, w.end(t), errDraining)
+		case err := <-w.ended:
+			require.ErrorIs(t, err, errDraining)
+		}
+		w.leave()
+		<-ended
+	}
+}

@@ -1,0 +1,241 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+)
+
+// Reasons a watch ends for.
+const (
+	ReasonSlowConsumer = "SLOW_CONSUMER"
+	ReasonTokenTooOld  = "RESUME_TOKEN_TOO_OLD"
+)
+
+// Told is one thing that a watcher is told: a run as it was when the watch
+// began, or a change, or, with neither, a bookmark.
+type Told struct {
+	Snapshot *run.Run
+	Change   *store.Change
+	At       store.Position // where to go on from; not with a snapshot
+}
+
+const (
+	snapshotPage = 500
+	catchUpPage  = 1000
+)
+
+// watcher is somebody who watches.
+type watcher struct {
+	hub    *Hub
+	filter Filter
+	mail   chan *store.Change
+	known  store.Snapshot // the watcher knows what this sees
+
+	// under the hub's lock
+	live, over bool
+	cut        chan struct{} // closed when live and over
+}
+
+// Watch tells what happens to the runs of f until ctx ends: first a snapshot and
+// a bookmark, or, from a position, what has happened since, then every change.
+// It ends with an error of [errs]: what was told is resumable. If tell blocks,
+// Watch can end before it: tell must end with ctx.
+func (h *Hub) Watch(ctx context.Context, f Filter, from *store.Position, tell func(Told) error) error {
+	w := &watcher{hub: h, filter: f, mail: make(chan *store.Change, mailbox), cut: make(chan struct{})}
+	if err := h.join(ctx, w); err != nil {
+		return err
+	}
+	defer h.leave(w)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer h.bodies.Done()
+		ended <- w.follow(ctx, from, tell)
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-w.cut:
+		return errs.Aborted(ReasonSlowConsumer, "more changes are waiting than are kept; go on from the last resume_token")
+	case <-h.closed:
+		return errDraining
+	}
+}
+
+// Await returns when run r has ended, or ctx, or the hub: the caller looks again.
+func (h *Hub) Await(ctx context.Context, r *run.Run) error {
+	w := &watcher{
+		hub: h, filter: Filter{WorkspaceID: r.WorkspaceID, RunIDs: []int64{r.ID}, ended: true},
+		mail: make(chan *store.Change, 1), cut: make(chan struct{}), live: true,
+	}
+	switch err := h.join(ctx, w); {
+	case errors.Is(err, errDraining), ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	}
+	defer h.bodies.Done()
+	defer h.leave(w)
+	now, err := h.store.Get(ctx, r.ID) // it may have ended before we joined
+	if err != nil || now.Status == run.Completed {
+		return err
+	}
+	select {
+	case <-w.mail:
+	case <-w.cut:
+	case <-h.closed:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// overflow is under the hub's lock.
+func (w *watcher) overflow() {
+	w.over = true
+	if w.live {
+		close(w.cut)
+	}
+}
+
+// goLive is when w has been told what was before: from now on it must keep up.
+func (w *watcher) goLive() {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	w.live = true
+	if w.over {
+		close(w.cut)
+	}
+}
+
+func (w *watcher) follow(ctx context.Context, from *store.Position, tell func(Told) error) error {
+	begin := w.snapshot
+	if from != nil {
+		begin = func(ctx context.Context, tell func(Told) error) (store.Position, error) {
+			return w.catchUp(ctx, *from, tell)
+		}
+	}
+	at, err := begin(ctx, tell)
+	if err != nil {
+		return err
+	}
+	w.known = at.After
+	if err := tell(Told{At: at}); err != nil {
+		return err
+	}
+	w.goLive()
+	beat := time.NewTicker(w.hub.bookmark)
+	defer beat.Stop()
+	for {
+		var next Told
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case c := <-w.mail:
+			if c.Event != nil && w.known.Sees(c.Tx) {
+				continue // told before it came by mail
+			}
+			next = Told{Change: c, At: c.At.From(w.known)}
+		case <-beat.C:
+			at, all := w.hub.told(w)
+			if !all {
+				continue
+			}
+			next = Told{At: at.From(w.known)}
+		}
+		if err := tell(next); err != nil {
+			return err
+		}
+	}
+}
+
+// told answers the position up to which everything was told, if w has read its mail.
+func (h *Hub) told(w *watcher) (store.Position, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at, len(w.mail) == 0
+}
+
+// snapshot tells the runs as they are, by page; what changes meanwhile comes by mail.
+func (w *watcher) snapshot(ctx context.Context, tell func(Told) error) (store.Position, error) {
+	at, err := w.hub.store.Now(ctx)
+	if err != nil {
+		return at, err
+	}
+	f := w.filter
+	if len(f.RunIDs) > 0 {
+		runs, err := w.hub.store.Among(ctx, f.RunIDs, []int64{f.WorkspaceID})
+		if err != nil {
+			return at, err
+		}
+		return at, w.show(runs, tell)
+	}
+	var after int64
+	for {
+		runs, err := w.hub.store.Active(ctx, f.WorkspaceID, f.TenantID, f.Types, after, snapshotPage)
+		if err != nil {
+			return at, err
+		}
+		if err := w.show(runs, tell); err != nil || len(runs) < snapshotPage {
+			return at, err
+		}
+		after = runs[len(runs)-1].ID
+	}
+}
+
+func (w *watcher) show(runs []*run.Run, tell func(Told) error) error {
+	for _, r := range runs {
+		if !w.filter.matches(r) {
+			continue
+		}
+		if err := tell(Told{Snapshot: r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// catchUp tells what has happened since from. The last reading must have begun
+// after w joined, or it would not meet what comes by mail.
+func (w *watcher) catchUp(ctx context.Context, from store.Position, tell func(Told) error) (store.Position, error) {
+	fresh := !from.More()
+	for {
+		changes, next, err := w.hub.store.Changes(ctx, from, []int64{w.filter.WorkspaceID}, catchUpPage)
+		if errors.Is(err, store.ErrTooFar) {
+			return next, TooOld(err)
+		}
+		if err != nil {
+			return next, err
+		}
+		if err := w.tellAll(changes, tell); err != nil {
+			return next, err
+		}
+		if !next.More() && fresh {
+			return next, nil
+		}
+		fresh = fresh || !next.More()
+		from = next
+	}
+}
+
+func (w *watcher) tellAll(changes []store.Change, tell func(Told) error) error {
+	for i := range changes {
+		if !w.filter.matches(changes[i].Run) {
+			continue
+		}
+		if err := tell(Told{Change: &changes[i], At: changes[i].At}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TooOld says that a watch cannot go on from where it was.
+func TooOld(cause error) error {
+	return errs.TooLate(ReasonTokenTooOld, "too much has happened since; begin anew without a resume_token").Wrap(cause)
+}

@@ -1,0 +1,127 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/reaper"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/statistics"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
+)
+
+// The whole service, with every loop there is, is started and stopped at any
+// instant, also before it listens. What it leaves behind TestMain finds.
+func TestTheServiceStartsAndStops(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), "")
+	for range scale(15, 200) {
+		cfg := s.config(freePort(t), s.db.URL)
+		cfg.Database.OwnerURL = s.db.OwnerURL
+		cfg.ReapEvery, cfg.FoldEvery, cfg.RetainEvery = time.Millisecond, time.Millisecond, time.Millisecond
+		ctx, stop := context.WithTimeout(t.Context(), time.Duration(rand.IntN(100))*time.Millisecond) //nolint:gosec // a test's dice
+		ended := make(chan error, 1)
+		go func() { ended <- operations.Run(ctx, cfg, s.log) }()
+		<-ctx.Done()
+		requireEnds(t, ended, 10*time.Second)
+		stop()
+	}
+}
+
+// requireEnds waits for what was asked to stop.
+func requireEnds(t *testing.T, ended <-chan error, within time.Duration) {
+	t.Helper()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) { // before it listened
+			require.NoError(t, err)
+		}
+	case <-time.After(within):
+		t.Fatal("it did not stop")
+	}
+}
+
+// Each loop by itself, several at a time, as replicas have it.
+func TestLoopsStartAndStop(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), "")
+	loops := map[string]func(context.Context, *store.Store){
+		"reaper":     func(ctx context.Context, st *store.Store) { reaper.Run(ctx, st, time.Millisecond, s.log) },
+		"statistics": func(ctx context.Context, st *store.Store) { statistics.Run(ctx, st, time.Millisecond, s.log) },
+		"retention": func(ctx context.Context, st *store.Store) {
+			retention.Run(ctx, st, s.db.OwnerURL, time.Millisecond, s.log)
+		},
+		"watch": func(ctx context.Context, st *store.Store) { watch.New(st, s.log).Run(ctx) },
+	}
+	for what, loop := range loops {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for range scale(20, 300) {
+				ctx, stop := context.WithTimeout(t.Context(), time.Duration(rand.IntN(10_000))*time.Microsecond) //nolint:gosec // a test's dice
+				ended := make(chan error, 1)
+				go func() {
+					var replicas errgroup.Group
+					for range 3 {
+						replicas.Go(func() error { loop(ctx, store.New(s.db.Pool, run.DefaultTypes())); return nil })
+					}
+					ended <- replicas.Wait()
+				}()
+				<-ctx.Done()
+				requireEnds(t, ended, 10*time.Second)
+				stop()
+			}
+		})
+	}
+}
+
+// The database says nothing any more: the service still stops when it is told to.
+func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), "")
+	wire := pgtest.NewWire(t, s.db.URL)
+	cfg := s.config(freePort(t), wire.URL(s.db.URL))
+	cfg.FoldEvery, cfg.RetainEvery, cfg.Database.OwnerURL = 10*time.Millisecond, 10*time.Millisecond, wire.URL(s.db.OwnerURL)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- operations.Run(ctx, cfg, s.log) }()
+	reachable(t, cfg.Server.Listen)
+	defer wire.Freeze()()
+	beginning, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := s.caller(t, cfg.Server.Listen).runs.StartRun(beginning, syncOf("x", "x", ""))
+	require.Error(t, err)
+	stop()
+	requireEnds(t, ended, 20*time.Second)
+}
+
+// Every connection to the database goes dead without a word, as when a router
+// forgets them: the service finds out by itself, and calls and reaper go on.
+func TestItRecoversFromDeadConnections(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "1s", "max_attempts": 1}}`)
+	wire, address := pgtest.NewWire(t, s.db.URL), freePort(t)
+	s.serve(t, address, wire.URL(s.db.URL))
+	w := s.caller(t, address)
+	r := w.start(t, syncOf("x", "x", "worker"))
+	wire.Strand()
+	began := time.Now()
+	require.Eventually(t, func() bool {
+		return len(ids(t, s.db.Pool, "select id from operation_runs where id = $1 and status = 'completed'", r.Id)) == 1
+	}, 45*time.Second, 50*time.Millisecond, "the reaper waits for an answer that never comes")
+	t.Logf("reaped after %s", time.Since(began).Round(time.Millisecond))
+	l := newLoad("after", s.dial(t, address))
+	require.NoError(t, l.one(t.Context(), "again", 0))
+	t.Logf("served after %s", time.Since(began).Round(time.Millisecond))
+	require.Less(t, time.Since(began), time.Minute)
+}

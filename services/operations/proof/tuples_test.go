@@ -1,0 +1,128 @@
+package proof
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+)
+
+// tuples is what PostgreSQL counted of a table.
+type tuples struct {
+	Inserted, Updated, HotUpdated, Deleted, Dead int64
+}
+
+// tuplesOf answers what the store's connections did to a table. They must have
+// ended: that is when PostgreSQL has counted all of it.
+func (s *site) tuplesOf(t *testing.T, table string) tuples {
+	t.Helper()
+	var n tuples
+	require.NoError(t, s.db.Pool.QueryRow(t.Context(), `
+		select n_tup_ins, n_tup_upd, n_tup_hot_upd, n_tup_del, n_dead_tup from pg_stat_user_tables where relname = $1`, table).
+		Scan(&n.Inserted, &n.Updated, &n.HotUpdated, &n.Deleted, &n.Dead))
+	return n
+}
+
+// counted runs f on a store of its own and waits until its connections have ended.
+func (s *site) counted(t *testing.T, f func(*store.Store)) {
+	t.Helper()
+	db, err := pg.Open(t.Context(), s.db.URL+"&application_name=counted", 8)
+	require.NoError(t, err)
+	f(store.New(db, run.DefaultTypes()))
+	db.Close()
+	require.Eventually(t, func() bool {
+		var left int
+		err := s.db.Pool.QueryRow(t.Context(), "select count(*) from pg_stat_activity where application_name = 'counted' and datname = current_database()").Scan(&left)
+		return err == nil && left == 0
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// A start that finds its twin writes nothing: no row, no version of a row that
+// vacuum would have to remove.
+func TestDuplicateStartsLeaveNoDeadTuples(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), "")
+	tenant := int64(5)
+	start := run.Start{WorkspaceID: 1, TenantID: &tenant, InitiatorName: "x", Type: run.DefaultTypes()["inventory_sync"],
+		IdentityInputs: "same", Context: []byte("{}"), Caller: "inventory", Digest: []byte("d")}
+	s.counted(t, func(st *store.Store) {
+		first, err := st.Start(t.Context(), start)
+		require.NoError(t, err)
+		require.True(t, first.Started)
+		var group errgroup.Group
+		for i := range 16 {
+			group.Go(func() error {
+				for n := range 50 {
+					again := start
+					if i%2 == 0 {
+						again.RequestID = name(i, " ", n)
+					}
+					twin, err := st.Start(t.Context(), again)
+					if err != nil || twin.Started || twin.Run.ID != first.Run.ID {
+						return fmt.Errorf("start %d %d: %+v, %w", i, n, twin, err)
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, group.Wait())
+	})
+	require.Equal(t, tuples{Inserted: 1}, s.tuplesOf(t, "operation_runs"))
+	require.Equal(t, tuples{Inserted: 1}, s.tuplesOf(t, "run_event"))
+	require.Equal(t, tuples{Inserted: 400}, s.tuplesOf(t, "run_request"), "the joins that are remembered, and nothing else")
+}
+
+// Heartbeats stay on their page: at least 95 of 100 are heap-only updates.
+func TestHeartbeatsAreHot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, pgtest.Server(t), "")
+	const workers, runs, beats = 8, 60, 6
+	s.counted(t, func(st *store.Store) {
+		var group errgroup.Group
+		for i := range workers {
+			group.Go(func() error { return work(t, st, name("worker ", i), runs, beats) })
+		}
+		require.NoError(t, group.Wait())
+	})
+	n := s.tuplesOf(t, "run_lease")
+	t.Logf("%d heartbeats, %.1f %% hot", n.Updated, 100*float64(n.HotUpdated)/float64(n.Updated))
+	require.EqualValues(t, workers*runs*beats, n.Updated)
+	require.GreaterOrEqual(t, float64(n.HotUpdated), 0.95*float64(n.Updated))
+}
+
+// work begins runs, reports beats times on each of them, in no order, and completes them.
+func work(t *testing.T, st *store.Store, holder string, runs, beats int) error {
+	tenant := int64(5)
+	var ids []int64
+	for n := range runs {
+		started, err := st.Start(t.Context(), run.Start{WorkspaceID: 1, TenantID: &tenant, InitiatorName: "x",
+			Type: run.DefaultTypes()["inventory_sync"], IdentityInputs: name(holder, " ", n), Context: []byte("{}"), Caller: "inventory", Holder: holder})
+		if err != nil {
+			return err
+		}
+		ids = append(ids, started.Run.ID)
+	}
+	for i := range beats {
+		rand.Shuffle(len(ids), func(a, b int) { ids[a], ids[b] = ids[b], ids[a] })
+		for _, id := range ids {
+			counts := map[string]int64{"processed": int64(i), "total": int64(beats)}
+			if _, err := st.Progress(t.Context(), "inventory", id, 1, counts); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range ids {
+		if _, err := st.Complete(t.Context(), "inventory", id, run.Completion{Epoch: 1, Outcome: run.Succeeded, Digest: []byte("d")}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
