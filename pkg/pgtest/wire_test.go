@@ -67,6 +67,7 @@ func TestAStrandedConnectionIsSilentAndANewOneIsNot(t *testing.T) {
 	require.NoError(t, err)
 	defer held.Release()
 	w.Strand()
+	defer w.Cut() // so that closing it need not wait for the dead
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = held.Exec(ctx, "select 1")

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +10,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
+
+var update = flag.Bool("update", false, "write schema.sql anew")
+
+// schema.sql is what the migrations add up to, to be read and reviewed.
+func TestSchemaSnapshot(t *testing.T) {
+	t.Parallel()
+	pgtest.MatchSchema(t, pgtest.New(t, operations.Name, operations.Migrate), "schema.sql", *update)
+}
 
 // Whatever the Go code does, these rows cannot be stored.
 func TestImpossibleRunsAreUnstorable(t *testing.T) {

@@ -3,11 +3,6 @@ package store_test
 import (
 	"context"
 	"flag"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,7 +10,6 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
 )
@@ -31,50 +25,7 @@ func migrate(ctx context.Context, ownerURL string) error {
 // schema.sql is what the migrations add up to, to be read and reviewed.
 func TestSchemaSnapshot(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, "tenancy", migrate)
-	out, err := exec.CommandContext(t.Context(), pgDump(t, db), "--schema-only", "--no-owner",
-		"--exclude-table=goose_db_version*", "--dbname="+db.OwnerURL).Output()
-	require.NoError(t, err)
-	got := normalise(string(out))
-	if *update {
-		require.NoError(t, os.WriteFile("schema.sql", []byte(got), 0o644))
-	}
-	want, err := os.ReadFile("schema.sql")
-	require.NoError(t, err)
-	require.Equal(t, string(want), got, "go test ./internal/store -run Snapshot -update writes it anew")
-}
-
-// pgDump is the program, where there is one of the release the snapshot was
-// made with: others write the same schema in other words.
-func pgDump(t *testing.T, db *pgtest.DB) string {
-	t.Helper()
-	bin, err := server.Find()
-	require.NoError(t, err)
-	program := filepath.Join(bin, "pg_dump")
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("this PostgreSQL comes without pg_dump")
-	}
-	var release string
-	require.NoError(t, db.Pool.QueryRow(t.Context(), "show server_version").Scan(&release))
-	if !strings.HasPrefix(release, "15.") {
-		t.Skip("the snapshot is of PostgreSQL 15")
-	}
-	return program
-}
-
-// normalise takes out what differs between versions of pg_dump.
-func normalise(dump string) string {
-	var lines []string
-	for line := range strings.Lines(dump) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "--") || strings.HasPrefix(line, "SET ") || strings.HasPrefix(line, `\`) ||
-			strings.HasPrefix(line, "SELECT pg_catalog.set_config") {
-			continue
-		}
-		lines = append(lines, line)
-	}
-	text := regexp.MustCompile(`\n{3,}`).ReplaceAllString(strings.Join(lines, "\n"), "\n\n")
-	return strings.TrimSpace(text) + "\n"
+	pgtest.MatchSchema(t, pgtest.New(t, "tenancy", migrate), "schema.sql", *update)
 }
 
 // The app role neither changes the schema nor rewrites the audit trail.
