@@ -14,7 +14,7 @@ FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up demo test check generate test-big bench bench-list bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
+.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
 	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
 
 help: ## this list
@@ -33,7 +33,13 @@ test: launcher ## every test, on one throwaway PostgreSQL
 	@.ci/test $(BIN)/local
 
 test-big: launcher ## the tests that need a million runs
-	@TENANTPILOT_BIG=1 $(BIN)/local test-postgres -- go test -count=1 -timeout 15m -run '^TestListsAreServedByIndexesWithoutASort$$' ./services/operations/internal/store
+	@TENANTPILOT_BIG=1 $(BIN)/local test-postgres -- go test -count=1 -timeout 15m \
+		-run '^(TestListsAreServedByIndexesWithoutASort|TestStatisticsAndRetentionLookAtWhatTheyNeed|TestRetentionOfMany)$$' \
+		./services/operations/internal/store ./services/operations/internal/api
+
+test-proof: launcher ## the run store under kills, restarts and faults, at length
+	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./pkg/work -count=1 -timeout 30m
+	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
 
 bench: go-ready ## the run store against pgbench, River and itself ungrouped; about 12 minutes on an idle machine
 	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench $(BENCH_FLAGS)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -260,7 +261,7 @@ func (c *client) act(ctx context.Context) error {
 // think decides what to ask next.
 func (c *client) think() call {
 	c.mu.Lock()
-	lives := c.known[c.identity]
+	lives := slices.Clone(c.known[c.identity])
 	c.mu.Unlock()
 	holder := name("holder ", c.id)
 	if len(lives) == 0 || c.dice.IntN(4) == 0 {

@@ -115,6 +115,7 @@ func TestItRecoversFromDeadConnections(t *testing.T) {
 	w := s.caller(t, address)
 	r := w.start(t, syncOf("x", "x", "worker"))
 	wire.Strand()
+	defer wire.Cut() // so that closing them need not wait for the dead
 	began := time.Now()
 	require.Eventually(t, func() bool {
 		return len(ids(t, s.db.Pool, "select id from operation_runs where id = $1 and status = 'completed'", r.Id)) == 1

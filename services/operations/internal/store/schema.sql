@@ -137,7 +137,7 @@ CREATE TABLE public.run_lease (
     CONSTRAINT lease_counts_are_an_object CHECK ((jsonb_typeof(summary_counts) = 'object'::text)),
     CONSTRAINT lease_has_a_holder CHECK ((holder <> ''::text))
 )
-WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='2000');
+WITH (fillfactor='30', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='2000');
 CREATE VIEW public.run_measure AS
  SELECT e.txid,
     r.workspace_id,

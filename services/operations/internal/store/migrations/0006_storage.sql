@@ -14,8 +14,10 @@ alter table operation_runs set (
 
 -- Small and always moving: heartbeats are HOT and clean up after themselves, but
 -- every run that ends leaves a dead row and a dead index entry, which the
--- reaper's look for expired leases walks over.
+-- reaper's look for expired leases walks over. Two thirds of each page are room
+-- for the next versions: at a half, many workers beating at once left it.
 alter table run_lease set (
+	fillfactor = 30,
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000
 );
