@@ -33,6 +33,18 @@ func (s Snapshot) Newer(o Snapshot) bool {
 	return len(s.running) < len(o.running)
 }
 
+// upTo answers s for who asks about events only, the last of which it sees was
+// written by transaction last. What s sees beyond that wrote no event, and may
+// not outlive a crash: a transaction that was not flushed leaves no trace, and
+// its number is given again, to one that may well write an event.
+func (s Snapshot) upTo(last int64) Snapshot {
+	s.xmax = min(s.xmax, uint64(last)+1) //nolint:gosec // a transaction id has 63 bits at most
+	s.xmin = min(s.xmin, s.xmax)
+	end, _ := slices.BinarySearch(s.running, s.xmax)
+	s.running = s.running[:end]
+	return s
+}
+
 func (s Snapshot) zero() bool { return s.xmax == 0 }
 
 // parseSnapshot reads PostgreSQL's own form, xmin:xmax:running,running.

@@ -22,6 +22,19 @@ func TestWhatASnapshotSees(t *testing.T) {
 	}
 }
 
+// A number that a crash may give again is not taken for seen.
+func TestASnapshotUpToTheLastEvent(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		last int64
+		want string
+	}{{0, "1:1:"}, {50, "51:51:"}, {100, "100:101:"}, {102, "100:103:101"}, {103, "100:104:101,103"}, {104, "100:105:101,103"}, {200, "100:105:101,103"}} {
+		s, err := parseSnapshot("100:105:101,103")
+		require.NoError(t, err)
+		require.Equal(t, tt.want, s.upTo(tt.last).String(), tt.last)
+	}
+}
+
 func TestThereIsANewerSnapshot(t *testing.T) {
 	t.Parallel()
 	texts := []string{"100:105:100,103", "100:105:100", "105:105:", "105:109:105,107", "107:109:107", "109:109:"} // as time goes by

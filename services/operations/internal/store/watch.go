@@ -39,8 +39,14 @@ const since = `
 	union all
 	(select run_id, sequence, id, txid from run_event where txid = any($2::text[]::xid8[]) limit $3)`
 
+// newest is the last transaction that wrote an event; see [Snapshot.upTo].
+const newest = `coalesce((select txid from run_event where txid is not null order by txid desc limit 1)::text::bigint, 0)`
+
 const snapshotNow = `-- store.snapshotNow
-	select pg_current_snapshot()::text, count(*) from (` + since + `) e`
+	select pg_current_snapshot()::text, ` + newest + `, count(*) from (` + since + `) e`
+
+const snapshotOnly = `-- store.snapshotOnly
+	select pg_current_snapshot()::text, ` + newest
 
 // The runs are looked up one by one, in order, until there are enough: whatever
 // the planner believes about how many events there may be, it reads no more.
@@ -57,11 +63,12 @@ const eventsBetween = `-- store.eventsBetween
 // Now answers the position after all that is committed.
 func (s *Store) Now(ctx context.Context) (Position, error) {
 	var text string
-	if err := s.db.QueryRow(ctx, "-- store.now\n select pg_current_snapshot()::text").Scan(&text); err != nil {
+	var last int64
+	if err := s.db.QueryRow(ctx, snapshotOnly).Scan(&text, &last); err != nil {
 		return Position{}, err
 	}
 	now, err := parseSnapshot(text)
-	return Position{After: now}, err
+	return Position{After: now.upTo(last)}, err
 }
 
 // Changes answers at most limit events of workspaces after a position, in order,
@@ -70,18 +77,16 @@ func (s *Store) Now(ctx context.Context) (Position, error) {
 func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, limit int) ([]Change, Position, error) {
 	xmax, running := from.After.xmaxText(), from.After.runningTexts()
 	if from.Until.zero() {
-		var text string
-		var many int
-		err := s.db.QueryRow(ctx, snapshotNow, xmax, running, farthest).Scan(&text, &many)
-		if err != nil {
+		until, many, err := s.until(ctx, xmax, running)
+		switch {
+		case err != nil:
 			return nil, from, err
-		}
-		if many >= farthest {
+		case many >= farthest:
 			return nil, from, ErrTooFar
+		case many == 0:
+			return nil, Position{After: until}, nil
 		}
-		if from.Until, err = parseSnapshot(text); err != nil || many == 0 {
-			return nil, Position{After: from.Until}, err
-		}
+		from.Until = until
 	}
 	rows, err := s.db.Query(ctx, eventsBetween, xmax, running, farthest, from.ID, from.Until.String(), workspaces, limit)
 	if err != nil {
@@ -95,6 +100,19 @@ func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, 
 		return changes, changes[limit-1].At, nil
 	}
 	return changes, Position{After: from.Until}, nil
+}
+
+// until answers what is committed now, and how many events the snapshot of xmax
+// and running does not see.
+func (s *Store) until(ctx context.Context, xmax string, running []string) (Snapshot, int, error) {
+	var text string
+	var last int64
+	var many int
+	if err := s.db.QueryRow(ctx, snapshotNow, xmax, running, farthest).Scan(&text, &last, &many); err != nil {
+		return Snapshot{}, 0, err
+	}
+	now, err := parseSnapshot(text)
+	return now.upTo(last), many, err
 }
 
 func scanChange(c pgx.CollectableRow, from Position) (Change, error) {

@@ -129,12 +129,11 @@ func (w *wire) Read(b []byte) (int, error) {
 func TestAThousandWatchers(t *testing.T) {
 	t.Parallel()
 	const watchers, events = 1000, 20
-	h := replica(t, database(t).Pool)
+	h := replica(t, database(t).Pool, func(h *Hub) { h.bookmark = time.Hour })
 	before := heap()
 	var told atomic.Int64
 	var shared sync.Map // the run of each change, by its id
-	var ready sync.WaitGroup
-	ready.Add(watchers)
+	ready := make(chan struct{}, watchers)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	var group errgroup.Group
@@ -142,7 +141,7 @@ func TestAThousandWatchers(t *testing.T) {
 		group.Go(func() error {
 			err := h.Watch(ctx, Filter{WorkspaceID: 1}, nil, func(what Told) error {
 				if what.Change == nil {
-					ready.Done()
+					ready <- struct{}{}
 					return nil
 				}
 				run := what.Change.Run
@@ -157,10 +156,17 @@ func TestAThousandWatchers(t *testing.T) {
 			if ctx.Err() != nil {
 				return nil
 			}
+			leave() // the others cannot all be told any more
 			return err
 		})
 	}
-	ready.Wait()
+	for range watchers {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			require.NoError(t, group.Wait())
+		}
+	}
 	require.Less(t, heap()-before, int64(128<<20), "bytes for all of them, and for the tests beside this one")
 	for i := range events {
 		start(t, h, fmt.Sprint(i))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
@@ -15,15 +16,21 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// PostgreSQL is killed and comes back: watches stay, and miss nothing.
+// PostgreSQL is killed and comes back: watches stay, and miss nothing. Numbers of
+// transactions that left no trace are given again: what those write is new.
 func TestPostgresIsRestarted(t *testing.T) {
 	t.Parallel()
 	private := pgtest.Private(t)
 	db := pgtest.On(t, private.Handle(), "operations", migrate)
 	h := replica(t, db.Pool, func(h *Hub) { h.poll = 50 * time.Millisecond })
-	w := watch(t, h, Filter{WorkspaceID: 1}, nil)
-	w.next(t)
+	old := watch(t, h, Filter{WorkspaceID: 1}, nil)
+	old.next(t)
 	for n := range 2 {
+		for range 50 {
+			traceless(t, db.Pool)
+		}
+		w := watch(t, h, Filter{WorkspaceID: 1}, nil)
+		at := w.bookmark(t)
 		require.NoError(t, private.Restart(t.Context(), server.Immediate))
 		var s store.Started
 		require.Eventually(t, func() bool {
@@ -31,8 +38,30 @@ func TestPostgresIsRestarted(t *testing.T) {
 			s, err = h.store.Start(t.Context(), ask(t, h, fmt.Sprint(n)))
 			return err == nil
 		}, soon, 20*time.Millisecond)
-		require.Equal(t, fmt.Sprint("created ", s.Run.ID), w.event(t).String())
+		for who, w := range map[string]*watching{"old": old, "new": w, "resumed": watch(t, h, Filter{WorkspaceID: 1}, &at)} {
+			require.Equal(t, fmt.Sprint("created ", s.Run.ID), w.event(t).String(), who)
+		}
 	}
+}
+
+// bookmark is where the next bookmark stands.
+func (w *watching) bookmark(t *testing.T) store.Position {
+	t.Helper()
+	for {
+		if told := w.next(t); told.Snapshot == nil && told.Change == nil {
+			return told.At
+		}
+	}
+}
+
+// traceless begins a transaction that nothing is left of.
+func traceless(t *testing.T, db *pgxpool.Pool) {
+	t.Helper()
+	tx, err := db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "select pg_current_xact_id()")
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback(t.Context()))
 }
 
 // Started and stopped at any moment, a hub ends, and with it every watch.

@@ -138,11 +138,13 @@ func (w *watching) end(t *testing.T) error {
 // event is the next change that an event made.
 func (w *watching) event(t *testing.T) Told {
 	t.Helper()
-	for {
+	for begun := time.Now(); time.Since(begun) < 2*soon; {
 		if told := w.next(t); told.Change != nil && told.Change.Event != nil {
 			return told
 		}
 	}
+	t.Fatal("told of no event")
+	return Told{}
 }
 
 func (told Told) String() string {
