@@ -37,7 +37,7 @@ const seedRuns = `
 		returning id, workspace_id, created_at, completed_at, initiator_name, outcome, type
 	), b as (
 		insert into run_label (workspace_id, key, value, created_at, run_id)
-		select workspace_id, 'selection_hash', 'hash-' || id %% 1000, created_at, id from n where type = 'inventory_sync'
+		select workspace_id, 'selection_hash', 'hash-' || id %% 100, created_at, id from n where type = 'inventory_sync'
 	)
 	insert into run_event (run_id, sequence, event_time, kind, actor, status, outcome, lease_epoch, attempt)
 	select id, 1, created_at, 'created', initiator_name, 'running', 'pending', 1, 1 from n

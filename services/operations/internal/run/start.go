@@ -63,7 +63,9 @@ func (s Start) Labels() map[string]string {
 		return nil
 	}
 	var inputs map[string]json.RawMessage
-	_ = json.Unmarshal(ctx["inputs"], &inputs) // absent or not an object: no inputs
+	if raw, ok := ctx["inputs"]; ok {
+		_ = json.Unmarshal(raw, &inputs) // not an object: no inputs
+	}
 	labels := map[string]string{}
 	for _, key := range s.Type.SearchKeys {
 		raw, ok := ctx[key]
@@ -79,7 +81,7 @@ func (s Start) Labels() map[string]string {
 
 func scalar(raw json.RawMessage) (string, bool) {
 	var v any
-	if json.Unmarshal(raw, &v) != nil {
+	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
 		return "", false
 	}
 	text := string(raw)

@@ -125,7 +125,7 @@ func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	var cancelBy, cancelReason, holder *string
 	err := rows.Scan(append(before,
 		&r.ID, &r.WorkspaceID, &r.TenantID, &r.UserID, &r.InitiatorName, &r.Type, &r.Status, &r.Outcome, &r.IdentityHash,
-		&r.Counts, &r.Failures, &r.Context,
+		&r.Counts, &r.Failures, (*[]byte)(&r.Context), // as bytes: pgx would parse a RawMessage to see that it is one
 		&r.StartedAt, &r.CompletedAt, &r.CreatedAt, &r.UpdatedAt, &r.QueuedAt, &r.Epoch, &r.ReleasedEpoch,
 		&cancelAt, &cancelBy, &cancelReason, &r.Attempt, &r.MaxAttempts, &r.RetryOf, &r.RetryNumber,
 		&r.ParentRunID, &r.Traceparent, &r.Origin, &r.CompletionDigest, &holder, &leaseUntil, &r.now)...)
