@@ -179,7 +179,8 @@ type ListRunsRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// How many at most; 0 means 50, more than 200 is answered with 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token or previous_page_token of the answer before, with everything
+	// else unchanged.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// AIP-160: terms joined by AND, over status, outcome, type, tenant_id, user_id,
 	// initiator_name, create_time, start_time, complete_time, has_failures,

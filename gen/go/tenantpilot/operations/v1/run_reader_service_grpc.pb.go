@@ -39,7 +39,8 @@ type RunReaderServiceClient interface {
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
 	// ListRuns answers the runs of a workspace, newest first.
 	//
-	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter INVALID_FILTER).
+	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter
+	// INVALID_FILTER, order_by, read_mask).
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
 	// ListRunEvents answers the history of one run, oldest first.
 	ListRunEvents(ctx context.Context, in *ListRunEventsRequest, opts ...grpc.CallOption) (*ListRunEventsResponse, error)
@@ -170,7 +171,8 @@ type RunReaderServiceServer interface {
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
 	// ListRuns answers the runs of a workspace, newest first.
 	//
-	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter INVALID_FILTER).
+	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter
+	// INVALID_FILTER, order_by, read_mask).
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
 	// ListRunEvents answers the history of one run, oldest first.
 	ListRunEvents(context.Context, *ListRunEventsRequest) (*ListRunEventsResponse, error)

@@ -67,7 +67,8 @@ type RunServiceClient interface {
 	// ABORTED LEASE_LOST.
 	CompleteRun(ctx context.Context, in *CompleteRunRequest, opts ...grpc.CallOption) (*CompleteRunResponse, error)
 	// BatchStartRuns is StartRun for many, each with its own answer or error; the
-	// answers are in the order asked. For callers that fan out.
+	// answers are in the order asked. For callers that fan out. Runs are answered
+	// as lists show them, without context and failure_summary.
 	BatchStartRuns(ctx context.Context, in *BatchStartRunsRequest, opts ...grpc.CallOption) (*BatchStartRunsResponse, error)
 	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
 	BatchReportProgress(ctx context.Context, in *BatchReportProgressRequest, opts ...grpc.CallOption) (*BatchReportProgressResponse, error)
@@ -225,7 +226,8 @@ type RunServiceServer interface {
 	// ABORTED LEASE_LOST.
 	CompleteRun(context.Context, *CompleteRunRequest) (*CompleteRunResponse, error)
 	// BatchStartRuns is StartRun for many, each with its own answer or error; the
-	// answers are in the order asked. For callers that fan out.
+	// answers are in the order asked. For callers that fan out. Runs are answered
+	// as lists show them, without context and failure_summary.
 	BatchStartRuns(context.Context, *BatchStartRunsRequest) (*BatchStartRunsResponse, error)
 	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
 	BatchReportProgress(context.Context, *BatchReportProgressRequest) (*BatchReportProgressResponse, error)

@@ -31,6 +31,7 @@ const (
 // ApiTokenService makes, lists and revokes API tokens.
 type ApiTokenServiceClient interface {
 	// CreateApiToken makes a token for the end user; it is shown this once. Owners may make one for another member.
+	// It takes no request id: repeated, it makes another token.
 	//
 	// Errors: PERMISSION_DENIED ROLE_ABOVE_OWN, INVALID_ARGUMENT (expiry over 365 days).
 	CreateApiToken(ctx context.Context, in *CreateApiTokenRequest, opts ...grpc.CallOption) (*CreateApiTokenResponse, error)
@@ -85,6 +86,7 @@ func (c *apiTokenServiceClient) RevokeApiToken(ctx context.Context, in *RevokeAp
 // ApiTokenService makes, lists and revokes API tokens.
 type ApiTokenServiceServer interface {
 	// CreateApiToken makes a token for the end user; it is shown this once. Owners may make one for another member.
+	// It takes no request id: repeated, it makes another token.
 	//
 	// Errors: PERMISSION_DENIED ROLE_ABOVE_OWN, INVALID_ARGUMENT (expiry over 365 days).
 	CreateApiToken(context.Context, *CreateApiTokenRequest) (*CreateApiTokenResponse, error)
