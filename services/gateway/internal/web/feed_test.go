@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -179,12 +180,14 @@ func TestFramesComeAtAPace(t *testing.T) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
-	go func() {
+	var changes sync.WaitGroup
+	defer changes.Wait() // before the ticker stops
+	changes.Go(func() {
 		for n := range int64(201) {
-			w.change(11, processed(400+n))
 			<-tick.C
+			w.change(11, processed(400+n))
 		}
-	}()
+	})
 	frames := 0
 	for {
 		e := s.next(t)
