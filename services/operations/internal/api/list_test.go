@@ -107,7 +107,7 @@ func TestListFilters(t *testing.T) {
 	tenant, user := int64(6), int64(8)
 	other.TenantId, other.UserId, other.ParentRunId = &tenant, &user, &two.Id
 	four := w.start(t, other)
-	imported := w.importRun(t, "inventory_sync_runs", "77")
+	imported := w.importRun(t, "old_sync_runs", "77")
 	w.exec(t, "update operation_runs set traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' where id = $1", three.Id)
 	ended := w.get(t, two.Id).CompleteTime.AsTime().Format(time.RFC3339Nano)
 
@@ -134,8 +134,8 @@ func TestListFilters(t *testing.T) {
 		`parent_run_id = ` + fmt.Sprint(two.Id):                   {four.Id},
 		`trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"`:           {three.Id},
 		`trace_id = "00000000000000000000000000000001"`:           {},
-		`legacy.source = "inventory_sync_runs"`:                   {imported},
-		`legacy.source = inventory_sync_runs AND legacy.id = 77`:  {imported},
+		`legacy.source = "old_sync_runs"`:                         {imported},
+		`legacy.source = old_sync_runs AND legacy.id = 77`:        {imported},
 		`legacy.id = "78"`:                                        {},
 		`context.selection_hash = "h1"`:                           {one.Id},
 		`context.sync_schedule_id = "42"`:                         {one.Id},
@@ -276,7 +276,7 @@ func TestBadListsAreRefused(t *testing.T) {
 		"a column's name":          {&operationsv1.ListRunsRequest{Filter: `created_at > "2026-01-01T00:00:00Z"`}, filter, "created_at"},
 		"quoted field":             {&operationsv1.ListRunsRequest{Filter: `"status" = queued`}, filter, "field"},
 		"unknown status":           {&operationsv1.ListRunsRequest{Filter: `status = "done"`}, filter, "done"},
-		"unknown type":             {&operationsv1.ListRunsRequest{Filter: `type = "inventory.sync"`}, filter, "inventory.sync"},
+		"unknown type":             {&operationsv1.ListRunsRequest{Filter: `type = "a.dotted"`}, filter, "a.dotted"},
 		"unknown context key":      {&operationsv1.ListRunsRequest{Filter: `context.colour = "red"`}, filter, "colour"},
 		"the key of reason codes":  {&operationsv1.ListRunsRequest{Filter: `context.run.reason_code = "red"`}, filter, "run.reason_code"},
 		"no filter at all":         {&operationsv1.ListRunsRequest{Filter: `status = = x`}, filter, "character 10"},

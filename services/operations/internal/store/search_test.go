@@ -59,7 +59,7 @@ const seedRuns = `
 			then jsonb_build_array(jsonb_build_object('reason_code', case when rare then 'storage_full' when g % 3 = 0 then 'throttled' else 'dependency' end))
 			else '[]' end,
 		jsonb_build_object('inputs', jsonb_build_object('selection_hash', md5((g % 100)::text)), 'note', repeat('x', 200))
-			|| case when g <= $1 / 10 then jsonb_build_object('legacy', jsonb_build_object('source', case when rare then 'restore_runs' else 'inventory_sync_runs' end, 'id', g::text)) else '{}' end,
+			|| case when g <= $1 / 10 then jsonb_build_object('legacy', jsonb_build_object('source', case when rare then 'old_restore_runs' else 'old_sync_runs' end, 'id', g::text)) else '{}' end,
 		at, case when not active then at + make_interval(secs => g % 600) end, at, at, 1, 1, 3,
 		case when g % 30 = 0 then g - 30 end, (g % 30 = 0)::int, case when rare then 1 when g % 9 = 0 then g - g % 900 end,
 		case when g % 3 > 0 then '00-' || md5((g / 5)::text) || '-00f067aa0ba902b7-01' else '' end,
@@ -110,8 +110,8 @@ func singleFilters(n int) map[string]run.Filter {
 		"retry of":                    {RetryOf: int64(n) / 30 / 2 * 30},
 		"parent":                      {ParentRunID: int64(n) / 900 / 2 * 900},
 		"trace":                       {TraceID: "c4ca4238a0b923820dcc509a6f75849b"},
-		"legacy source":               {LegacySource: "inventory_sync_runs"},
-		"legacy source, rare":         {LegacySource: "restore_runs"},
+		"legacy source":               {LegacySource: "old_sync_runs"},
+		"legacy source, rare":         {LegacySource: "old_restore_runs"},
 		"legacy id":                   {LegacyID: "77"},
 		"context":                     {Labels: map[string]string{"selection_hash": "c4ca4238a0b923820dcc509a6f75849b"}},
 		"context, rare":               {Labels: map[string]string{"backup_schedule_id": "rare"}},
