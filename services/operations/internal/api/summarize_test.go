@@ -278,15 +278,33 @@ func (w *world) endOne(t *testing.T, inputs string, outcome operationsv1.RunOutc
 		req.FailureSummary = []*operationsv1.Failure{{ReasonCode: []string{"timeout", "throttled"}[len(inputs)%2], Message: "m"}}
 	}
 	start := sync(inputs)
-	start.Holder = "us"
-	resp, err := w.runs.StartRun(t.Context(), start)
+	start.Holder, start.RequestId = "us", inputs
+	err := again(func() error {
+		resp, err := w.runs.StartRun(t.Context(), start)
+		req.RunId = resp.GetRun().GetId()
+		return err
+	})
 	if err == nil {
-		req.RunId = resp.Run.Id
-		_, err = w.runs.CompleteRun(t.Context(), req)
+		err = again(func() error {
+			_, err := w.runs.CompleteRun(t.Context(), req)
+			return err
+		})
 	}
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// again says a call that may be repeated until the service is available.
+func again(call func() error) error {
+	err := call()
+	for range 50 {
+		if errs.Code(err) != codes.Unavailable {
+			break
+		}
+		err = call()
+	}
+	return err
 }
 
 // counted is what a summary of the last days says, one line a number.
