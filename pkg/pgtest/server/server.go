@@ -211,12 +211,6 @@ func (s *Server) Restart(ctx context.Context, mode Mode) error {
 	return s.launch(ctx)
 }
 
-// Halt stops the server and keeps the right to start it again: see [Server.Resume].
-func (s *Server) Halt(mode Mode) { s.halt(mode) }
-
-// Resume starts a halted server on the same data and address.
-func (s *Server) Resume(ctx context.Context) error { return s.launch(ctx) }
-
 func (s *Server) halt(mode Mode) {
 	_ = s.process.Process.Signal(syscall.Signal(mode)) // it may have ended by itself
 	_ = s.wait()
