@@ -30,7 +30,9 @@ func (w *Worker) execute(ctx context.Context, slipID int64, s slip) {
 	}
 	defer w.slips.leave(slipID)
 	sent := time.Now()
-	r, err := w.begin(jobCtx, sent, &operationsv1.BeginRunRequest{RunId: s.RunID, Holder: w.holder(slipID)})
+	// Not even a shutdown cuts this short: a run that began without our knowing would
+	// be held by nobody until its lease ends.
+	r, err := w.begin(ctx, sent, &operationsv1.BeginRunRequest{RunId: s.RunID, Holder: w.holder(slipID)})
 	switch {
 	case notOurs(err):
 		w.cfg.Log.DebugContext(ctx, "slip without a run to work on", "run_id", s.RunID, "err", err)

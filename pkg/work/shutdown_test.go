@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
 func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
@@ -33,6 +35,42 @@ func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
 	run(t, w.worker(t, done))
 	if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 1 {
 		t.Errorf("the run ended as %v", got)
+	}
+}
+
+// The store may have begun the run already: whoever does not wait for its answer
+// leaves a lease behind that nobody gives back.
+func TestShutdownWaitsForTheAnswerOfABegin(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.answer = make(chan struct{})
+	worker := w.worker(t, newBlocking().job)
+	worker.cfg.Sweep = time.Hour
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	id := start(t, worker)
+	w.store.until(t, id, "begun", func(r *operationsv1.Run) bool { return r.GetStatus() == running })
+	stop()
+	untilClosed(t, &worker.slips)
+	close(w.store.answer)
+	if err := receive(t, ended, "end of the worker"); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if got := w.store.get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
+		t.Errorf("the run was left as %v", got)
+	}
+}
+
+func untilClosed(t *testing.T, s *slips) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for closed := false; !closed; {
+		receive(t, again.C, "tick")
+		s.mu.Lock()
+		closed = s.closed
+		s.mu.Unlock()
 	}
 }
 

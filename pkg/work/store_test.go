@@ -36,7 +36,8 @@ type store struct {
 	runs    map[int64]*operationsv1.Run
 	ended   map[int64]*operationsv1.CompleteRunRequest
 	begins  map[int64]int
-	away    bool // heartbeats and completions are refused as Unavailable
+	away    bool          // heartbeats and completions are refused as Unavailable
+	answer  chan struct{} // if there, begins are answered when it closes
 }
 
 func newStore() *store {
@@ -136,7 +137,7 @@ func (s *store) StartRun(_ context.Context, req *operationsv1.StartRunRequest) (
 	return resp, nil
 }
 
-func (s *store) BeginRun(_ context.Context, req *operationsv1.BeginRunRequest) (_ *operationsv1.BeginRunResponse, err error) {
+func (s *store) BeginRun(ctx context.Context, req *operationsv1.BeginRunRequest) (_ *operationsv1.BeginRunResponse, err error) {
 	resp := &operationsv1.BeginRunResponse{}
 	s.change(func() {
 		r := s.runs[req.GetRunId()]
@@ -160,6 +161,12 @@ func (s *store) BeginRun(_ context.Context, req *operationsv1.BeginRunRequest) (
 		}
 		resp.Run = proto.CloneOf(r)
 	})
+	if s.answer != nil {
+		select {
+		case <-s.answer:
+		case <-ctx.Done():
+		}
+	}
 	return resp, err
 }
 
