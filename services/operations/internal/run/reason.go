@@ -11,6 +11,8 @@ const (
 	ReasonRequestIDReused = "REQUEST_ID_REUSED"
 	ReasonTypeNotOwned    = "RUN_TYPE_NOT_OWNED"
 
+	ReasonTakeoverInProgress = "TAKEOVER_IN_PROGRESS"
+
 	failStartTimeout  = "start_timeout"
 	failLeaseExpired  = "lease_expired"
 	failCancelTimeout = "cancel_timeout"

@@ -98,6 +98,7 @@ func closeOwner(ctx context.Context, conn *pgx.Conn) {
 }
 
 // From each workspace to the next by an index; there are few, of many runs each.
+// One whose history is being taken over keeps it until that is proven complete.
 const listWorkspaces = `-- store.listWorkspaces
 	with recursive w as (
 		(select workspace_id from operation_runs where status = 'completed' order by workspace_id limit 1)
@@ -105,7 +106,7 @@ const listWorkspaces = `-- store.listWorkspaces
 		select (select r.workspace_id from operation_runs r where r.workspace_id > w.workspace_id and r.status = 'completed' order by r.workspace_id limit 1)
 		from w where w.workspace_id is not null
 	)
-	select workspace_id from w where workspace_id is not null`
+	select workspace_id from w where workspace_id is not null and not exists (select from workspace_hold h where h.workspace_id = w.workspace_id)`
 
 func workspacesWithEnded(ctx context.Context, q querier) ([]int64, error) {
 	rows, err := q.Query(ctx, listWorkspaces)

@@ -189,6 +189,21 @@ CREATE TABLE public.run_stat_fold (
     folded_at timestamp with time zone NOT NULL,
     CONSTRAINT fold_is_one_row CHECK (single)
 );
+CREATE TABLE public.takeover (
+    single boolean DEFAULT true NOT NULL,
+    takeover_id uuid NOT NULL,
+    CONSTRAINT takeover_is_one_row CHECK (single)
+);
+CREATE TABLE public.takeover_block (
+    source text NOT NULL,
+    last_legacy_id bigint NOT NULL,
+    base bigint NOT NULL,
+    CONSTRAINT block_ids_are_positive CHECK (((base >= 0) AND (last_legacy_id >= 0)))
+);
+CREATE TABLE public.workspace_hold (
+    workspace_id bigint NOT NULL,
+    starts_allowed boolean DEFAULT false NOT NULL
+);
 ALTER TABLE ONLY public.run_event ALTER COLUMN id SET DEFAULT nextval('public.run_event_id'::regclass);
 ALTER TABLE ONLY public.operation_runs
     ADD CONSTRAINT operation_runs_pkey PRIMARY KEY (id);
@@ -206,6 +221,12 @@ ALTER TABLE ONLY public.run_stat_fold
     ADD CONSTRAINT run_stat_fold_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.run_stat
     ADD CONSTRAINT run_stat_pkey PRIMARY KEY (workspace_id, grain, measure, start_at, type, key);
+ALTER TABLE ONLY public.takeover_block
+    ADD CONSTRAINT takeover_block_pkey PRIMARY KEY (source);
+ALTER TABLE ONLY public.takeover
+    ADD CONSTRAINT takeover_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.workspace_hold
+    ADD CONSTRAINT workspace_hold_pkey PRIMARY KEY (workspace_id);
 CREATE INDEX event_by_transaction ON public.run_event USING btree (txid);
 CREATE UNIQUE INDEX event_one_late_completion_per_epoch ON public.run_event USING btree (run_id, lease_epoch) WHERE (kind = 'late_completion_rejected'::text);
 CREATE INDEX label_by_run ON public.run_label USING btree (run_id);
@@ -248,3 +269,4 @@ GRANT SELECT ON TABLE public.run_measure TO operations_app;
 GRANT SELECT,INSERT ON TABLE public.run_request TO operations_app;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.run_stat TO operations_app;
 GRANT SELECT,UPDATE ON TABLE public.run_stat_fold TO operations_app;
+GRANT SELECT ON TABLE public.workspace_hold TO operations_app;

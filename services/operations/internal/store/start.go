@@ -35,8 +35,9 @@ const insertRuns = `-- store.insertRuns
 			(a.holder <> '')::int, (a.holder <> '')::int, a.max_attempts,
 			a.retry_of, a.retry_number, a.parent_run_id, a.traceparent, t.now, t.now, 1
 		from a, (select clock_timestamp() as now) t
-		where a.request_id = '' or not exists (select from run_request q
-			where q.workspace_id = a.workspace_id and q.caller = a.caller and q.request_id = a.request_id)
+		where (a.request_id = '' or not exists (select from run_request q
+				where q.workspace_id = a.workspace_id and q.caller = a.caller and q.request_id = a.request_id))
+			and not exists (select from workspace_hold h where h.workspace_id = a.workspace_id and not h.starts_allowed)
 		order by a.workspace_id, a.type, a.hash
 		on conflict do nothing
 		returning *
@@ -171,8 +172,11 @@ func (s *Store) meet(ctx context.Context, a run.Start) (Started, error) {
 		}
 	}
 	twin, err := one(ctx, s.db, activeTwin, a.WorkspaceID, a.Type.Name, a.Identity())
-	if err != nil || twin == nil {
+	switch {
+	case err != nil:
 		return Started{}, err
+	case twin == nil:
+		return Started{}, s.refuseHeld(ctx, a.WorkspaceID)
 	}
 	switch a.Policy {
 	case run.FailOnExisting:
@@ -182,6 +186,19 @@ func (s *Store) meet(ctx context.Context, a run.Start) (Started, error) {
 	default:
 		return s.join(ctx, a, &twin.Run)
 	}
+}
+
+const isHeld = `-- store.isHeld
+	select exists (select from workspace_hold where workspace_id = $1 and not starts_allowed)`
+
+// refuseHeld fails while the history of the workspace is being taken over.
+func (s *Store) refuseHeld(ctx context.Context, workspaceID int64) error {
+	var held bool
+	if err := s.db.QueryRow(ctx, isHeld, workspaceID).Scan(&held); err != nil || !held {
+		return err
+	}
+	return errs.Conflict(run.ReasonTakeoverInProgress,
+		"workspace %d is being taken over: no run starts in it until the cut-over of the takeover", workspaceID)
 }
 
 const activeTwin = `-- store.activeTwin
