@@ -41,6 +41,7 @@ func TestRetentionLeavesAWorkspaceThatIsBeingTakenOver(t *testing.T) {
 	w := setup(t)
 	s := w.keeping(t, `{"keep_at_least":0,"keep_newest":false}`)
 	w.ended(t, "inventory_sync", "failed", 3, daysAgo(100), 3)
+	w.fold(t)
 	w.asOwner(t, "insert into workspace_hold (workspace_id, starts_allowed) values (1, true)")
 	require.Zero(t, w.retain(t, s))
 	w.asOwner(t, "delete from workspace_hold")
