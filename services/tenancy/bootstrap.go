@@ -122,7 +122,8 @@ func (f founding) workspace(ctx context.Context) (int64, error) {
 	return made.Workspace.ID, nil
 }
 
-// owner finds the owner of that name, or makes one.
+// owner finds the owner of that name, or makes one. An imported owner whom
+// nobody has claimed is somebody else, whatever their name.
 func (f founding) owner(ctx context.Context, workspaceID int64) (int64, error) {
 	page := store.Page{Limit: 200}
 	for {
@@ -131,7 +132,7 @@ func (f founding) owner(ctx context.Context, workspaceID int64) (int64, error) {
 			return 0, err
 		}
 		for _, m := range members {
-			if m.Role == workspace.Owner && m.DisplayName == f.Owner {
+			if m.Role == workspace.Owner && m.DisplayName == f.Owner && m.Claimed() {
 				return m.UserID, nil
 			}
 			page.After = m.UserID

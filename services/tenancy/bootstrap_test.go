@@ -153,6 +153,20 @@ func TestBootstrapWithoutTenant(t *testing.T) {
 	require.Equal(t, 1, o.count(t, "select count(*) from workspace"))
 }
 
+// An imported owner is not who gets the token, whatever their name.
+func TestBootstrapPassesOverUnclaimedOwners(t *testing.T) {
+	t.Parallel()
+	o := setup(t)
+	_, err := o.db.Pool.Exec(t.Context(), `
+		insert into workspace (legacy_id, display_name) values (7, 'Demo');
+		insert into app_user (legacy_id, display_name, claimed_at) values (1, 'Ada', null);
+		insert into member values (1, 1, 'owner')`)
+	require.NoError(t, err)
+	o.run(t)
+	require.Equal(t, 1, o.count(t, "select count(*) from api_token t join app_user u on u.id = t.user_id where u.legacy_id is null"))
+	require.Equal(t, 1, o.count(t, "select count(*) from api_token"))
+}
+
 func TestBootstrapsAtOnce(t *testing.T) {
 	t.Parallel()
 	o := setup(t)

@@ -38,8 +38,8 @@ func MakeKeys(dir string) (Keys, error) {
 	if err := devca.ActorKey(authority); err != nil {
 		return k, err
 	}
-	// The operator is a person with grpcurl; graphsim stands for Microsoft.
-	for _, name := range append(Stores(), "gateway", "operator", "graphsim") {
+	// The operator is a person with grpcurl, takeover a tool of theirs; graphsim stands for Microsoft.
+	for _, name := range append(Stores(), "gateway", "operator", "takeover", "graphsim") {
 		if err := k.certificate(ca, name); err != nil {
 			return k, fmt.Errorf("keys of %s: %w", name, err)
 		}

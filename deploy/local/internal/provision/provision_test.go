@@ -29,7 +29,7 @@ func TestKeysAreFoundAgainAndKeptFromOthers(t *testing.T) {
 			t.Errorf("%s was made anew", file)
 		}
 	}
-	for _, file := range []string{"gateway/actor-key.pem", "tenancy/master.key", "operations/owner.pgpass", "operator/key.pem", "postgres/password"} {
+	for _, file := range []string{"gateway/actor-key.pem", "tenancy/master.key", "operations/owner.pgpass", "operator/key.pem", "takeover/key.pem", "postgres/password"} {
 		info, err := os.Stat(filepath.Join(dir, file))
 		if err != nil {
 			t.Error(err)
@@ -58,7 +58,7 @@ func TestALostKeyIsReplacedEverywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := contents(t, dir)
-	for _, name := range []string{"operations", "tenancy", "inventory", "gateway", "operator", "graphsim"} {
+	for _, name := range []string{"operations", "tenancy", "inventory", "gateway", "operator", "takeover", "graphsim"} {
 		if after[name+"/ca.pem"] == before[name+"/ca.pem"] || after[name+"/ca.pem"] != after["ca/ca.pem"] {
 			t.Errorf("%s does not trust the new authority", name)
 		}

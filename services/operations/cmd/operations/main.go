@@ -1,4 +1,5 @@
-// Command operations serves the canonical run store, or migrates its database.
+// Command operations serves the canonical run store, migrates its database, or
+// reserves run ids in it.
 package main
 
 import (
@@ -22,8 +23,14 @@ func main() {
 			return operations.Run(ctx, cfg, log)
 		case "migrate":
 			return operations.Migrate(ctx, cfg.Database.OwnerURL)
+		case "bootstrap":
+			b, err := operations.ParseBootstrap(os.Args[2:])
+			if err != nil {
+				return err
+			}
+			return b.Run(ctx, cfg.Database.OwnerURL, log)
 		default:
-			return fmt.Errorf("unknown command %q: serve (the default) or migrate", command)
+			return fmt.Errorf("unknown command %q: serve (the default), migrate or bootstrap", command)
 		}
 	})
 }

@@ -32,6 +32,7 @@ type API struct {
 	tenancyv1.UnsafeApiTokenServiceServer
 	tenancyv1.UnsafeIdentityServiceServer
 	tenancyv1.UnsafeGraphTokenServiceServer
+	tenancyv1.UnsafeImportServiceServer
 
 	Store *store.Store
 	Box   *seal.Box
@@ -49,6 +50,7 @@ func (a *API) Register(r grpc.ServiceRegistrar) {
 	tenancyv1.RegisterApiTokenServiceServer(r, a)
 	tenancyv1.RegisterIdentityServiceServer(r, a)
 	tenancyv1.RegisterGraphTokenServiceServer(r, a)
+	tenancyv1.RegisterImportServiceServer(r, a)
 }
 
 // by is who makes the call, with their role in the workspace. A service that

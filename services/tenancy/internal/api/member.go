@@ -97,8 +97,12 @@ func (a *API) exists(ctx context.Context, workspaceID int64) error {
 }
 
 func wireMember(m workspace.Member) *tenancyv1.Member {
-	return &tenancyv1.Member{
+	w := &tenancyv1.Member{
 		WorkspaceId: m.WorkspaceID, UserId: m.UserID, DisplayName: m.DisplayName, Email: m.Email,
-		Role: wireRole(m.Role), CreateTime: timestamppb.New(m.CreatedAt),
+		Role: wireRole(m.Role), CreateTime: timestamppb.New(m.CreatedAt), Claimed: m.Claimed(), LegacyId: m.LegacyID,
 	}
+	if id := m.Identity(); id != (workspace.Identity{}) {
+		w.Identity = &tenancyv1.Identity{Issuer: id.Issuer, Subject: id.Subject}
+	}
+	return w
 }

@@ -27,6 +27,7 @@ func methods() (all []protoreflect.MethodDescriptor) {
 		tenancyv1.File_tenantpilot_tenancy_v1_api_token_service_proto,
 		tenancyv1.File_tenantpilot_tenancy_v1_identity_service_proto,
 		tenancyv1.File_tenantpilot_tenancy_v1_graph_token_service_proto,
+		tenancyv1.File_tenantpilot_tenancy_v1_import_service_proto,
 	} {
 		services := file.Services()
 		for i := range services.Len() {
@@ -56,8 +57,8 @@ func ruleOf(m protoreflect.MethodDescriptor) *authzv1.Rule {
 func TestCallersNotPermitted(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	require.Len(t, methods(), 19)
-	for _, caller := range []string{"gateway", "operator", "inventory", "operations", "tenancy", "stranger"} {
+	require.Len(t, methods(), 24)
+	for _, caller := range []string{"gateway", "operator", "inventory", "operations", "tenancy", "takeover", "stranger"} {
 		conn := w.svc.Dial(t, caller)
 		for _, m := range methods() {
 			permitted := false

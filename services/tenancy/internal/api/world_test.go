@@ -57,6 +57,7 @@ type clients struct {
 	tenancyv1.ApiTokenServiceClient
 	tenancyv1.IdentityServiceClient
 	tenancyv1.GraphTokenServiceClient
+	tenancyv1.ImportServiceClient
 }
 
 func newClients(conn *grpc.ClientConn) clients {
@@ -64,7 +65,7 @@ func newClients(conn *grpc.ClientConn) clients {
 		tenancyv1.NewWorkspaceServiceClient(conn), tenancyv1.NewWorkspaceReaderServiceClient(conn),
 		tenancyv1.NewTenantServiceClient(conn), tenancyv1.NewTenantReaderServiceClient(conn),
 		tenancyv1.NewApiTokenServiceClient(conn), tenancyv1.NewIdentityServiceClient(conn),
-		tenancyv1.NewGraphTokenServiceClient(conn),
+		tenancyv1.NewGraphTokenServiceClient(conn), tenancyv1.NewImportServiceClient(conn),
 	}
 }
 

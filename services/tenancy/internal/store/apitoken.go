@@ -34,6 +34,9 @@ func (s *Store) CreateToken(ctx context.Context, by workspace.By, t workspace.AP
 				return err
 			}
 		}
+		if err := user.Acts(); err != nil {
+			return err
+		}
 		if t.MaxRole, err = workspace.TokenRole(by, user, t.MaxRole); err != nil {
 			return err
 		}
@@ -128,7 +131,7 @@ const resolveToken = `-- store.resolveToken
 	from api_token t
 	join member m on m.workspace_id = t.workspace_id and m.user_id = t.user_id
 	join app_user u on u.id = t.user_id
-	where t.key_id = $1 and t.revoked_at is null and t.expires_at > now()`
+	where t.key_id = $1 and t.revoked_at is null and t.expires_at > now() and u.claimed_at is not null`
 
 // Token reads what the token of that key id stands for; nil if there is none
 // that works, for whatever reason.

@@ -12,7 +12,7 @@ import (
 
 // change is one line of the audit trail. Detail never holds a secret.
 type change struct {
-	workspaceID int64
+	workspaceID int64  // 0: about no workspace yet
 	action      string // "tenant.create"
 	kind        string
 	id          int64
@@ -21,7 +21,7 @@ type change struct {
 
 const writeEvent = `-- store.writeEvent
 	insert into audit_event (workspace_id, service, user_id, user_name, action, object_kind, object_id, request_id, detail)
-	values ($1, $2, nullif($3::bigint, 0), $4, $5, $6, $7, $8, $9)`
+	values (nullif($1::bigint, 0), $2, nullif($3::bigint, 0), $4, $5, $6, $7, $8, $9)`
 
 // record writes c in the transaction of the change itself: neither is there
 // without the other.

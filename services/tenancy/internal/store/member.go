@@ -25,7 +25,8 @@ func insertUser(ctx context.Context, tx pgx.Tx, workspaceID int64, u workspace.U
 
 const insertMembership = `-- store.insertMember
 	with m as (insert into member (workspace_id, user_id, role) values ($1, $2, $3) returning *)
-	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at
+	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at,
+		u.claimed_at, coalesce(u.identity_issuer, ''), coalesce(u.identity_subject, ''), u.legacy_id
 	from m join app_user u on u.id = m.user_id`
 
 func insertMember(ctx context.Context, tx pgx.Tx, workspaceID, userID int64, role workspace.Role) (workspace.Member, error) {
@@ -42,7 +43,8 @@ const lockWorkspace = `-- store.lockWorkspace
 	select id from workspace where id = $1 for no key update`
 
 const readRole = `-- store.readRole
-	select role from member where workspace_id = $1 and user_id = $2`
+	select m.role, u.claimed_at from member m join app_user u on u.id = m.user_id
+	where m.workspace_id = $1 and m.user_id = $2`
 
 // enter locks a workspace for a change by by, with the role they have now.
 func enter(ctx context.Context, tx pgx.Tx, by *workspace.By, workspaceID int64) error {
@@ -53,12 +55,12 @@ func enter(ctx context.Context, tx pgx.Tx, by *workspace.By, workspaceID int64) 
 	if by.UserID == 0 {
 		return nil
 	}
-	var now workspace.Role
-	if err := tx.QueryRow(ctx, readRole, workspaceID, by.UserID).Scan(&now); err != nil {
+	var now workspace.Member
+	if err := tx.QueryRow(ctx, readRole, workspaceID, by.UserID).Scan(&now.Role, &now.ClaimedAt); err != nil {
 		return missing(err, "workspace")
 	}
-	by.Role = workspace.Least(by.Role, now)
-	return nil
+	by.Role = workspace.Least(by.Role, now.Role)
+	return now.Acts()
 }
 
 // NewMember is a user to be given a role: an existing one, or one to be made.
@@ -129,12 +131,16 @@ func sees(ctx context.Context, tx pgx.Tx, n NewMember) error {
 }
 
 const readMember = `-- store.readMember
-	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at
+	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at,
+		u.claimed_at, coalesce(u.identity_issuer, ''), coalesce(u.identity_subject, ''), u.legacy_id
 	from member m join app_user u on u.id = m.user_id
 	where m.workspace_id = $1 and m.user_id = $2`
 
+// An owner nobody has claimed administers nothing: they do not make a claimed
+// one dispensable.
 const countOwners = `-- store.countOwners
-	select count(*) from member where workspace_id = $1 and role = 'owner'`
+	select count(*) from member m join app_user u on u.id = m.user_id
+	where m.workspace_id = $1 and m.role = 'owner' and (u.claimed_at is not null or not $2)`
 
 const setRole = `-- store.setRole
 	update member set role = $3, updated_at = now() where workspace_id = $1 and user_id = $2`
@@ -205,14 +211,15 @@ func (s *Store) lockMember(ctx context.Context, tx pgx.Tx, by *workspace.By, wor
 	if m, err = one[workspace.Member](ctx, tx, readMember, workspaceID, userID); err != nil {
 		return m, 0, missing(err, "member")
 	}
-	if err := tx.QueryRow(ctx, countOwners, workspaceID).Scan(&owners); err != nil {
+	if err := tx.QueryRow(ctx, countOwners, workspaceID, m.Claimed()).Scan(&owners); err != nil {
 		return m, 0, fmt.Errorf("count owners: %w", err)
 	}
 	return m, owners, nil
 }
 
 const listMembers = `-- store.listMembers
-	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at
+	select m.workspace_id, m.user_id, u.display_name, u.email, m.role, m.created_at,
+		u.claimed_at, coalesce(u.identity_issuer, ''), coalesce(u.identity_subject, ''), u.legacy_id
 	from member m join app_user u on u.id = m.user_id
 	where m.workspace_id = $1 and m.user_id > $2 order by m.user_id limit $3`
 

@@ -175,9 +175,12 @@ func (s *Store) UpdateTenant(ctx context.Context, by workspace.By, workspaceID, 
 }
 
 const deleteTenant = `-- store.deleteTenant
-	delete from tenant where workspace_id = $1 and id = $2`
+	with gone as (delete from tenant where workspace_id = $1 and id = $2 returning legacy_id, workspace_id, id)
+	insert into deleted_tenant (legacy_id, workspace_id, tenant_id)
+	select legacy_id, workspace_id, id from gone where legacy_id is not null`
 
-// DeleteTenant forgets a tenant; its sealed secret goes with the row.
+// DeleteTenant forgets a tenant; its sealed secret goes with the row. Of an
+// imported one the ids stay, or the next import would bring it back.
 func (s *Store) DeleteTenant(ctx context.Context, by workspace.By, workspaceID, id int64) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		t, err := oneTenant(ctx, tx, lockTenant, workspaceID, id)

@@ -23,6 +23,10 @@ type Member struct {
 	Email       string
 	Role        Role
 	CreatedAt   time.Time
+	ClaimedAt   *time.Time // nil: imported, and nobody may act as the user yet
+	Issuer      string     // the identity an imported user was claimed for
+	Subject     string
+	LegacyID    *int64 // of an imported user
 }
 
 // Grant reports whether by may give somebody role: nobody gives more than they have.

@@ -10,6 +10,7 @@
 package tenancyv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -308,7 +309,13 @@ type Member struct {
 	// What the user may do.
 	Role Role `protobuf:"varint,5,opt,name=role,proto3,enum=tenantpilot.tenancy.v1.Role" json:"role,omitempty"`
 	// When the user joined.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Whether the user may sign in: made here, or imported and claimed since.
+	Claimed bool `protobuf:"varint,7,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	// The identity an imported user was claimed for; absent otherwise.
+	Identity *Identity `protobuf:"bytes,8,opt,name=identity,proto3" json:"identity,omitempty"`
+	// The user's id in the older TenantPilot it was imported from; absent for one made here.
+	LegacyId      *int64 `protobuf:"varint,9,opt,name=legacy_id,json=legacyId,proto3,oneof" json:"legacy_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -385,6 +392,82 @@ func (x *Member) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Member) GetClaimed() bool {
+	if x != nil {
+		return x.Claimed
+	}
+	return false
+}
+
+func (x *Member) GetIdentity() *Identity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *Member) GetLegacyId() int64 {
+	if x != nil && x.LegacyId != nil {
+		return *x.LegacyId
+	}
+	return 0
+}
+
+// Identity is who somebody is to an identity provider, in the words of OpenID Connect.
+type Identity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The provider's issuer (iss): an https address without query, such as https://login.microsoftonline.com/<id>/v2.0.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The provider's id of the user (sub), unique there. Never an e-mail address.
+	Subject       string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Identity) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Identity) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
 // Tenant is one Microsoft 365 tenant managed in a workspace.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -414,7 +497,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[3]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +509,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[3]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +522,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{3}
+	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Tenant) GetId() int64 {
@@ -527,7 +610,7 @@ type GraphConnection struct {
 
 func (x *GraphConnection) Reset() {
 	*x = GraphConnection{}
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[4]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +622,7 @@ func (x *GraphConnection) String() string {
 func (*GraphConnection) ProtoMessage() {}
 
 func (x *GraphConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[4]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +635,7 @@ func (x *GraphConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphConnection.ProtoReflect.Descriptor instead.
 func (*GraphConnection) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{4}
+	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GraphConnection) GetClientId() string {
@@ -605,7 +688,7 @@ type ApiToken struct {
 
 func (x *ApiToken) Reset() {
 	*x = ApiToken{}
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[5]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +700,7 @@ func (x *ApiToken) String() string {
 func (*ApiToken) ProtoMessage() {}
 
 func (x *ApiToken) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[5]
+	mi := &file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +713,7 @@ func (x *ApiToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiToken.ProtoReflect.Descriptor instead.
 func (*ApiToken) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{5}
+	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ApiToken) GetId() int64 {
@@ -707,7 +790,7 @@ var File_tenantpilot_tenancy_v1_tenancy_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\n" +
-	"$tenantpilot/tenancy/v1/tenancy.proto\x12\x16tenantpilot.tenancy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x01\n" +
+	"$tenantpilot/tenancy/v1/tenancy.proto\x12\x16tenantpilot.tenancy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x01\n" +
 	"\tWorkspace\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12;\n" +
@@ -720,7 +803,7 @@ const file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x14\n" +
 	"\x05email\x18\x03 \x01(\tR\x05email\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xec\x01\n" +
+	"createTime\"\xf4\x02\n" +
 	"\x06Member\x12!\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03R\vworkspaceId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\x03R\x06userId\x12!\n" +
@@ -728,7 +811,17 @@ const file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x120\n" +
 	"\x04role\x18\x05 \x01(\x0e2\x1c.tenantpilot.tenancy.v1.RoleR\x04role\x12;\n" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xd8\x03\n" +
+	"createTime\x12\x18\n" +
+	"\aclaimed\x18\a \x01(\bR\aclaimed\x12<\n" +
+	"\bidentity\x18\b \x01(\v2 .tenantpilot.tenancy.v1.IdentityR\bidentity\x12 \n" +
+	"\tlegacy_id\x18\t \x01(\x03H\x00R\blegacyId\x88\x01\x01B\f\n" +
+	"\n" +
+	"_legacy_id\"T\n" +
+	"\bIdentity\x12\"\n" +
+	"\x06issuer\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\x06issuer\x12$\n" +
+	"\asubject\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xff\x01R\asubject\"\xd8\x03\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\x03R\vworkspaceId\x12!\n" +
@@ -790,40 +883,42 @@ func file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP() []byte {
 }
 
 var file_tenantpilot_tenancy_v1_tenancy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tenantpilot_tenancy_v1_tenancy_proto_goTypes = []any{
 	(Role)(0),                     // 0: tenantpilot.tenancy.v1.Role
 	(NationalCloud)(0),            // 1: tenantpilot.tenancy.v1.NationalCloud
 	(*Workspace)(nil),             // 2: tenantpilot.tenancy.v1.Workspace
 	(*User)(nil),                  // 3: tenantpilot.tenancy.v1.User
 	(*Member)(nil),                // 4: tenantpilot.tenancy.v1.Member
-	(*Tenant)(nil),                // 5: tenantpilot.tenancy.v1.Tenant
-	(*GraphConnection)(nil),       // 6: tenantpilot.tenancy.v1.GraphConnection
-	(*ApiToken)(nil),              // 7: tenantpilot.tenancy.v1.ApiToken
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Identity)(nil),              // 5: tenantpilot.tenancy.v1.Identity
+	(*Tenant)(nil),                // 6: tenantpilot.tenancy.v1.Tenant
+	(*GraphConnection)(nil),       // 7: tenantpilot.tenancy.v1.GraphConnection
+	(*ApiToken)(nil),              // 8: tenantpilot.tenancy.v1.ApiToken
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_tenantpilot_tenancy_v1_tenancy_proto_depIdxs = []int32{
-	8,  // 0: tenantpilot.tenancy.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 1: tenantpilot.tenancy.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: tenantpilot.tenancy.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 0: tenantpilot.tenancy.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 1: tenantpilot.tenancy.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
+	9,  // 2: tenantpilot.tenancy.v1.User.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: tenantpilot.tenancy.v1.Member.role:type_name -> tenantpilot.tenancy.v1.Role
-	8,  // 4: tenantpilot.tenancy.v1.Member.create_time:type_name -> google.protobuf.Timestamp
-	1,  // 5: tenantpilot.tenancy.v1.Tenant.national_cloud:type_name -> tenantpilot.tenancy.v1.NationalCloud
-	6,  // 6: tenantpilot.tenancy.v1.Tenant.graph_connection:type_name -> tenantpilot.tenancy.v1.GraphConnection
-	8,  // 7: tenantpilot.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 8: tenantpilot.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 9: tenantpilot.tenancy.v1.GraphConnection.secret_set_time:type_name -> google.protobuf.Timestamp
-	8,  // 10: tenantpilot.tenancy.v1.GraphConnection.secret_expire_time:type_name -> google.protobuf.Timestamp
-	0,  // 11: tenantpilot.tenancy.v1.ApiToken.max_role:type_name -> tenantpilot.tenancy.v1.Role
-	8,  // 12: tenantpilot.tenancy.v1.ApiToken.expire_time:type_name -> google.protobuf.Timestamp
-	8,  // 13: tenantpilot.tenancy.v1.ApiToken.revoke_time:type_name -> google.protobuf.Timestamp
-	8,  // 14: tenantpilot.tenancy.v1.ApiToken.last_use_time:type_name -> google.protobuf.Timestamp
-	8,  // 15: tenantpilot.tenancy.v1.ApiToken.create_time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	9,  // 4: tenantpilot.tenancy.v1.Member.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 5: tenantpilot.tenancy.v1.Member.identity:type_name -> tenantpilot.tenancy.v1.Identity
+	1,  // 6: tenantpilot.tenancy.v1.Tenant.national_cloud:type_name -> tenantpilot.tenancy.v1.NationalCloud
+	7,  // 7: tenantpilot.tenancy.v1.Tenant.graph_connection:type_name -> tenantpilot.tenancy.v1.GraphConnection
+	9,  // 8: tenantpilot.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 9: tenantpilot.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
+	9,  // 10: tenantpilot.tenancy.v1.GraphConnection.secret_set_time:type_name -> google.protobuf.Timestamp
+	9,  // 11: tenantpilot.tenancy.v1.GraphConnection.secret_expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 12: tenantpilot.tenancy.v1.ApiToken.max_role:type_name -> tenantpilot.tenancy.v1.Role
+	9,  // 13: tenantpilot.tenancy.v1.ApiToken.expire_time:type_name -> google.protobuf.Timestamp
+	9,  // 14: tenantpilot.tenancy.v1.ApiToken.revoke_time:type_name -> google.protobuf.Timestamp
+	9,  // 15: tenantpilot.tenancy.v1.ApiToken.last_use_time:type_name -> google.protobuf.Timestamp
+	9,  // 16: tenantpilot.tenancy.v1.ApiToken.create_time:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_tenancy_v1_tenancy_proto_init() }
@@ -831,13 +926,14 @@ func file_tenantpilot_tenancy_v1_tenancy_proto_init() {
 	if File_tenantpilot_tenancy_v1_tenancy_proto != nil {
 		return
 	}
+	file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc), len(file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -601,6 +601,125 @@ func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
 	return file_tenantpilot_tenancy_v1_workspace_service_proto_rawDescGZIP(), []int{9}
 }
 
+// ClaimUserRequest names a member and an identity.
+type ClaimUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A workspace the user is a member of.
+	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// The imported user.
+	UserId int64 `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Who the user is.
+	Identity *Identity `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Makes repeating safe; unique per workspace and caller.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimUserRequest) Reset() {
+	*x = ClaimUserRequest{}
+	mi := &file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimUserRequest) ProtoMessage() {}
+
+func (x *ClaimUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimUserRequest.ProtoReflect.Descriptor instead.
+func (*ClaimUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_tenancy_v1_workspace_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ClaimUserRequest) GetWorkspaceId() int64 {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return 0
+}
+
+func (x *ClaimUserRequest) GetUserId() int64 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ClaimUserRequest) GetIdentity() *Identity {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *ClaimUserRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ClaimUserResponse answers the member.
+type ClaimUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member.
+	Member        *Member `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimUserResponse) Reset() {
+	*x = ClaimUserResponse{}
+	mi := &file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimUserResponse) ProtoMessage() {}
+
+func (x *ClaimUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimUserResponse.ProtoReflect.Descriptor instead.
+func (*ClaimUserResponse) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_tenancy_v1_workspace_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ClaimUserResponse) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
 var File_tenantpilot_tenancy_v1_workspace_service_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_tenancy_v1_workspace_service_proto_rawDesc = "" +
@@ -649,13 +768,22 @@ const file_tenantpilot_tenancy_v1_workspace_service_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12*\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\x03R\x06userId\"\x16\n" +
-	"\x14RemoveMemberResponse2\xc2\a\n" +
+	"\x14RemoveMemberResponse\"\xc6\x01\n" +
+	"\x10ClaimUserRequest\x12*\n" +
+	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\x03R\x06userId\x12D\n" +
+	"\bidentity\x18\x03 \x01(\v2 .tenantpilot.tenancy.v1.IdentityB\x06\xbaH\x03\xc8\x01\x01R\bidentity\x12'\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"K\n" +
+	"\x11ClaimUserResponse\x126\n" +
+	"\x06member\x18\x01 \x01(\v2\x1e.tenantpilot.tenancy.v1.MemberR\x06member2\x91\t\n" +
 	"\x10WorkspaceService\x12\x84\x01\n" +
 	"\x0fCreateWorkspace\x12..tenantpilot.tenancy.v1.CreateWorkspaceRequest\x1a/.tenantpilot.tenancy.v1.CreateWorkspaceResponse\"\x10\xba\xd7\x18\f\b\x01\x1a\boperator\x12\xc6\x01\n" +
 	"\x0fUpdateWorkspace\x12..tenantpilot.tenancy.v1.UpdateWorkspaceRequest\x1a/.tenantpilot.tenancy.v1.UpdateWorkspaceResponse\"R\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02&:\x01*2!/api/v1/workspaces/{workspace_id}\x12\xbc\x01\n" +
 	"\tAddMember\x12(.tenantpilot.tenancy.v1.AddMemberRequest\x1a).tenantpilot.tenancy.v1.AddMemberResponse\"Z\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02.:\x01*\")/api/v1/workspaces/{workspace_id}/members\x12\xcf\x01\n" +
 	"\fUpdateMember\x12+.tenantpilot.tenancy.v1.UpdateMemberRequest\x1a,.tenantpilot.tenancy.v1.UpdateMemberResponse\"d\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x028:\x01*23/api/v1/workspaces/{workspace_id}/members/{user_id}\x12\xcc\x01\n" +
-	"\fRemoveMember\x12+.tenantpilot.tenancy.v1.RemoveMemberRequest\x1a,.tenantpilot.tenancy.v1.RemoveMemberResponse\"a\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x025*3/api/v1/workspaces/{workspace_id}/members/{user_id}B\xf9\x01\n" +
+	"\fRemoveMember\x12+.tenantpilot.tenancy.v1.RemoveMemberRequest\x1a,.tenantpilot.tenancy.v1.RemoveMemberResponse\"a\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x025*3/api/v1/workspaces/{workspace_id}/members/{user_id}\x12\xcc\x01\n" +
+	"\tClaimUser\x12(.tenantpilot.tenancy.v1.ClaimUserRequest\x1a).tenantpilot.tenancy.v1.ClaimUserResponse\"j\xba\xd7\x18\"\b\x02\x10\x04\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02>:\x01*\"9/api/v1/workspaces/{workspace_id}/members/{user_id}:claimB\xf9\x01\n" +
 	"\x1acom.tenantpilot.tenancy.v1B\x15WorkspaceServiceProtoP\x01ZJgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1;tenancyv1\xa2\x02\x03TTX\xaa\x02\x16Tenantpilot.Tenancy.V1\xca\x02\x16Tenantpilot\\Tenancy\\V1\xe2\x02\"Tenantpilot\\Tenancy\\V1\\GPBMetadata\xea\x02\x18Tenantpilot::Tenancy::V1b\x06proto3"
 
 var (
@@ -670,7 +798,7 @@ func file_tenantpilot_tenancy_v1_workspace_service_proto_rawDescGZIP() []byte {
 	return file_tenantpilot_tenancy_v1_workspace_service_proto_rawDescData
 }
 
-var file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tenantpilot_tenancy_v1_workspace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tenantpilot_tenancy_v1_workspace_service_proto_goTypes = []any{
 	(*CreateWorkspaceRequest)(nil),  // 0: tenantpilot.tenancy.v1.CreateWorkspaceRequest
 	(*CreateWorkspaceResponse)(nil), // 1: tenantpilot.tenancy.v1.CreateWorkspaceResponse
@@ -682,34 +810,41 @@ var file_tenantpilot_tenancy_v1_workspace_service_proto_goTypes = []any{
 	(*UpdateMemberResponse)(nil),    // 7: tenantpilot.tenancy.v1.UpdateMemberResponse
 	(*RemoveMemberRequest)(nil),     // 8: tenantpilot.tenancy.v1.RemoveMemberRequest
 	(*RemoveMemberResponse)(nil),    // 9: tenantpilot.tenancy.v1.RemoveMemberResponse
-	(*Workspace)(nil),               // 10: tenantpilot.tenancy.v1.Workspace
-	(*User)(nil),                    // 11: tenantpilot.tenancy.v1.User
-	(Role)(0),                       // 12: tenantpilot.tenancy.v1.Role
-	(*Member)(nil),                  // 13: tenantpilot.tenancy.v1.Member
+	(*ClaimUserRequest)(nil),        // 10: tenantpilot.tenancy.v1.ClaimUserRequest
+	(*ClaimUserResponse)(nil),       // 11: tenantpilot.tenancy.v1.ClaimUserResponse
+	(*Workspace)(nil),               // 12: tenantpilot.tenancy.v1.Workspace
+	(*User)(nil),                    // 13: tenantpilot.tenancy.v1.User
+	(Role)(0),                       // 14: tenantpilot.tenancy.v1.Role
+	(*Member)(nil),                  // 15: tenantpilot.tenancy.v1.Member
+	(*Identity)(nil),                // 16: tenantpilot.tenancy.v1.Identity
 }
 var file_tenantpilot_tenancy_v1_workspace_service_proto_depIdxs = []int32{
-	10, // 0: tenantpilot.tenancy.v1.CreateWorkspaceResponse.workspace:type_name -> tenantpilot.tenancy.v1.Workspace
-	11, // 1: tenantpilot.tenancy.v1.CreateWorkspaceResponse.owner:type_name -> tenantpilot.tenancy.v1.User
-	10, // 2: tenantpilot.tenancy.v1.UpdateWorkspaceResponse.workspace:type_name -> tenantpilot.tenancy.v1.Workspace
-	12, // 3: tenantpilot.tenancy.v1.AddMemberRequest.role:type_name -> tenantpilot.tenancy.v1.Role
-	13, // 4: tenantpilot.tenancy.v1.AddMemberResponse.member:type_name -> tenantpilot.tenancy.v1.Member
-	12, // 5: tenantpilot.tenancy.v1.UpdateMemberRequest.role:type_name -> tenantpilot.tenancy.v1.Role
-	13, // 6: tenantpilot.tenancy.v1.UpdateMemberResponse.member:type_name -> tenantpilot.tenancy.v1.Member
-	0,  // 7: tenantpilot.tenancy.v1.WorkspaceService.CreateWorkspace:input_type -> tenantpilot.tenancy.v1.CreateWorkspaceRequest
-	2,  // 8: tenantpilot.tenancy.v1.WorkspaceService.UpdateWorkspace:input_type -> tenantpilot.tenancy.v1.UpdateWorkspaceRequest
-	4,  // 9: tenantpilot.tenancy.v1.WorkspaceService.AddMember:input_type -> tenantpilot.tenancy.v1.AddMemberRequest
-	6,  // 10: tenantpilot.tenancy.v1.WorkspaceService.UpdateMember:input_type -> tenantpilot.tenancy.v1.UpdateMemberRequest
-	8,  // 11: tenantpilot.tenancy.v1.WorkspaceService.RemoveMember:input_type -> tenantpilot.tenancy.v1.RemoveMemberRequest
-	1,  // 12: tenantpilot.tenancy.v1.WorkspaceService.CreateWorkspace:output_type -> tenantpilot.tenancy.v1.CreateWorkspaceResponse
-	3,  // 13: tenantpilot.tenancy.v1.WorkspaceService.UpdateWorkspace:output_type -> tenantpilot.tenancy.v1.UpdateWorkspaceResponse
-	5,  // 14: tenantpilot.tenancy.v1.WorkspaceService.AddMember:output_type -> tenantpilot.tenancy.v1.AddMemberResponse
-	7,  // 15: tenantpilot.tenancy.v1.WorkspaceService.UpdateMember:output_type -> tenantpilot.tenancy.v1.UpdateMemberResponse
-	9,  // 16: tenantpilot.tenancy.v1.WorkspaceService.RemoveMember:output_type -> tenantpilot.tenancy.v1.RemoveMemberResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	12, // 0: tenantpilot.tenancy.v1.CreateWorkspaceResponse.workspace:type_name -> tenantpilot.tenancy.v1.Workspace
+	13, // 1: tenantpilot.tenancy.v1.CreateWorkspaceResponse.owner:type_name -> tenantpilot.tenancy.v1.User
+	12, // 2: tenantpilot.tenancy.v1.UpdateWorkspaceResponse.workspace:type_name -> tenantpilot.tenancy.v1.Workspace
+	14, // 3: tenantpilot.tenancy.v1.AddMemberRequest.role:type_name -> tenantpilot.tenancy.v1.Role
+	15, // 4: tenantpilot.tenancy.v1.AddMemberResponse.member:type_name -> tenantpilot.tenancy.v1.Member
+	14, // 5: tenantpilot.tenancy.v1.UpdateMemberRequest.role:type_name -> tenantpilot.tenancy.v1.Role
+	15, // 6: tenantpilot.tenancy.v1.UpdateMemberResponse.member:type_name -> tenantpilot.tenancy.v1.Member
+	16, // 7: tenantpilot.tenancy.v1.ClaimUserRequest.identity:type_name -> tenantpilot.tenancy.v1.Identity
+	15, // 8: tenantpilot.tenancy.v1.ClaimUserResponse.member:type_name -> tenantpilot.tenancy.v1.Member
+	0,  // 9: tenantpilot.tenancy.v1.WorkspaceService.CreateWorkspace:input_type -> tenantpilot.tenancy.v1.CreateWorkspaceRequest
+	2,  // 10: tenantpilot.tenancy.v1.WorkspaceService.UpdateWorkspace:input_type -> tenantpilot.tenancy.v1.UpdateWorkspaceRequest
+	4,  // 11: tenantpilot.tenancy.v1.WorkspaceService.AddMember:input_type -> tenantpilot.tenancy.v1.AddMemberRequest
+	6,  // 12: tenantpilot.tenancy.v1.WorkspaceService.UpdateMember:input_type -> tenantpilot.tenancy.v1.UpdateMemberRequest
+	8,  // 13: tenantpilot.tenancy.v1.WorkspaceService.RemoveMember:input_type -> tenantpilot.tenancy.v1.RemoveMemberRequest
+	10, // 14: tenantpilot.tenancy.v1.WorkspaceService.ClaimUser:input_type -> tenantpilot.tenancy.v1.ClaimUserRequest
+	1,  // 15: tenantpilot.tenancy.v1.WorkspaceService.CreateWorkspace:output_type -> tenantpilot.tenancy.v1.CreateWorkspaceResponse
+	3,  // 16: tenantpilot.tenancy.v1.WorkspaceService.UpdateWorkspace:output_type -> tenantpilot.tenancy.v1.UpdateWorkspaceResponse
+	5,  // 17: tenantpilot.tenancy.v1.WorkspaceService.AddMember:output_type -> tenantpilot.tenancy.v1.AddMemberResponse
+	7,  // 18: tenantpilot.tenancy.v1.WorkspaceService.UpdateMember:output_type -> tenantpilot.tenancy.v1.UpdateMemberResponse
+	9,  // 19: tenantpilot.tenancy.v1.WorkspaceService.RemoveMember:output_type -> tenantpilot.tenancy.v1.RemoveMemberResponse
+	11, // 20: tenantpilot.tenancy.v1.WorkspaceService.ClaimUser:output_type -> tenantpilot.tenancy.v1.ClaimUserResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_tenancy_v1_workspace_service_proto_init() }
@@ -725,7 +860,7 @@ func file_tenantpilot_tenancy_v1_workspace_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_tenancy_v1_workspace_service_proto_rawDesc), len(file_tenantpilot_tenancy_v1_workspace_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	WorkspaceService_AddMember_FullMethodName       = "/tenantpilot.tenancy.v1.WorkspaceService/AddMember"
 	WorkspaceService_UpdateMember_FullMethodName    = "/tenantpilot.tenancy.v1.WorkspaceService/UpdateMember"
 	WorkspaceService_RemoveMember_FullMethodName    = "/tenantpilot.tenancy.v1.WorkspaceService/RemoveMember"
+	WorkspaceService_ClaimUser_FullMethodName       = "/tenantpilot.tenancy.v1.WorkspaceService/ClaimUser"
 )
 
 // WorkspaceServiceClient is the client API for WorkspaceService service.
@@ -51,6 +52,12 @@ type WorkspaceServiceClient interface {
 	//
 	// Errors: FAILED_PRECONDITION LAST_OWNER.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
+	// ClaimUser says which identity an imported user is, and from then on the user may sign in. Until then nobody is that
+	// user: an e-mail address proves nothing. Repeating it with the same identity is OK; another is refused. An owner
+	// claims users who belong to no workspace but those they own; the platform's operator claims any.
+	//
+	// Errors: FAILED_PRECONDITION USER_CLAIMED, PERMISSION_DENIED USER_BELONGS_ELSEWHERE, ALREADY_EXISTS IDENTITY_TAKEN.
+	ClaimUser(ctx context.Context, in *ClaimUserRequest, opts ...grpc.CallOption) (*ClaimUserResponse, error)
 }
 
 type workspaceServiceClient struct {
@@ -111,6 +118,16 @@ func (c *workspaceServiceClient) RemoveMember(ctx context.Context, in *RemoveMem
 	return out, nil
 }
 
+func (c *workspaceServiceClient) ClaimUser(ctx context.Context, in *ClaimUserRequest, opts ...grpc.CallOption) (*ClaimUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClaimUserResponse)
+	err := c.cc.Invoke(ctx, WorkspaceService_ClaimUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WorkspaceServiceServer is the server API for WorkspaceService service.
 // All implementations must embed UnimplementedWorkspaceServiceServer
 // for forward compatibility.
@@ -136,6 +153,12 @@ type WorkspaceServiceServer interface {
 	//
 	// Errors: FAILED_PRECONDITION LAST_OWNER.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
+	// ClaimUser says which identity an imported user is, and from then on the user may sign in. Until then nobody is that
+	// user: an e-mail address proves nothing. Repeating it with the same identity is OK; another is refused. An owner
+	// claims users who belong to no workspace but those they own; the platform's operator claims any.
+	//
+	// Errors: FAILED_PRECONDITION USER_CLAIMED, PERMISSION_DENIED USER_BELONGS_ELSEWHERE, ALREADY_EXISTS IDENTITY_TAKEN.
+	ClaimUser(context.Context, *ClaimUserRequest) (*ClaimUserResponse, error)
 	mustEmbedUnimplementedWorkspaceServiceServer()
 }
 
@@ -160,6 +183,9 @@ func (UnimplementedWorkspaceServiceServer) UpdateMember(context.Context, *Update
 }
 func (UnimplementedWorkspaceServiceServer) RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveMember not implemented")
+}
+func (UnimplementedWorkspaceServiceServer) ClaimUser(context.Context, *ClaimUserRequest) (*ClaimUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClaimUser not implemented")
 }
 func (UnimplementedWorkspaceServiceServer) mustEmbedUnimplementedWorkspaceServiceServer() {}
 func (UnimplementedWorkspaceServiceServer) testEmbeddedByValue()                          {}
@@ -272,6 +298,24 @@ func _WorkspaceService_RemoveMember_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkspaceService_ClaimUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClaimUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkspaceServiceServer).ClaimUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkspaceService_ClaimUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkspaceServiceServer).ClaimUser(ctx, req.(*ClaimUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WorkspaceService_ServiceDesc is the grpc.ServiceDesc for WorkspaceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -298,6 +342,10 @@ var WorkspaceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveMember",
 			Handler:    _WorkspaceService_RemoveMember_Handler,
+		},
+		{
+			MethodName: "ClaimUser",
+			Handler:    _WorkspaceService_ClaimUser_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,30 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
+)
+
+// ClaimUser says which identity an imported user is.
+func (a *API) ClaimUser(ctx context.Context, req *tenancyv1.ClaimUserRequest) (*tenancyv1.ClaimUserResponse, error) {
+	id, err := workspace.NewIdentity(req.GetIdentity().GetIssuer(), req.GetIdentity().GetSubject())
+	if err != nil {
+		return nil, err
+	}
+	who := by(ctx, req.GetWorkspaceId())
+	body := proto.CloneOf(req)
+	body.RequestId = ""
+	o, err := once(who, req.GetRequestId(), "ClaimUser", body)
+	if err != nil {
+		return nil, err
+	}
+	m, err := a.Store.ClaimUser(ctx, who, o, req.GetWorkspaceId(), req.GetUserId(), id)
+	if err != nil {
+		return nil, err
+	}
+	return &tenancyv1.ClaimUserResponse{Member: wireMember(m)}, nil
+}

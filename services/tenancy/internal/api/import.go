@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
+)
+
+// ImportWorkspaces takes workspaces over.
+func (a *API) ImportWorkspaces(ctx context.Context, req *tenancyv1.ImportWorkspacesRequest) (*tenancyv1.ImportWorkspacesResponse, error) {
+	results, err := imported(ctx, "ImportWorkspaces", req.GetWorkspaces(), req.GetValidateOnly(), a.Store.ImportWorkspaces,
+		func(w *tenancyv1.LegacyWorkspace) store.LegacyWorkspace {
+			return store.LegacyWorkspace{LegacyID: w.GetLegacyId(), DisplayName: w.GetDisplayName()}
+		})
+	return &tenancyv1.ImportWorkspacesResponse{Results: results}, err
+}
+
+// ImportUsers takes users over, for nobody to act as yet.
+func (a *API) ImportUsers(ctx context.Context, req *tenancyv1.ImportUsersRequest) (*tenancyv1.ImportUsersResponse, error) {
+	results, err := imported(ctx, "ImportUsers", req.GetUsers(), req.GetValidateOnly(), a.Store.ImportUsers,
+		func(u *tenancyv1.LegacyUser) store.LegacyUser {
+			return store.LegacyUser{LegacyID: u.GetLegacyId(), DisplayName: u.GetDisplayName(), Email: u.GetEmail()}
+		})
+	return &tenancyv1.ImportUsersResponse{Results: results}, err
+}
+
+// ImportTenants takes tenants over, without how they sign in.
+func (a *API) ImportTenants(ctx context.Context, req *tenancyv1.ImportTenantsRequest) (*tenancyv1.ImportTenantsResponse, error) {
+	results, err := imported(ctx, "ImportTenants", req.GetTenants(), req.GetValidateOnly(), a.Store.ImportTenants,
+		func(t *tenancyv1.LegacyTenant) store.LegacyTenant {
+			return store.LegacyTenant{
+				LegacyID: t.GetLegacyId(), LegacyWorkspaceID: t.GetLegacyWorkspaceId(), WorkspaceID: t.GetWorkspaceId(),
+				DisplayName: t.GetDisplayName(), DirectoryID: t.GetDirectoryId(),
+				PrimaryDomain: t.GetPrimaryDomain(), Cloud: cloudOf(t.GetNationalCloud()),
+			}
+		})
+	return &tenancyv1.ImportTenantsResponse{Results: results}, err
+}
+
+// legacy is implemented by what has one id in the older installation.
+type legacy interface {
+	proto.Message
+	GetLegacyId() int64
+}
+
+// imported checks each item for itself, imports those that are sound as what
+// the store wants them to be, and says of each what became of it.
+func imported[W legacy, T any](ctx context.Context, method string, items []W, validateOnly bool,
+	importAll func(context.Context, workspace.By, bool, []T) ([]store.Imported, []error, error), turn func(W) T,
+) ([]*tenancyv1.ImportResult, error) {
+	results := make([]*tenancyv1.ImportResult, len(items))
+	for i, item := range items {
+		results[i] = &tenancyv1.ImportResult{LegacyId: item.GetLegacyId()}
+	}
+	batch, places := sound(ctx, method, items, turn, func(i int, err error) { results[i].Error = rpc.Refused(ctx, err) })
+	done, refused, err := importAll(ctx, by(ctx, 0), validateOnly, batch)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range places {
+		if refused[n] != nil {
+			results[i].Error = rpc.Refused(ctx, refused[n])
+			continue
+		}
+		results[i].Id, results[i].DisplayName, results[i].Outcome = done[n].ID, done[n].Name, wireOutcome(done[n].Outcome)
+		if validateOnly && done[n].Outcome == workspace.Created {
+			results[i].Id = 0
+		}
+	}
+	return results, nil
+}
+
+// sound holds each item to its rules, and answers those that keep them with
+// their places.
+func sound[W proto.Message, T any](ctx context.Context, method string, items []W, turn func(W) T, refuse func(int, error)) (batch []T, places []int) {
+	for i, item := range items {
+		if err := rpc.Check(ctx, method, item); err != nil {
+			refuse(i, err)
+			continue
+		}
+		batch, places = append(batch, turn(item)), append(places, i)
+	}
+	return batch, places
+}
+
+// ImportMembers takes memberships over.
+func (a *API) ImportMembers(ctx context.Context, req *tenancyv1.ImportMembersRequest) (*tenancyv1.ImportMembersResponse, error) {
+	results := make([]*tenancyv1.ImportMemberResult, len(req.GetMembers()))
+	for i, m := range req.GetMembers() {
+		results[i] = &tenancyv1.ImportMemberResult{LegacyWorkspaceId: m.GetLegacyWorkspaceId(), LegacyUserId: m.GetLegacyUserId()}
+	}
+	refuse := func(i int, err error) { results[i].Error = rpc.Refused(ctx, err) }
+	batch, places := sound(ctx, "ImportMembers", req.GetMembers(), legacyMember, refuse)
+	done, refused, err := a.Store.ImportMembers(ctx, by(ctx, 0), req.GetValidateOnly(), batch)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range places {
+		if refused[n] != nil {
+			refuse(i, refused[n])
+			continue
+		}
+		// What a rehearsal took for imported has a negative id: it has none yet.
+		results[i].WorkspaceId, results[i].UserId = max(done[n].WorkspaceID, 0), max(done[n].UserID, 0)
+		results[i].Role, results[i].Outcome = wireRole(done[n].Role), wireOutcome(done[n].Outcome)
+	}
+	return &tenancyv1.ImportMembersResponse{Results: results}, nil
+}
+
+func legacyMember(m *tenancyv1.LegacyMember) store.LegacyMember {
+	return store.LegacyMember{LegacyWorkspaceID: m.GetLegacyWorkspaceId(), LegacyUserID: m.GetLegacyUserId(), Role: roleOf(m.GetRole())}
+}
+
+func wireOutcome(o workspace.Outcome) tenancyv1.ImportOutcome {
+	switch o {
+	case workspace.Created:
+		return tenancyv1.ImportOutcome_IMPORT_OUTCOME_CREATED
+	case workspace.Found:
+		return tenancyv1.ImportOutcome_IMPORT_OUTCOME_FOUND
+	case workspace.Adopted:
+		return tenancyv1.ImportOutcome_IMPORT_OUTCOME_ADOPTED
+	}
+	return tenancyv1.ImportOutcome_IMPORT_OUTCOME_UNSPECIFIED
+}
