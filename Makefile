@@ -14,7 +14,7 @@ FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-sync tools lint grpcurl tools-buf tools-gen tools-lint protodeps \
+.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
 	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
 
 help: ## this list
@@ -47,6 +47,9 @@ bench: go-ready ## the run store against pgbench, River and itself ungrouped; ab
 bench-list: go-ready ## lists, filters and summaries at 10 thousand, 1 million and 5 million runs
 	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -write=false -rows 10000,1000000,5000000 $(BENCH_FLAGS)
 
+bench-console: go-ready ## from the commit of a change to 1,000 watchers over HTTP
+	@go build -o $(BIN)/bench-console ./e2e/bench && $(BIN)/bench-console $(BENCH_FLAGS)
+
 bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
 	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync
 
@@ -67,6 +70,9 @@ tools: tools-buf tools-gen tools-lint ## buf, its plugins and golangci-lint into
 
 grpcurl: go-ready ## a gRPC client into .bin, for the calls that `make up` prints
 	@GOWORK=off GOBIN=$(BIN) go -C tools/lint install github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+takeover: go-ready ## the tool that takes over an older TenantPilot, into .bin
+	@go build -o $(BIN)/takeover ./services/operations/cmd/takeover
 
 tools-buf: go-ready
 	@GOWORK=off GOBIN=$(BIN) go -C tools/buf install tool

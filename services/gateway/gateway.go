@@ -40,9 +40,13 @@ type Config struct {
 	TenancyTarget    string `env:"TENANCY_TARGET" envDefault:"127.0.0.1:7102"`
 	InventoryTarget  string `env:"INVENTORY_TARGET" envDefault:"127.0.0.1:7103"`
 
-	SessionKey string  `env:"SESSION_KEY"` // 32 bytes in base64; replicas share one. Empty: made anew at each start
-	RateLimit  float64 `env:"RATE_LIMIT" envDefault:"50"`
-	RateBurst  int     `env:"RATE_BURST" envDefault:"200"`
+	SessionKey string `env:"SESSION_KEY"` // 32 bytes in base64; replicas share one. Empty: made anew at each start
+	// LegacyRunIDOffset is what the takeover of an older TenantPilot added to the
+	// ids of its runs: their former addresses lead to where they are now.
+	LegacyRunIDOffset int64 `env:"LEGACY_RUN_ID_OFFSET"`
+
+	RateLimit float64 `env:"RATE_LIMIT" envDefault:"50"`
+	RateBurst int     `env:"RATE_BURST" envDefault:"200"`
 }
 
 // Run serves until ctx ends, then lets requests finish for a while.
@@ -98,6 +102,9 @@ func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Lo
 	if cfg.RateLimit <= 0 || cfg.RateBurst < 1 {
 		return nil, nil, errors.New("GATEWAY_RATE_LIMIT and GATEWAY_RATE_BURST must be above zero")
 	}
+	if cfg.LegacyRunIDOffset < 0 {
+		return nil, nil, errors.New("GATEWAY_LEGACY_RUN_ID_OFFSET must not be below zero")
+	}
 	signer, err := actor.NewSigner(cfg.ActorKey)
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +131,8 @@ func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Lo
 	}
 	site, err := web.New(ctx, web.Config{
 		Operations: conns[0], Tenancy: conns[1], Inventory: conns[2],
-		Signer: signer, SessionKey: key, Rate: cfg.RateLimit, Burst: cfg.RateBurst, Closing: closing, Log: log,
+		Signer: signer, SessionKey: key, Rate: cfg.RateLimit, Burst: cfg.RateBurst, FormerOffset: cfg.LegacyRunIDOffset,
+		Closing: closing, Log: log,
 	})
 	if err != nil {
 		closeConns()

@@ -51,6 +51,16 @@ func TestRefusesABadSessionKey(t *testing.T) {
 	}
 }
 
+func TestRefusesANegativeOffset(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.LegacyRunIDOffset = -1
+	err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "GATEWAY_LEGACY_RUN_ID_OFFSET") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func config(t *testing.T) Config {
 	t.Helper()
 	dir := t.TempDir()

@@ -227,41 +227,6 @@ func TestNotFoundPageIsOnePage(t *testing.T) {
 	}
 }
 
-func TestFormerAddresses(t *testing.T) {
-	t.Parallel()
-	srv, w := setup(t)
-	tests := map[string]string{ // path: where to, "" for 404
-		"/admin/operations":                      "/operations",
-		"/admin/operations/42":                   "/operations/42",
-		"/admin/operations/99999999999":          "/operations/99999999999",
-		"/admin/operations/x":                    "",
-		"/admin/operations/-1":                   "",
-		"/admin/operations/4/2":                  "",
-		"/admin/operations/":                     "",
-		"/admin/operations/12345678901234567890": "",
-		"/admin/t/contoso/inventory-sync-runs":   "",
-		"/admin/t/contoso/inventory-sync-runs/7": "",
-		"/admin/entra-group-sync-runs":           "",
-		"/admin/entra-group-sync-runs/7":         "",
-		"/admin":                                 "",
-	}
-	for path, to := range tests {
-		for _, token := range []string{"", "owner"} {
-			resp, _ := ask(t, srv, token, http.MethodGet, path, "")
-			want := http.StatusPermanentRedirect
-			if to == "" {
-				want = http.StatusNotFound
-			}
-			if resp.StatusCode != want || resp.Header.Get("Location") != to {
-				t.Errorf("%s: %d to %q", path, resp.StatusCode, resp.Header.Get("Location"))
-			}
-		}
-	}
-	if w.resolved+w.calls() > 0 {
-		t.Error("a former address asked a service")
-	}
-}
-
 func TestStartSync(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

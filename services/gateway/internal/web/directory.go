@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
@@ -39,6 +40,10 @@ type directory struct {
 }
 
 func (d directory) options() []templates.Option { return append([]templates.Option(nil), d.names...) }
+
+func (d directory) has(value string) bool {
+	return slices.ContainsFunc(d.names, func(o templates.Option) bool { return o.Value == value })
+}
 
 // name is what people call value: itself if nobody says.
 func (d directory) name(value string) string {

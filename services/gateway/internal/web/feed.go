@@ -53,9 +53,9 @@ func frameOf(change *operationsv1.RunChange) ([]byte, error) {
 	return options.Marshal(change)
 }
 
-// workspaceEvents streams what happens to the runs of a workspace: a snapshot of
-// the active ones, or, with Last-Event-ID, what has happened since, then every
-// run that changes as it then is.
+// workspaceEvents streams what happens to the runs of a workspace that the query
+// selects: a snapshot of the active ones, or, with Last-Event-ID, what has
+// happened since, then every run that changes as it then is.
 func (a *api) workspaceEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, who, err := a.admit(r)
 	if err != nil {
@@ -67,18 +67,19 @@ func (a *api) workspaceEvents(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, errs.NotFound("workspace"))
 		return
 	}
-	if r.URL.RawQuery != "" {
-		fail(w, r, errs.Invalid("", "the query takes no parameters here"))
+	wants, err := a.site.selectionOf(ctx, r.URL.RawQuery)
+	if err != nil {
+		fail(w, r, err)
 		return
 	}
 	ctx, cancel := lifetime(ctx)
 	defer cancel()
 	token, _ := bearer(r) // admit has seen it
 	f := feed{
-		reader: reader{site: a.site, token: token, who: who, workspace: workspace, recognised: a.site.now()},
-		out:    a.site.stream(w, r),
+		reader: reader{site: a.site, token: token, who: who, workspace: workspace, pace: feedPace, recognised: a.site.now()},
+		wants:  wants, out: a.site.stream(w, r),
 	}
-	f.box = a.site.watches.join(ctx, workspace, 0, who)
+	f.box = a.site.watches.join(ctx, workspace, wants, who)
 	defer a.site.watches.leave(workspace, f.box)
 	if err := f.follow(ctx); err != nil && !errors.Is(err, errEnough) {
 		note(r.Context(), err)
@@ -88,7 +89,9 @@ func (a *api) workspaceEvents(w http.ResponseWriter, r *http.Request) {
 // feed is somebody following a workspace.
 type feed struct {
 	reader
-	out *frames
+	wants selection
+	out   *frames
+	told  map[int64]edition // in the last catching up: mail may be behind it
 }
 
 func (f *feed) follow(ctx context.Context) error {
@@ -100,6 +103,9 @@ func (f *feed) follow(ctx context.Context) error {
 			behind = err != nil
 		} else {
 			behind, err = f.deliver()
+		}
+		if behind && err == nil {
+			continue
 		}
 		switch {
 		case f.out.broken != nil:
@@ -136,51 +142,109 @@ func (f *feed) catchUp(ctx context.Context) error {
 	return err
 }
 
+// retell tells what was, to a bookmark, and remembers it. Runs that the reader
+// named come at its end, whether they are active or not.
 func (f *feed) retell(ctx context.Context) error {
 	stream, err := f.site.watches.reader.WatchRuns(ctx, &operationsv1.WatchRunsRequest{WorkspaceId: f.workspace, ResumeToken: f.out.name})
 	if err != nil {
 		return err
 	}
+	f.told = map[int64]edition{}
+	named := f.out.name == "" && len(f.wants.runs) > 0
 	for {
 		told, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		event, change := "change", told.GetChange()
 		switch {
-		case told.GetBookmark() != nil:
-			return f.out.mark(told.GetResumeToken())
-		case told.GetSnapshot() != nil:
-			event, change = "snapshot", &operationsv1.RunChange{Run: told.GetSnapshot()}
+		case err != nil:
+			return err
+		case told.GetBookmark() == nil && named:
+			continue
+		case told.GetBookmark() == nil:
+			if err := f.show(told); err != nil {
+				return err
+			}
+			continue
+		case named:
+			if err := f.showNamed(ctx); err != nil {
+				return err
+			}
 		}
-		data, err := frameOf(change)
-		if err != nil {
+		return f.out.mark(told.GetResumeToken())
+	}
+}
+
+// showNamed shows the runs that the reader named, as they are. It comes after a
+// place to go on from was given, which is before what they then are.
+func (f *feed) showNamed(ctx context.Context) error {
+	stream, err := f.site.watches.reader.WatchRuns(ctx, &operationsv1.WatchRunsRequest{WorkspaceId: f.workspace, RunIds: f.wants.runs})
+	if err != nil {
+		return err
+	}
+	for {
+		told, err := stream.Recv()
+		if err != nil || told.GetBookmark() != nil {
 			return err
 		}
-		if err := f.out.send(event, told.GetResumeToken(), data); err != nil {
+		if told.GetSnapshot() == nil {
+			continue // it comes by mail
+		}
+		if err := f.show(told); err != nil {
 			return err
 		}
 	}
 }
 
+// show sends a snapshot, or a change with its place, if the reader wants it.
+func (f *feed) show(told *operationsv1.WatchRunsResponse) error {
+	event, change := "change", told.GetChange()
+	if told.GetSnapshot() != nil {
+		event, change = "snapshot", &operationsv1.RunChange{Run: told.GetSnapshot()}
+	}
+	if !f.wants.has(change.GetRun()) {
+		return nil
+	}
+	f.told[change.GetRun().GetId()] = editionOf(change)
+	data, err := frameOf(change)
+	if err != nil {
+		return err
+	}
+	return f.out.send(event, told.GetResumeToken(), data)
+}
+
 // deliver sends the mail, the place to go on from with its last event, and
-// reports whether something may be missing.
+// reports whether something may be missing: then there is no such place.
 func (f *feed) deliver() (lost bool, err error) {
 	mail, token, lost := f.site.watches.take(f.box)
-	if lost || len(mail) == 0 {
-		return lost, f.out.beat(token)
+	if lost {
+		return true, nil
 	}
-	numbers := slices.Sorted(maps.Keys(mail))
-	for i, number := range numbers {
-		data, err := frameOf(mail[number])
+	fresh := f.fresh(mail)
+	if len(fresh) == 0 {
+		return false, f.out.beat(token)
+	}
+	for i, change := range fresh {
+		data, err := change.frame()
 		if err != nil {
 			return false, err
 		}
 		name := ""
-		if i == len(numbers)-1 {
+		if i == len(fresh)-1 {
 			name = token
 		}
 		f.out.add("change", name, data)
 	}
 	return false, f.out.flush()
+}
+
+// fresh is what the reader has not been told while catching up, by run.
+func (f *feed) fresh(mail map[int64]*news) []*news {
+	var fresh []*news
+	for _, number := range slices.Sorted(maps.Keys(mail)) {
+		known, told := f.told[number]
+		if told && editionOf(mail[number].RunChange).compare(known) <= 0 {
+			continue
+		}
+		delete(f.told, number)
+		fresh = append(fresh, mail[number])
+	}
+	return fresh
 }

@@ -3,12 +3,15 @@ package web
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
@@ -82,6 +85,28 @@ func TestWorkspaceEvents(t *testing.T) {
 	}
 }
 
+// What all who follow a workspace are told is written once, and read by all of them.
+func TestEverybodyOnAWorkspaceIsTold(t *testing.T) {
+	t.Parallel()
+	srv, w := setup(t)
+	var streams []stream
+	for range 20 {
+		streams = append(streams, subscribe(t, srv, "reader", "/api/v1/workspaces/1/operations:watch", ""))
+	}
+	for _, s := range streams {
+		s.next(t)
+	}
+	w.settled(t, 1)
+	for n := range int64(5) {
+		w.change(11, processed(600+n))
+		for _, s := range streams {
+			if e := s.next(t); e.event != "change" || !strings.Contains(e.data, fmt.Sprintf(`"processed":"%d"`, 600+n)) {
+				t.Fatalf("got %+v", e)
+			}
+		}
+	}
+}
+
 // settled waits until there are n watches: those that only catch up have ended.
 func (w *world) settled(t *testing.T, n int) {
 	t.Helper()
@@ -133,10 +158,10 @@ func TestNothingIsMissedWhileOperationsRestarts(t *testing.T) {
 	s := listen(t, srv, signIn(t, srv, "owner"), "/operations/11/live", "")
 	s.next(t)
 	w.settled(t, 1)
-	w.forgetful(true)
-	w.restart()
+	w.leave()
 	w.settled(t, 0)
 	w.change(11, succeed)
+	w.comeBack(1)
 	e := s.next(t)
 	for e.event == "run" {
 		e = s.next(t)
@@ -146,15 +171,118 @@ func TestNothingIsMissedWhileOperationsRestarts(t *testing.T) {
 	}
 }
 
+// A stream that everybody shares may be behind what somebody was told who came
+// later: they are not told what was before, nor the same again.
+func TestNobodyIsToldWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	for path, first := range map[string]string{
+		"/api/v1/workspaces/1/operations:watch": "snapshot", "/api/v1/operations/11/events": "run",
+	} {
+		srv, w := setup(t)
+		other := subscribe(t, srv, "owner", "/api/v1/workspaces/1/operations:watch", "")
+		other.next(t)
+		w.settled(t, 1)
+		w.lag(0)
+		w.change(11, processed(400))
+		w.change(11, processed(500))
+		s := subscribe(t, srv, "reader", path, "")
+		if e := s.next(t); e.event != first || !strings.Contains(e.data, `"processed":"500"`) {
+			t.Errorf("%s: first: %+v", path, e)
+		}
+		w.settled(t, 1)
+		w.lag(1)
+		if e := other.next(t); !strings.Contains(e.data, `"processed":"400"`) {
+			t.Errorf("%s: the shared stream: %+v", path, e)
+		}
+		<-time.After(2 * livePace) // by now s would have been told
+		w.catchUp()
+		other.next(t)
+		<-time.After(2 * livePace)
+		w.change(11, processed(620))
+		if e := s.next(t); !strings.Contains(e.data, `"processed":"620"`) {
+			t.Errorf("%s: after it: %+v", path, e)
+		}
+	}
+}
+
+// Mail that may have gaps says nothing about where a reader can go on from, also
+// when a sign of life is due.
+func TestWhoMissedSomethingGoesOnFromWhatTheyWereTold(t *testing.T) {
+	t.Parallel()
+	site, w := newSite(t)
+	begun := time.Now()
+	site.now = func() time.Time { return begun.Add(100_000 * time.Since(begun)) }
+	srv := open(t, site)
+	s := subscribe(t, srv, "reader", "/api/v1/workspaces/1/operations:watch", "")
+	s.next(t)
+	w.change(11, processed(400))
+	s.next(t)
+	w.settled(t, 1)
+	w.leave()
+	w.settled(t, 0)
+	w.change(11, processed(620))
+	w.comeBack(1) // the shared stream, and only that, begins anew
+	if e := s.next(t); e.event != "change" || !strings.Contains(e.data, `"processed":"620"`) {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// What a query selects is told, and nothing else; a run that is named is shown
+// even if it has ended.
+func TestWorkspaceEventsOfASelection(t *testing.T) {
+	t.Parallel()
+	const watch = "/api/v1/workspaces/1/operations:watch"
+	tests := map[string]struct {
+		query string
+		first string // the snapshot's run
+		told  string // the first change's
+	}{
+		"tenant":           {"?tenant_id=6", "13", "13"},
+		"type":             {"?type=drift_generate_findings", "13", "13"},
+		"types":            {"?type=drift_generate_findings&type=inventory_sync", "11", "11"},
+		"run":              {"?run_id=13", "13", "13"},
+		"ended run":        {"?run_id=12&run_id=13", "12", "13"},
+		"all of them":      {"?run_id=13&tenant_id=6&type=drift_generate_findings", "13", "13"},
+		"without a query?": {"?", "11", "11"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv, w := setup(t)
+			w.runs[13] = activeRun(13, 1)
+			w.runs[13].Type, w.runs[13].TenantId = "drift_generate_findings", proto.Int64(6)
+			s := subscribe(t, srv, "reader", watch+tt.query, "")
+			shown := map[string]bool{}
+			e := s.next(t)
+			shown[runIn(e)] = true
+			w.settled(t, 1)
+			w.change(11, processed(620))
+			w.change(13, processed(620))
+			for e = s.next(t); e.event == "snapshot"; e = s.next(t) {
+				shown[runIn(e)] = true
+			}
+			if e.event != "change" || runIn(e) != tt.told || !shown[tt.first] {
+				t.Errorf("shown %v, told %+v", shown, e)
+			}
+			again := subscribe(t, srv, "reader", watch+tt.query, "0")
+			if e := again.next(t); e.event != "change" || runIn(e) != tt.told {
+				t.Errorf("gone on: %+v", e)
+			}
+		})
+	}
+}
+
+// runIn is the id of the run that an event is about.
+func runIn(e event) string { return between(e.data, `"id":"`, `"`) }
+
 func TestWorkspaceEventsRefuses(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
 	for path, want := range map[string]int{
-		"/api/v1/workspaces/2/operations:watch":           http.StatusNotFound,
-		"/api/v1/workspaces/x/operations:watch":           http.StatusNotFound,
-		"/api/v1/workspaces/1/operations:watch?tenant=99": http.StatusBadRequest,
-		"/api/v1/operations/22/events":                    http.StatusNotFound,
-		"/api/v1/operations/x/events":                     http.StatusNotFound,
+		"/api/v1/workspaces/2/operations:watch": http.StatusNotFound,
+		"/api/v1/workspaces/x/operations:watch": http.StatusNotFound,
+		"/api/v1/operations/22/events":          http.StatusNotFound,
+		"/api/v1/operations/x/events":           http.StatusNotFound,
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+path, nil)
 		must(t, err)
@@ -165,6 +293,22 @@ func TestWorkspaceEventsRefuses(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != want || resp.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, resp.Header.Get("Content-Type"))
+		}
+	}
+}
+
+func TestWorkspaceEventsNamesTheBadParameter(t *testing.T) {
+	t.Parallel()
+	srv, _ := setup(t)
+	many := strings.Repeat("&run_id=7", mostRuns+1)
+	for query, field := range map[string]string{
+		"tenant=99": "tenant", "tenant_id=x": "tenant_id", "tenant_id=0": "tenant_id", "tenant_id=": "tenant_id", "tenant_id=5&tenant_id=6": "tenant_id",
+		"type=asleep": "type", "type=": "type", "run_id=07": "run_id", "run_id=7&run_id=-1": "run_id", many: "run_id",
+		"run_id=99999999999999999999": "run_id", "type=%00": "type",
+	} {
+		resp, body := ask(t, srv, "reader", http.MethodGet, "/api/v1/workspaces/1/operations:watch?"+query, "")
+		if resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, `"field":"`+field+`"`) {
+			t.Errorf("%.40s: %d %s", query, resp.StatusCode, body)
 		}
 	}
 }

@@ -26,7 +26,7 @@ const (
 func (s *Site) liveOf(run *operationsv1.Run) templates.Live {
 	return templates.Live{
 		ID: id(run.GetId()), Active: active(run), Badge: badgeOf(run), Progress: progressOf(run),
-		Duration: durationOf(run, s.now()), Counters: countersOf(run), Attempt: "attempt " + attemptOf(run),
+		Duration: durationOf(run, s.now()), Counters: countersOf(run), Attempt: attemptOf(run),
 	}
 }
 
@@ -58,6 +58,7 @@ func (s *Site) followRun(ctx context.Context, w http.ResponseWriter, r *http.Req
 	as.workspace = run.GetWorkspaceId()
 	ctx, cancel := lifetime(ctx)
 	defer cancel()
+	as.pace = livePace
 	f := follower{reader: as, out: s.stream(w, r), show: show, full: full}
 	if !active(run) {
 		if err := f.end(ctx, run); err != nil {
@@ -65,7 +66,7 @@ func (s *Site) followRun(ctx context.Context, w http.ResponseWriter, r *http.Req
 		}
 		return
 	}
-	f.box = s.watches.join(ctx, f.workspace, run.GetId(), as.who)
+	f.box = s.watches.join(ctx, f.workspace, selection{runs: []int64{run.GetId()}}, as.who)
 	defer s.watches.leave(f.workspace, f.box)
 	if err := f.follow(ctx, run); err != nil && !errors.Is(err, errEnough) {
 		note(r.Context(), err)
@@ -87,6 +88,7 @@ type reader struct {
 	who        actor.Actor
 	workspace  int64
 	box        *mailbox
+	pace       time.Duration // between two looks at mail
 	recognised time.Time
 	mailed     time.Time // when mail was last looked at
 }
@@ -126,11 +128,11 @@ func refused(err error) bool {
 // the latest after a tick; or when there is nothing to wait for any more.
 func (r *reader) wait(ctx context.Context) error {
 	mail := r.box.ready
-	pace := time.NewTimer(time.Until(r.mailed.Add(livePace)))
+	pace := time.NewTimer(time.Until(r.mailed.Add(r.pace)))
 	defer pace.Stop()
 	tick := time.NewTimer(liveTick)
 	defer tick.Stop()
-	if time.Since(r.mailed) < livePace {
+	if time.Since(r.mailed) < r.pace {
 		mail = nil
 	}
 	for {
@@ -200,11 +202,14 @@ func (f *follower) end(ctx context.Context, run *operationsv1.Run) error {
 func (f *follower) next(ctx context.Context, before *operationsv1.RunChange) (*operationsv1.RunChange, error) {
 	number := before.GetRun().GetId()
 	mail, _, lost := f.site.watches.take(f.box)
-	change := mail[number]
-	if change == nil && !lost {
-		return before, nil
+	change := before
+	if told := mail[number]; told != nil {
+		change = told.RunChange
 	}
-	if !lost && (active(change.GetRun()) || !f.full) {
+	switch {
+	case !lost && older(change.GetRun(), before.GetRun()):
+		return before, nil // we looked, and it was on its way
+	case !lost && (active(change.GetRun()) || !f.full):
 		return change, nil
 	}
 	run, err := f.site.run(ctx, id(number))

@@ -100,7 +100,7 @@ func (l list) view(r *http.Request, who actor.Actor) (templates.Operations, erro
 // pages are the addresses of the next page and, unless this is it, the first.
 func (l list) pages(next string) (older, first string) {
 	q := url.Values{}
-	for _, name := range []string{"workspace", "status", "outcome", "type", "tenant"} {
+	for _, name := range append([]string{"workspace"}, filterNames()...) {
 		if v := l.query.Get(name); v != "" {
 			q.Set(name, v)
 		}
@@ -128,6 +128,9 @@ func (l list) row(run *operationsv1.Run, tenants directory, types directory) tem
 		Initiator: run.GetInitiatorName(), Progress: progressOf(run), Started: momentOf(run.GetStartTime(), now),
 		Duration: durationOf(run, now), Attempt: id(int64(run.GetAttempt())), Tenant: "–",
 	}
+	if imported(run) {
+		row.Attempt = "–"
+	}
 	if run.TenantId != nil {
 		row.Tenant = tenants.name(id(run.GetTenantId()))
 	}
@@ -148,7 +151,7 @@ func (l list) filters(tenants, types directory) []templates.Filter {
 	}
 	tenant := choose("tenant", "Tenant", "All", tenants.options())
 	tenant.Typed = tenants.cut
-	return []templates.Filter{
+	filters := []templates.Filter{
 		choose("status", "Status", "Any", []templates.Option{
 			{Value: "queued", Label: "Queued"}, {Value: "running", Label: "Running"}, {Value: "completed", Label: "Completed"}}),
 		choose("outcome", "Outcome", "Any", []templates.Option{
@@ -157,6 +160,34 @@ func (l list) filters(tenants, types directory) []templates.Filter {
 		choose("type", "Operation", "All", types.options()),
 		tenant,
 	}
+	for _, t := range things() {
+		if asked := l.query.Get(t.name); asked != "" {
+			filters = append(filters, templates.Filter{Name: t.name, Label: t.label, Value: asked, Typed: true})
+		}
+	}
+	return filters
+}
+
+// filterNames are the parameters of a list that choose runs.
+func filterNames() []string {
+	names := []string{"status", "outcome", "type", "tenant"}
+	for _, t := range things() {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// fieldOf is what operations calls the field that a parameter chooses by.
+func fieldOf(name string) string {
+	if name == "tenant" {
+		return "tenant_id"
+	}
+	for _, t := range things() {
+		if t.name == name {
+			return "context." + t.key
+		}
+	}
+	return name
 }
 
 // filterOf is the filter expression of the chosen options. A value that is no
@@ -171,11 +202,7 @@ func filterOf(filters []templates.Filter, query url.Values) (string, error) {
 		if !offered(f, asked) {
 			return "", errs.Invalid(f.Name, "%s is not one of the choices", strconv.Quote(asked))
 		}
-		field := f.Name
-		if field == "tenant" {
-			field = "tenant_id"
-		}
-		terms = append(terms, field+` = "`+asked+`"`)
+		terms = append(terms, fieldOf(f.Name)+` = "`+asked+`"`)
 	}
 	return strings.Join(terms, " AND "), nil
 }

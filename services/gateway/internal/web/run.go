@@ -65,7 +65,7 @@ func (s *Site) viewRun(r *http.Request, who actor.Actor, run *operationsv1.Run) 
 		Initiator: run.GetInitiatorName(), Attempt: attemptOf(run), Created: momentOf(run.GetCreateTime(), now),
 		Started: momentOf(run.GetStartTime(), now), Ended: momentOf(run.GetCompleteTime(), now),
 		Reason: run.GetCancelReason(), Live: s.liveOf(run), Events: events,
-		Failures: failuresOf(run), Context: pretty(run.GetContext()), Related: relatedOf(run),
+		Failures: failuresOf(run), Context: pretty(run.GetContext()), Legacy: legacyOf(run),
 	}
 	v.Shell.Title = v.Type + " #" + v.ID
 	v.LaterEvents, v.FirstEvents = pagesOfEvents(v.ID, later, asked)
@@ -73,9 +73,9 @@ func (s *Site) viewRun(r *http.Request, who actor.Actor, run *operationsv1.Run) 
 		v.Cancelling = run.GetCancelRequestedBy()
 	}
 	role, _ := who.Role(run.GetWorkspaceId())
-	v.CanCancel = active(run) && run.GetCancelRequestTime() == nil && role.Allows(actor.Operate) &&
-		run.GetOrigin() != operationsv1.RunOrigin_RUN_ORIGIN_LEGACY
+	v.CanCancel = active(run) && run.GetCancelRequestTime() == nil && role.Allows(actor.Operate) && !imported(run)
 	s.addTenant(r, run, &v)
+	v.Related = relatedOf(shell, run, v.Tenant)
 	return v, nil
 }
 
@@ -93,7 +93,7 @@ func (s *Site) addTenant(r *http.Request, run *operationsv1.Run, v *templates.Ru
 	} else {
 		v.Tenant = tenant.GetTenant().GetDisplayName()
 	}
-	if run.GetType() != inventorySync || run.GetStartTime() == nil {
+	if run.GetType() != inventorySync || run.GetStartTime() == nil || imported(run) {
 		return
 	}
 	number := run.GetId()
@@ -163,19 +163,6 @@ func failuresOf(run *operationsv1.Run) []templates.Failure {
 		})
 	}
 	return failures
-}
-
-func relatedOf(run *operationsv1.Run) []templates.Related {
-	var related []templates.Related
-	if run.ParentRunId != nil {
-		parent := id(run.GetParentRunId())
-		related = append(related, templates.Related{Label: "Part of", Text: "run #" + parent, Href: "/operations/" + parent})
-	}
-	if run.RetryOf != nil {
-		original := id(run.GetRetryOf())
-		related = append(related, templates.Related{Label: "Repeats", Text: "run #" + original, Href: "/operations/" + original})
-	}
-	return related
 }
 
 // pretty is a context as people read JSON. protojson's own spacing changes from

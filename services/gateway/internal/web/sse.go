@@ -9,7 +9,8 @@ import (
 
 const (
 	liveBeat  = 15 * time.Second       // silence a reader gets a sign of life after
-	livePace  = 250 * time.Millisecond // between frames
+	livePace  = 250 * time.Millisecond // between frames about one run
+	feedPace  = 100 * time.Millisecond // between frames about many: one run's first change waits for others no longer
 	liveWrite = 10 * time.Second       // a reader slower than this is dropped
 	liveLong  = 15 * time.Minute       // then the reader comes again
 )
@@ -43,15 +44,16 @@ func (f *frames) send(event, name string, data []byte) error {
 	return f.flush()
 }
 
-// add puts one event into the next frame. A line break in data begins a new data line.
+// add puts one event into the next frame. A line break in data begins a new data
+// line; without data there is an empty one, or browsers would not tell of the event.
 func (f *frames) add(event, name string, data []byte) {
 	fmt.Fprintf(&f.next, "event: %s\n", event)
 	if name != "" {
 		fmt.Fprintf(&f.next, "id: %s\n", name)
 		f.name = name
 	}
-	for line := range bytes.Lines(append(data, '\n')) {
-		fmt.Fprintf(&f.next, "data: %s\n", bytes.TrimRight(line, "\r\n"))
+	for line := range bytes.SplitSeq(data, []byte{'\n'}) { // data is others' too
+		fmt.Fprintf(&f.next, "data: %s\n", bytes.TrimRight(line, "\r"))
 	}
 	f.next.WriteByte('\n')
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -39,23 +38,33 @@ type room struct {
 
 // mailbox is what one follower has not taken yet: of each run the latest.
 type mailbox struct {
-	run   int64 // 0: all runs of the workspace
+	wants selection
 	ready chan struct{}
 
 	// under the watches' lock
 	who    actor.Actor
-	latest map[int64]*operationsv1.RunChange
+	latest map[int64]*news
 	token  string // everything up to here is in the mailbox, or was taken
 	lost   bool   // something may be missing: look at the runs themselves
 }
 
-// join answers a mailbox that hears of one run of a workspace, or of all (0),
+// news is a change for all who follow: however many they are, it is written once.
+type news struct {
+	*operationsv1.RunChange
+	frame func() ([]byte, error)
+}
+
+func newsOf(change *operationsv1.RunChange) *news {
+	return &news{change, sync.OnceValues(func() ([]byte, error) { return frameOf(change) })}
+}
+
+// join answers a mailbox that hears of the runs of a workspace that wants names,
 // from now on, on behalf of who; what was before is for the follower to look at.
 // Whoever joins must leave.
-func (s *watches) join(ctx context.Context, workspace, run int64, who actor.Actor) *mailbox {
+func (s *watches) join(ctx context.Context, workspace int64, wants selection, who actor.Actor) *mailbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	box := &mailbox{run: run, who: who, ready: make(chan struct{}, 1), latest: map[int64]*operationsv1.RunChange{}, lost: true}
+	box := &mailbox{wants: wants, who: who, ready: make(chan struct{}, 1), latest: map[int64]*news{}, lost: true}
 	box.ready <- struct{}{}
 	r := s.rooms[workspace]
 	if r == nil {
@@ -99,12 +108,11 @@ func (s *watches) missed(box *mailbox) {
 }
 
 // take empties the mailbox.
-func (s *watches) take(box *mailbox) (latest map[int64]*operationsv1.RunChange, token string, lost bool) {
+func (s *watches) take(box *mailbox) (latest map[int64]*news, token string, lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	latest, token, lost = maps.Clone(box.latest), box.token, box.lost
-	clear(box.latest)
-	box.lost = false
+	latest, token, lost = box.latest, box.token, box.lost
+	box.latest, box.lost = map[int64]*news{}, false
 	return latest, token, lost
 }
 
@@ -176,12 +184,15 @@ func (s *watches) onBehalf(ctx context.Context, r *room) (context.Context, error
 func (s *watches) post(r *room, told *operationsv1.WatchRunsResponse, anew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	change := told.GetChange()
+	var change *news
+	if told.GetChange() != nil {
+		change = newsOf(told.GetChange())
+	}
 	for box := range r.boxes {
 		box.token = told.GetResumeToken()
 		box.lost = box.lost || anew
-		if id := change.GetRun().GetId(); change != nil && (box.run == 0 || box.run == id) {
-			box.keep(id, change)
+		if change != nil && box.wants.has(change.GetRun()) {
+			box.keep(change)
 		} else if !anew {
 			continue
 		}
@@ -192,10 +203,10 @@ func (s *watches) post(r *room, told *operationsv1.WatchRunsResponse, anew bool)
 	}
 }
 
-func (b *mailbox) keep(id int64, change *operationsv1.RunChange) {
+func (b *mailbox) keep(change *news) {
 	if len(b.latest) >= mailboxMax {
 		b.lost = true
 		clear(b.latest)
 	}
-	b.latest[id] = change
+	b.latest[change.GetRun().GetId()] = change
 }

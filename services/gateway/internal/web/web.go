@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -24,11 +25,13 @@ type Config struct {
 	Operations, Tenancy, Inventory grpc.ClientConnInterface
 
 	Signer     *actor.Signer
-	SessionKey []byte          // 32 bytes; seals the console's session cookies
-	Rate       float64         // requests a second each user, or stranger, may make for long
-	Burst      int             // and at once
-	Closing    <-chan struct{} // closed when the process begins to stop: streams end
-	Log        *slog.Logger
+	SessionKey []byte  // 32 bytes; seals the console's session cookies
+	Rate       float64 // requests a second each user, or stranger, may make for long
+	Burst      int     // and at once
+
+	FormerOffset int64           // from a run's id at its former address to its id
+	Closing      <-chan struct{} // closed when the process begins to stop: streams end
+	Log          *slog.Logger
 }
 
 // Site is everything behind one address.
@@ -125,12 +128,12 @@ func formerAddress(w http.ResponseWriter, r *http.Request) {
 
 // formerAddressOfRun does the same for a run, without looking whether there is one.
 func (s *Site) formerAddressOfRun(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("run")
-	if id == "" || len(id) > 19 || strings.Trim(id, "0123456789") != "" {
+	before, ok := parseID(r.PathValue("run"))
+	if !ok || before > math.MaxInt64-s.cfg.FormerOffset {
 		s.noRoute(w, r)
 		return
 	}
-	http.Redirect(w, r, "/operations/"+id, http.StatusPermanentRedirect)
+	http.Redirect(w, r, "/operations/"+id(before+s.cfg.FormerOffset), http.StatusPermanentRedirect)
 }
 
 // admit resolves token and lets its user spend one request.

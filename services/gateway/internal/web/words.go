@@ -49,6 +49,8 @@ func progressOf(run *operationsv1.Run) templates.Progress {
 	total, hasTotal := counts["total"]
 	p := templates.Progress{Done: done, Total: total, Known: hasTotal && total > 0}
 	switch {
+	case p.Known && !hasDone && !active(run): // of an imported run only the total is known
+		p.Words = templates.Number(total) + " in all"
 	case p.Known:
 		p.Done = min(done, total)
 		p.Words = fmt.Sprintf("%s of %s · %d %%", templates.Number(done), templates.Number(total), p.Done*100/total)
@@ -114,8 +116,12 @@ func durationOf(run *operationsv1.Run, now time.Time) string {
 	return templates.Span(max(0, now.Sub(run.GetStartTime().AsTime())))
 }
 
-// attemptOf says which delivery this is, once there was more than the plan.
+// attemptOf says which delivery this is, once there was more than the plan. Those
+// of an imported run nobody counted.
 func attemptOf(run *operationsv1.Run) string {
+	if imported(run) {
+		return ""
+	}
 	if run.GetMaxAttempts() == 0 {
 		return id(int64(run.GetAttempt()))
 	}
@@ -153,6 +159,9 @@ func eventOf(e *operationsv1.RunEvent, now time.Time) templates.Event {
 	}
 	if reason := e.GetDetail().GetFields()["reason"].GetStringValue(); reason != "" {
 		v.Detail = reason
+	}
+	if e.GetDetail().GetFields()["imported"].GetBoolValue() {
+		v.Detail = "Known from the import. What came before was not recorded."
 	}
 	return v
 }

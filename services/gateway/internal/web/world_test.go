@@ -52,7 +52,10 @@ type world struct {
 	resolved int
 	watchers map[chan struct{}]struct{}
 	history  []*operationsv1.Run // of changes
-	forgot   bool
+	forgot   int                 // so many tokens are of no use any more
+	away     bool                // there is no watching
+	lagging  bool
+	upTo     int
 	cut      chan struct{} // closed: streams end, to be gone on from
 }
 
@@ -142,120 +145,6 @@ func (w *world) calls() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.asked)
-}
-
-// change changes run id as its worker would.
-func (w *world) change(id int64, f func(*operationsv1.Run)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	f(w.runs[id])
-	run, _ := proto.Clone(w.runs[id]).(*operationsv1.Run)
-	w.history = append(w.history, run)
-	for c := range w.watchers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// WatchRuns tells every change made by change. A token is how many were told.
-func (w *world) WatchRuns(r *operationsv1.WatchRunsRequest, stream grpc.ServerStreamingServer[operationsv1.WatchRunsResponse]) error {
-	if w.forgets(r.GetResumeToken()) {
-		return errs.Invalid("resume_token", "is too old").WithReason("INVALID_RESUME_TOKEN")
-	}
-	changed := make(chan struct{}, 1)
-	told, snapshot, cut := w.enter(r, changed)
-	defer w.exit(changed)
-	for _, run := range snapshot {
-		if err := stream.Send(&operationsv1.WatchRunsResponse{What: &operationsv1.WatchRunsResponse_Snapshot{Snapshot: run}}); err != nil {
-			return err
-		}
-	}
-	bookmark := &operationsv1.WatchRunsResponse{What: &operationsv1.WatchRunsResponse_Bookmark{Bookmark: &operationsv1.Bookmark{}}}
-	for {
-		for _, run := range w.since(told) {
-			told++
-			err := stream.Send(&operationsv1.WatchRunsResponse{
-				What:        &operationsv1.WatchRunsResponse_Change{Change: &operationsv1.RunChange{Run: run}},
-				ResumeToken: fmt.Sprint(told),
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if bookmark != nil {
-			bookmark.ResumeToken = fmt.Sprint(told)
-			if err := stream.Send(bookmark); err != nil {
-				return err
-			}
-			bookmark = nil
-		}
-		select {
-		case <-changed:
-		case <-cut:
-			return errs.Unavailable("DRAINING", "come again")
-		case <-stream.Context().Done():
-			return stream.Context().Err()
-		}
-	}
-}
-
-func (w *world) enter(r *operationsv1.WatchRunsRequest, changed chan struct{}) (told int, snapshot []*operationsv1.Run, cut chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.watchers[changed] = struct{}{}
-	if r.GetResumeToken() != "" {
-		told, _ = strconv.Atoi(r.GetResumeToken())
-		return told, nil, w.cut
-	}
-	for _, run := range w.runs {
-		if run.GetWorkspaceId() == r.GetWorkspaceId() && active(run) {
-			run, _ = proto.Clone(run).(*operationsv1.Run)
-			snapshot = append(snapshot, run)
-		}
-	}
-	return len(w.history), snapshot, w.cut
-}
-
-func (w *world) since(told int) []*operationsv1.Run {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.history[told:]
-}
-
-func (w *world) exit(changed chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.watchers, changed)
-}
-
-func (w *world) forgets(token string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return token == "old" || token != "" && w.forgot
-}
-
-// forgetful is for tokens to be of no use any more.
-func (w *world) forgetful(yes bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.forgot = yes
-}
-
-// streams is how many watches there are.
-func (w *world) streams() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.watchers)
-}
-
-// restart ends every watch, as a replica that drains does.
-func (w *world) restart() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	close(w.cut)
-	w.cut = make(chan struct{})
 }
 
 func (w *world) ResolveApiToken(_ context.Context, r *tenancyv1.ResolveApiTokenRequest) (*tenancyv1.ResolveApiTokenResponse, error) {

@@ -208,24 +208,28 @@ function dress(root) {
   }
 }
 
-// A list with active runs looks again every ten seconds, unless somebody is in it.
+// A list looks again every ten seconds, unless somebody is in it.
 function refreshList() {
-  const list = $(".runs");
-  if (!list || !$("progress", list)) return;
-  setInterval(async () => {
-    const table = $(".runs");
-    if (document.hidden || !table || busy(table) || $("dialog[open]")) return;
+  const again = async () => {
+    const list = $("[data-list]");
+    const inUse = () => busy($(".runs", list) ?? list);
+    if (document.hidden || !list || inUse() || $("dialog[open]")) return;
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer?.ok || answer.redirected) return;
-    const fresh = $(".runs", new DOMParser().parseFromString(await answer.text(), "text/html"));
-    if (fresh) table.replaceWith(fresh);
+    const fresh = $("[data-list]", new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (!fresh || inUse()) return;
+    const held = list.contains(document.activeElement); // by the keys that scroll it
+    list.replaceWith(fresh);
+    if (held) $(".scroll", fresh)?.focus({ preventScroll: true });
     tellTimes();
-  }, 10000);
+  };
+  setInterval(again, 10000);
+  document.addEventListener("visibilitychange", again);
 }
 
 dress(document);
 tellTimes();
 setInterval(tellTimes, 15000);
-refreshList();
+if ($("[data-list]")) refreshList();
 const live = $('[data-live][data-active="true"]');
 if (live) follow(live);

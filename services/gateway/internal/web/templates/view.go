@@ -166,6 +166,13 @@ type Run struct {
 	NoCoverage               string // why there is none, if there should be
 	Context                  string
 	Related                  []Related
+	Legacy                   *Legacy // of an imported run
+}
+
+// Legacy is where an imported run was before.
+type Legacy struct {
+	Source, ID, Status string
+	Notes              []string
 }
 
 // Live is the part of a run's page that follows the run.
@@ -199,7 +206,7 @@ type Coverage struct {
 	Message                                        string
 }
 
-// Related is a thing to go to from a run.
+// Related is a thing to go to from a run, or without Href only to know of.
 type Related struct{ Label, Text, Href string }
 
 // Login is the way in.

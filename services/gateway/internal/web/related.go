@@ -1,0 +1,105 @@
+package web
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
+)
+
+// thing is what a run's context may name by its id, and lists can be filtered by.
+type thing struct{ name, label, key string }
+
+// things are the filters of a list that are offered only by links.
+func things() []thing {
+	return []thing{
+		{"schedule", "Schedule", "backup_schedule_id"},
+		{"backup_set", "Backup set", "backup_set_id"},
+		{"restore", "Restore", "restore_run_id"},
+	}
+}
+
+// relatedOf is where to go from a run: to other runs, and to all runs of what it is about.
+func relatedOf(shell templates.Shell, run *operationsv1.Run, tenant string) []templates.Related {
+	var related []templates.Related
+	if run.TenantId != nil {
+		related = append(related, templates.Related{Label: "Tenant", Text: tenant, Href: runsOf(shell, "tenant", id(run.GetTenantId()))})
+	}
+	if run.ParentRunId != nil {
+		parent := id(run.GetParentRunId())
+		related = append(related, templates.Related{Label: "Part of", Text: "run #" + parent, Href: "/operations/" + parent})
+	}
+	if run.RetryOf != nil {
+		original := id(run.GetRetryOf())
+		related = append(related, templates.Related{Label: "Repeats", Text: "run #" + original, Href: "/operations/" + original})
+	}
+	for _, t := range things() {
+		value := named(run.GetContext(), t.key)
+		if value == "" {
+			continue
+		}
+		r := templates.Related{Label: t.label, Text: "#" + value}
+		if _, ok := parseID(value); ok {
+			r.Href = runsOf(shell, t.name, value)
+		}
+		related = append(related, r)
+	}
+	return related
+}
+
+// runsOf is the address of a list.
+func runsOf(shell templates.Shell, filter, value string) string {
+	q := url.Values{filter: {value}}
+	if len(shell.Rooms) > 1 {
+		q.Set("workspace", shell.Room.ID)
+	}
+	return "/operations?" + q.Encode()
+}
+
+// named is a value of a context, or else of its inputs, where operations looks for it.
+func named(context *structpb.Struct, key string) string {
+	value, ok := context.GetFields()[key]
+	if !ok {
+		value = context.GetFields()["inputs"].GetStructValue().GetFields()[key]
+	}
+	return scalar(value)
+}
+
+// scalar is a string or a number as text; anything else is empty.
+func scalar(v *structpb.Value) string {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		return k.StringValue
+	case *structpb.Value_NumberValue:
+		return strconv.FormatFloat(k.NumberValue, 'f', -1, 64)
+	}
+	return ""
+}
+
+// imported reports whether a run is history of an older TenantPilot.
+func imported(run *operationsv1.Run) bool {
+	return run.GetOrigin() == operationsv1.RunOrigin_RUN_ORIGIN_LEGACY
+}
+
+// legacyOf is where an imported run was before, as its context says.
+func legacyOf(run *operationsv1.Run) *templates.Legacy {
+	if !imported(run) {
+		return nil
+	}
+	before := run.GetContext().GetFields()["legacy"].GetStructValue().GetFields()
+	v := &templates.Legacy{Source: scalar(before["source"]), ID: scalar(before["id"]), Status: scalar(before["status"])}
+	notes := before["notes"].GetListValue().GetValues()
+	if notes == nil {
+		notes = []*structpb.Value{before["notes"]}
+	}
+	for _, n := range notes {
+		if note := scalar(n); note != "" {
+			v.Notes = append(v.Notes, strings.ReplaceAll(note, "_", " "))
+		}
+	}
+	return v
+}
