@@ -51,7 +51,7 @@ func resourceOf(ctx context.Context, name string) (*resource.Resource, error) {
 }
 
 func startTraces(ctx context.Context, res *resource.Resource) (stop func(context.Context) error, err error) {
-	if !asked("TRACES") {
+	if !Asked("TRACES") {
 		return func(context.Context) error { return nil }, nil
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
@@ -69,7 +69,7 @@ func startMetrics(ctx context.Context, res *resource.Resource) (stop func(contex
 		return nil, err
 	}
 	opts := []metric.Option{metric.WithReader(scraped), metric.WithResource(res)}
-	if asked("METRICS") {
+	if Asked("METRICS") {
 		sent, err := autoexport.NewMetricReader(ctx)
 		if err != nil {
 			return nil, err
@@ -81,9 +81,9 @@ func startMetrics(ctx context.Context, res *resource.Resource) (stop func(contex
 	return p.Shutdown, nil
 }
 
-// asked reports whether the environment wants signal sent somewhere. The
+// Asked reports whether the environment wants signal (TRACES, METRICS) sent somewhere. The
 // standard's default is to send to localhost; ours is silence.
-func asked(signal string) bool {
+func Asked(signal string) bool {
 	for _, name := range []string{"OTEL_" + signal + "_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_" + signal + "_ENDPOINT"} {
 		if os.Getenv(name) != "" {
 			return true

@@ -28,10 +28,13 @@ type Config struct {
 // what died without a word is to be found out quickly, and replaced.
 const pingTimeout = 2 * time.Second
 
+// Setting is a setting of PostgreSQL for the connections of a pool.
+type Setting struct{ Name, Value string }
+
 // Open makes a pool on url. A statement ends after 15 s and a wait for a lock
-// after 3 s, and nothing is compiled, unless url says otherwise; spans are named by the statement's
-// first line, "-- store.name". It fails if the database cannot be reached.
-func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
+// after 3 s, and nothing is compiled, unless settings or url say otherwise; spans are named by the
+// statement's first line, "-- store.name". It fails if the database cannot be reached.
+func Open(ctx context.Context, url string, maxConns int32, settings ...Setting) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("database URL: cannot be read (it is not shown, it may hold a password)")
@@ -40,6 +43,9 @@ func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error
 		cfg.MaxConns = maxConns
 	}
 	cfg.PingTimeout = pingTimeout
+	for _, s := range settings {
+		setDefault(cfg.ConnConfig.RuntimeParams, s.Name, s.Value)
+	}
 	limit(cfg.ConnConfig.RuntimeParams)
 	cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithSpanNameFunc(statementName), otelpgx.WithDisableAcquireTracer())
 	db, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -62,9 +68,13 @@ func limit(params map[string]string) {
 		"jit":                                 "off", // compiling takes seconds; ours are many short statements
 	}
 	for name, value := range defaults {
-		if _, set := params[name]; !set {
-			params[name] = value
-		}
+		setDefault(params, name, value)
+	}
+}
+
+func setDefault(params map[string]string, name, value string) {
+	if _, set := params[name]; !set {
+		params[name] = value
 	}
 }
 

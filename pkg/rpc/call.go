@@ -43,7 +43,7 @@ type callKey struct{}
 func (s *Server) begin(ctx context.Context, name string) (context.Context, *call) {
 	c := &call{server: s, name: name, method: s.methods[name], caller: callerOf(ctx), requestID: requestID(ctx), start: time.Now()}
 	c.method.metrics.started.Inc()
-	ctx = context.WithValue(ctx, callKey{}, c)
+	ctx = context.WithValue(inTrace(ctx), callKey{}, c)
 	return WithRequestID(ctx, c.requestID), c
 }
 
@@ -132,12 +132,15 @@ func shave(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	return ctx, cancel, nil
 }
 
+// mostAttrs is how much a call's line says.
+const mostAttrs = 10
+
 // finish turns err into what the caller is told and writes the call's one line.
 func (s *Server) finish(ctx context.Context, c *call, err error) error {
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, mostAttrs),
 		slog.String("method", c.name), slog.String("caller", c.caller.Service), slog.String("request_id", c.requestID),
 		slog.Float64("duration_ms", float64(time.Since(c.start).Microseconds())/1000),
-	}
+	)
 	if c.acted {
 		attrs = append(attrs, slog.Int64("user_id", c.actor.UserID))
 	}

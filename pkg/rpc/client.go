@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/health" // lets clients watch the health of servers
 	"google.golang.org/grpc/keepalive"
@@ -53,16 +51,15 @@ func Dial(target, serverName string, cfg ClientConfig, log *slog.Logger, extra .
 	if err != nil {
 		return nil, fmt.Errorf("client of %s: %w", serverName, err)
 	}
-	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
+	conn, err := grpc.NewClient(target, slices.Concat([]grpc.DialOption{
 		grpc.WithTransportCredentials(mutual{files: files, peer: serverName}),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithDisableServiceConfig(), // the resolver's: DNS does not configure us
-		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithChainUnaryInterceptor(unaryClient),
 		grpc.WithChainStreamInterceptor(streamClient),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
-	}, extra...)...)
+	}, observeClient(), extra)...)
 	if err != nil {
 		return nil, fmt.Errorf("client of %s: %w", serverName, err)
 	}
@@ -115,7 +112,7 @@ func outgoing(ctx context.Context) context.Context {
 	if id := RequestIDFrom(ctx); id != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, requestMetadata, id)
 	}
-	return ctx
+	return withTrace(ctx)
 }
 
 type methodName struct {

@@ -75,7 +75,7 @@ func (s *Server) check(c *call, rule *method, req any) error {
 	if err := withoutNUL(m, rule.elements); err != nil {
 		return err
 	}
-	return invalid(s.validator.Validate(m))
+	return invalid(s.validator.Validate(m, outsideJSON))
 }
 
 // Authorize is for the handler of a method of SCOPE_OBJECT, once it knows whose

@@ -9,12 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"buf.build/go/protovalidate"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -29,6 +28,12 @@ import (
 const (
 	maxMessage  = 4 << 20
 	healthEvery = 2 * time.Second
+	// So many failures in a row make a healthy server unhealthy: one alone is as often
+	// a slow moment of what was asked, and sends every caller away.
+	healthFails = 2
+	// Goroutines that take one call after the other; calls beyond them get one each.
+	// A new one would grow its stack in every call, for a tenth of all the CPU time.
+	workers = 256
 )
 
 // ServerConfig is a server, by environment (after the service's prefix).
@@ -79,7 +84,7 @@ func NewServer(name string, cfg ServerConfig, log *slog.Logger, extra ...grpc.Se
 		registry: prometheus.NewRegistry(),
 	}
 	s.leaving, s.leave = context.WithCancel(context.Background())
-	s.grpc = grpc.NewServer(append(s.options(), extra...)...)
+	s.grpc = grpc.NewServer(slices.Concat(s.options(), observeServer(), extra)...)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	return s, nil
 }
@@ -90,8 +95,8 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
-		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(filters.Not(filters.HealthCheck())))),
 		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.NumStreamWorkers(workers),
 		grpc.MaxHeaderListSize(32 << 10),
 		grpc.MaxConcurrentStreams(5000), // long polls and watches hold one each, and the gateway has one connection
 		grpc.ConnectionTimeout(10 * time.Second),
@@ -140,6 +145,7 @@ func (s *Server) Serve(ctx context.Context, healthy func(context.Context) error)
 // ServeOn is [Server.Serve] on a listener of the caller's, which it closes.
 func (s *Server) ServeOn(ctx context.Context, lis net.Listener, healthy func(context.Context) error) error {
 	if err := s.prepare(); err != nil {
+		s.grpc.Stop() // its workers wait already
 		return errors.Join(fmt.Errorf("server %s: %w", s.name, err), lis.Close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -196,17 +202,19 @@ func (s *Server) prepare() (err error) {
 func (s *Server) pollHealth(ctx context.Context, check func(context.Context) error) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	was := error(errUnknown)
+	known, failed := error(errUnknown), 0
 	for {
 		err := s.askHealth(ctx, check)
 		if ctx.Err() != nil {
 			return // shutting down has already said what there is to say
 		}
-		s.setHealth(err)
-		if (err == nil) != (was == nil) {
-			s.log.InfoContext(ctx, "health", "healthy", err == nil, "err", err)
+		if failed++; err == nil {
+			failed = 0
 		}
-		was = err
+		if err == nil || known != nil || failed >= healthFails {
+			s.tellHealth(ctx, known, err)
+			known = err
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -223,7 +231,10 @@ func (s *Server) askHealth(ctx context.Context, check func(context.Context) erro
 	return check(ctx)
 }
 
-func (s *Server) setHealth(err error) {
+func (s *Server) tellHealth(ctx context.Context, before, err error) {
+	if (err == nil) != (before == nil) {
+		s.log.InfoContext(ctx, "health", "healthy", err == nil, "err", err)
+	}
 	status := healthv1.HealthCheckResponse_SERVING
 	if err != nil {
 		status = healthv1.HealthCheckResponse_NOT_SERVING

@@ -186,8 +186,10 @@ func replace(t *testing.T, from, to string) {
 func TestHealthIsAskedAndTold(t *testing.T) {
 	t.Parallel()
 	var ill atomic.Bool
+	var failed atomic.Int64
 	w := serve(t, setup{cert: "notes", healthy: func(context.Context) error {
 		if ill.Load() {
+			failed.Add(1)
 			return errors.New("no database")
 		}
 		return nil
@@ -198,8 +200,27 @@ func TestHealthIsAskedAndTold(t *testing.T) {
 	require.Eventually(t, func() bool { return told(t, watch) == healthv1.HealthCheckResponse_SERVING }, 5*time.Second, time.Millisecond)
 	ill.Store(true)
 	require.Equal(t, healthv1.HealthCheckResponse_NOT_SERVING, told(t, watch))
+	require.EqualValues(t, 2, failed.Load(), "one failure alone says nothing")
 	ill.Store(false)
 	require.Equal(t, healthv1.HealthCheckResponse_SERVING, told(t, watch))
+}
+
+// A server that has never been healthy says so at once.
+func TestAServerThatBeginsIllIsNotServing(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 100)
+	w := serve(t, setup{cert: "notes", healthy: func(context.Context) error {
+		asked <- struct{}{}
+		return errors.New("no database")
+	}})
+	heedless, err := rpc.Dial("passthrough:///notes", "notes", w.files(t, "anybody"), slog.New(slog.DiscardHandler), w.overPipe(), grpc.WithDisableHealthCheck())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = heedless.Close() })
+	watch, err := healthv1.NewHealthClient(heedless).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	require.NoError(t, err)
+	for told(t, watch) != healthv1.HealthCheckResponse_NOT_SERVING {
+	}
+	require.Len(t, asked, 1)
 }
 
 func told(t *testing.T, watch grpc.ServerStreamingClient[healthv1.HealthCheckResponse]) healthv1.HealthCheckResponse_ServingStatus {

@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("%sPAGE_KEY: %w", EnvPrefix, err)
 	}
-	db, err := pg.Open(ctx, cfg.Database.URL, cfg.Database.MaxConns)
+	db, err := pg.Open(ctx, cfg.Database.URL, cfg.Database.MaxConns, store.Settings()...)
 	if err != nil {
 		return err
 	}

@@ -46,8 +46,10 @@ var invariants = map[string]string{
 		where before is not null and lease_epoch - before <> (kind in ('begun', 'requeued', 'released'))::int`,
 	"an epoch is begun once": `
 		select run_id from run_event where kind = 'begun' group by run_id, lease_epoch having count(*) > 1`,
-	"a request id stands for one run that is there": `
-		select q.run_id from run_request q left join operation_runs r on r.id = q.run_id where r.id is null`,
+	"what belongs to a run has one": `
+		select run_id from (select run_id from run_event union select run_id from run_lease union select run_id from run_request
+			union select run_id from run_label) o
+		where not exists (select from operation_runs r where r.id = o.run_id)`,
 }
 
 // audit checks every invariant on the database as it is now.

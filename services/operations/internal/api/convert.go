@@ -2,10 +2,8 @@ package api
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"time"
 
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
@@ -44,20 +42,27 @@ func originProto(o run.Origin) operationsv1.RunOrigin {
 }
 
 func toProto(r *run.Run) *operationsv1.Run {
-	p := &operationsv1.Run{
-		Id: r.ID, WorkspaceId: r.WorkspaceID, TenantId: r.TenantID, UserId: r.UserID, InitiatorName: r.InitiatorName,
-		Type: r.Type, Status: statuses[r.Status], Outcome: outcomeProto(r.Outcome),
-		RunIdentityHash: hex.EncodeToString(r.IdentityHash), SummaryCounts: r.Counts, Context: object(r.Context),
-		StartTime: stamp(r.StartedAt), CompleteTime: stamp(r.CompletedAt), CreateTime: timestamppb.New(r.CreatedAt),
-		UpdateTime: timestamppb.New(r.UpdatedAt), QueueTime: stamp(r.QueuedAt), LeaseEpoch: r.Epoch,
-		Attempt: int32(r.Attempt), MaxAttempts: int32(r.MaxAttempts), RetryOf: r.RetryOf, RetryNumber: int32(r.RetryNumber),
-		ParentRunId: r.ParentRunID, Traceparent: r.Traceparent, Origin: originProto(r.Origin),
-	}
+	p := basic(r)
+	p.Context = object(r.Context)
 	for _, f := range r.Failures {
 		p.FailureSummary = append(p.FailureSummary, &operationsv1.Failure{
 			Code: f.Code, ReasonCode: f.ReasonCode, Message: f.Message, Item: f.Item,
 			Retryable: f.Retryable, Remediation: f.Remediation, RequestId: f.RequestID,
 		})
+	}
+	return p
+}
+
+// basic answers a run as lists show it, without context and failures.
+func basic(r *run.Run) *operationsv1.Run {
+	p := &operationsv1.Run{
+		Id: r.ID, WorkspaceId: r.WorkspaceID, TenantId: r.TenantID, UserId: r.UserID, InitiatorName: r.InitiatorName,
+		Type: r.Type, Status: statuses[r.Status], Outcome: outcomeProto(r.Outcome),
+		RunIdentityHash: hex.EncodeToString(r.IdentityHash), SummaryCounts: r.Counts,
+		StartTime: stamp(r.StartedAt), CompleteTime: stamp(r.CompletedAt), CreateTime: timestamppb.New(r.CreatedAt),
+		UpdateTime: timestamppb.New(r.UpdatedAt), QueueTime: stamp(r.QueuedAt), LeaseEpoch: r.Epoch,
+		Attempt: int32(r.Attempt), MaxAttempts: int32(r.MaxAttempts), RetryOf: r.RetryOf, RetryNumber: int32(r.RetryNumber),
+		ParentRunId: r.ParentRunID, Traceparent: r.Traceparent, Origin: originProto(r.Origin),
 	}
 	if r.Lease != nil {
 		p.LeaseHolder, p.LeaseExpireTime = r.Lease.Holder, timestamppb.New(r.Lease.ExpiresAt)
@@ -65,13 +70,6 @@ func toProto(r *run.Run) *operationsv1.Run {
 	if r.Cancel != nil {
 		p.CancelRequestTime, p.CancelRequestedBy, p.CancelReason = timestamppb.New(r.Cancel.At), r.Cancel.By, r.Cancel.Reason
 	}
-	return p
-}
-
-// basic answers a run as lists show it.
-func basic(r *run.Run) *operationsv1.Run {
-	p := toProto(r)
-	p.Context, p.FailureSummary = nil, nil
 	return p
 }
 
@@ -96,18 +94,4 @@ func stamp(t *time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(*t)
-}
-
-// object answers stored JSON, which the database guarantees to be an object. By
-// way of a map: protojson takes three times as long, and every answer has one.
-func object(raw json.RawMessage) *structpb.Struct {
-	var fields map[string]any
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil
-	}
-	s, err := structpb.NewStruct(fields)
-	if err != nil {
-		return nil
-	}
-	return s
 }

@@ -45,9 +45,10 @@ func (w *writer) start(ctx context.Context, req *operationsv1.StartRunRequest) (
 		Caller: service, RequestID: req.RequestId, Policy: policy(req.ConflictPolicy), Holder: req.Holder,
 		RetryOf: req.RetryOf, ParentRunID: req.ParentRunId, Traceparent: traceparent(ctx),
 	}
-	s.Digest, err = digest(req, context, actorID(ctx))
-	if err != nil {
-		return run.Start{}, err
+	if s.RequestID != "" {
+		if s.Digest, err = digest(req, context, actorID(ctx)); err != nil {
+			return run.Start{}, err
+		}
 	}
 	return s, initiator(ctx, &s)
 }
@@ -79,10 +80,7 @@ func contextJSON(context *structpb.Struct) (json.RawMessage, error) {
 	if err := checkContext(structpb.NewStructValue(context), maxDepth); err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(context.AsMap()) // keys sorted: the same context is the same bytes
-	if err != nil {
-		return nil, err
-	}
+	raw := json.RawMessage(appendObject(nil, context)) // keys sorted: the same context is the same bytes
 	if len(raw) > maxContext {
 		return nil, errs.Invalid("context", "is %d bytes as JSON; at most %d are kept", len(raw), maxContext)
 	}

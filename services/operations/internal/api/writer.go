@@ -30,7 +30,18 @@ func (w *writer) StartRun(ctx context.Context, req *operationsv1.StartRunRequest
 	if err != nil {
 		return nil, err
 	}
-	return &operationsv1.StartRunResponse{Run: toProto(started.Run), Started: started.Started, Replayed: started.Replayed}, nil
+	return &operationsv1.StartRunResponse{Run: startedProto(started, req), Started: started.Started, Replayed: started.Replayed}, nil
+}
+
+// startedProto is the answer to req. A new run has the context it was asked for
+// with, which need not be read again.
+func startedProto(s store.Started, req *operationsv1.StartRunRequest) *operationsv1.Run {
+	if !s.Started || s.Replayed || req.Context == nil {
+		return toProto(s.Run)
+	}
+	p := basic(s.Run)
+	p.Context = req.Context
+	return p
 }
 
 func (w *writer) BeginRun(ctx context.Context, req *operationsv1.BeginRunRequest) (*operationsv1.BeginRunResponse, error) {

@@ -1,8 +1,10 @@
 package run
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
@@ -59,7 +61,7 @@ const MaxLabel = 256
 // of at most MaxLabel bytes become labels.
 func (s Start) Labels() map[string]string {
 	var ctx map[string]json.RawMessage
-	if len(s.Type.SearchKeys) == 0 || json.Unmarshal(s.Context, &ctx) != nil {
+	if !s.mayHaveLabels() || json.Unmarshal(s.Context, &ctx) != nil {
 		return nil
 	}
 	var inputs map[string]json.RawMessage
@@ -77,6 +79,13 @@ func (s Start) Labels() map[string]string {
 		}
 	}
 	return labels
+}
+
+// mayHaveLabels reports whether any search key is to be seen in the context, which
+// is quicker than to read it; an escape may hide one.
+func (s Start) mayHaveLabels() bool {
+	seen := func(key string) bool { return bytes.Contains(s.Context, []byte(key)) }
+	return slices.ContainsFunc(s.Type.SearchKeys, seen) || bytes.Contains(s.Context, []byte(`\u`))
 }
 
 func scalar(raw json.RawMessage) (string, bool) {

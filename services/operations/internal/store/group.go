@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -165,6 +166,7 @@ func (g *group[Q, A]) leave(w *waiter[Q, A]) bool {
 
 // flush runs one statement for those who wait, the caller first among them.
 func (g *group[Q, A]) flush(ctx context.Context) {
+	g.gather()
 	batch := g.take()
 	// The statement is everybody's: it does not end with its leader's patience.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTimeout)
@@ -183,6 +185,21 @@ func abandon[Q, A any](batch []*waiter[Q, A]) {
 			close(w.done)
 		}
 	}
+}
+
+// gather lets those who are already on their way come along: goroutines that are
+// ready to run do, for as long as they bring more. If none is ready, as on an
+// idle service, it costs nothing.
+func (g *group[Q, A]) gather() {
+	for before, now := -1, g.queued(); before < now && now < groupSize; before, now = now, g.queued() {
+		runtime.Gosched()
+	}
+}
+
+func (g *group[Q, A]) queued() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
 }
 
 // take takes the next batch out of the queue: the longest waiting first, of

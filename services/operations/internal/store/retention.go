@@ -236,7 +236,7 @@ const oldRuns = `-- store.oldRuns
 	where r.workspace_id = $1 and r.type = $2 and r.status = 'completed' and (r.created_at, r.id) > ($3, $4) and (r.created_at, r.id) < ($5, $6)
 	order by r.created_at, r.id limit $9`
 
-// What belongs to the runs goes with them, by cascade. A run that somebody has
+// What belongs to the runs goes with them, by a trigger. A run that somebody has
 // locked is left for the next pass.
 const removeRuns = `-- store.removeRuns
 	with d as (

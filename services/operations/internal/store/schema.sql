@@ -23,6 +23,16 @@ begin
 	on conflict do nothing;
 	return null;
 end $$;
+CREATE FUNCTION public.run_takes_its_own_along() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+	delete from run_event using gone where run_id = gone.id;
+	delete from run_lease using gone where run_id = gone.id;
+	delete from run_request using gone where run_id = gone.id;
+	delete from run_label using gone where run_id = gone.id;
+	return null;
+end $$;
 CREATE TABLE public.operation_runs (
     id bigint NOT NULL,
     workspace_id bigint NOT NULL,
@@ -251,14 +261,7 @@ CREATE INDEX run_queued ON public.operation_runs USING btree (type, queued_at, i
 CREATE INDEX run_with_failures ON public.operation_runs USING btree (workspace_id, created_at DESC, id DESC) WHERE (failure_summary <> '[]'::jsonb);
 CREATE TRIGGER run_is_guarded BEFORE UPDATE ON public.operation_runs FOR EACH ROW EXECUTE FUNCTION public.run_is_guarded();
 CREATE TRIGGER run_labels_its_reasons AFTER INSERT OR UPDATE OF failure_summary ON public.operation_runs FOR EACH ROW WHEN ((new.failure_summary <> '[]'::jsonb)) EXECUTE FUNCTION public.run_labels_its_reasons();
-ALTER TABLE ONLY public.run_event
-    ADD CONSTRAINT run_event_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.operation_runs(id) ON DELETE CASCADE;
-ALTER TABLE ONLY public.run_label
-    ADD CONSTRAINT run_label_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.operation_runs(id) ON DELETE CASCADE;
-ALTER TABLE ONLY public.run_lease
-    ADD CONSTRAINT run_lease_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.operation_runs(id) ON DELETE CASCADE;
-ALTER TABLE ONLY public.run_request
-    ADD CONSTRAINT run_request_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.operation_runs(id) ON DELETE CASCADE;
+CREATE TRIGGER run_takes_its_own_along AFTER DELETE ON public.operation_runs REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.run_takes_its_own_along();
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operation_runs TO operations_app;
 GRANT SELECT ON TABLE public.retention_status TO operations_app;
 GRANT SELECT,INSERT ON TABLE public.run_event TO operations_app;

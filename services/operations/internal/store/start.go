@@ -18,7 +18,8 @@ import (
 // A start is one statement and one commit, shared with those that come at the
 // same time. It creates nothing if the request id is known or the identity has an
 // active run; two requests racing with one id collide on run_request's key, and
-// the loser looks again. The answers carry the place of their ask.
+// the loser looks again. The answers carry the place of their ask, but not the
+// context: who asks has it.
 const insertRuns = `-- store.insertRuns
 	with a as (
 		select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::int[],
@@ -58,7 +59,7 @@ const insertRuns = `-- store.insertRuns
 		select r.workspace_id, k.key, k.value, r.created_at, r.id
 		from r join unnest($18::int[], $19::text[], $20::text[]) as k (place, key, value) on k.place = r.place
 	)
-	select r.place,` + runColumns + ` from r left join lateral (` + newLease + `) l on r.holder <> ''`
+	select r.place,` + basicColumns + ` from r left join lateral (` + newLease + `) l on r.holder <> ''`
 
 // newLease is the lease that the statement itself gives r. To join what it inserts
 // would compare every lease with every run.
@@ -84,8 +85,14 @@ func insert(ctx context.Context, q querier, asks []run.Start) ([]*row, error) {
 			places, keys, values = append(places, i+1), append(keys, key), append(values, value)
 		}
 	}
-	return placed(ctx, q, n, insertRuns, workspaces, tenants, users, initiators, types, hashes, contexts, attempts, holders, leases,
+	made, err := placed(ctx, q, n, insertRuns, workspaces, tenants, users, initiators, types, hashes, contexts, attempts, holders, leases,
 		originals, numbers, parents, traces, callers, requests, digests, places, keys, values)
+	for i, r := range made {
+		if r != nil {
+			r.Context = asks[i].Context
+		}
+	}
+	return made, err
 }
 
 func (s *Store) startAll(ctx context.Context, asks []run.Start) ([]*row, error) {
@@ -239,7 +246,8 @@ func (s *Store) replay(ctx context.Context, q querier, a run.Start) (Started, er
 
 const insertJoin = `-- store.insertJoin
 	insert into run_request (workspace_id, caller, request_id, run_id, digest, started)
-	values ($1, $2, $3, $4, $5, false) on conflict do nothing`
+	select $1, $2, $3, id, $5, false from operation_runs where id = $4 for key share -- it stays until this is committed
+	on conflict do nothing`
 
 // join answers twin, and remembers that a's request id was answered so.
 func (s *Store) join(ctx context.Context, a run.Start, twin *run.Run) (Started, error) {
@@ -250,7 +258,7 @@ func (s *Store) join(ctx context.Context, a run.Start, twin *run.Run) (Started, 
 	switch {
 	case err != nil:
 		return Started{}, fmt.Errorf("remember join of run %d: %w", twin.ID, err)
-	case tag.RowsAffected() == 0: // the same request was faster elsewhere
+	case tag.RowsAffected() == 0: // the same request was faster elsewhere, or the twin has gone
 		return s.replay(ctx, s.db, a)
 	}
 	return Started{Run: twin}, nil

@@ -9,6 +9,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strconv"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
@@ -48,7 +50,13 @@ type Store struct {
 	progressed func(ids []int64)
 }
 
-// New answers a store over db, a pool of the application role.
+// Settings are for the connections of a store's pool. Every statement has an
+// index to go by, but a plan is kept, and one made while a table happened to be
+// empty would read all of it for each run from then on: leases come and go, and
+// each that went is read over until the next vacuum.
+func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Value: "off"}} }
+
+// New answers a store over db, a pool of the application role with [Settings].
 func New(db *pgxpool.Pool, types run.Types) *Store {
 	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics().known(types), moved: func() {}, progressed: func([]int64) {}}
 	s.starts.run, s.starts.keys = s.startAll, startKeys
@@ -123,14 +131,18 @@ func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	var r row
 	var cancelAt, leaseUntil *time.Time
 	var cancelBy, cancelReason, holder *string
+	var counts, failures []byte
 	err := rows.Scan(append(before,
 		&r.ID, &r.WorkspaceID, &r.TenantID, &r.UserID, &r.InitiatorName, &r.Type, &r.Status, &r.Outcome, &r.IdentityHash,
-		&r.Counts, &r.Failures, (*[]byte)(&r.Context), // as bytes: pgx would parse a RawMessage to see that it is one
+		&counts, &failures, (*[]byte)(&r.Context), // as bytes: pgx would parse a RawMessage to see that it is one
 		&r.StartedAt, &r.CompletedAt, &r.CreatedAt, &r.UpdatedAt, &r.QueuedAt, &r.Epoch, &r.ReleasedEpoch,
 		&cancelAt, &cancelBy, &cancelReason, &r.Attempt, &r.MaxAttempts, &r.RetryOf, &r.RetryNumber,
 		&r.ParentRunID, &r.Traceparent, &r.Origin, &r.CompletionDigest, &holder, &leaseUntil, &r.now)...)
 	if err != nil {
 		return nil, err
+	}
+	if err := errors.Join(unmarshal(counts, &r.Counts), unmarshal(failures, &r.Failures)); err != nil {
+		return nil, fmt.Errorf("run %d: %w", r.ID, err)
 	}
 	if cancelAt != nil {
 		r.Cancel = &run.CancelRequest{At: *cancelAt, By: deref(cancelBy), Reason: deref(cancelReason)}
@@ -139,6 +151,14 @@ func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 		r.Lease = &run.Lease{Holder: deref(holder), ExpiresAt: *leaseUntil}
 	}
 	return &r, nil
+}
+
+// unmarshal reads stored JSON into v, unless it is {} or [], as it mostly is.
+func unmarshal(raw []byte, v any) error {
+	if len(raw) == len("{}") {
+		return nil
+	}
+	return json.Unmarshal(raw, v)
 }
 
 // deref is what p points to, or the zero value.

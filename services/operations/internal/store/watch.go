@@ -208,11 +208,28 @@ func (s *Store) Notify(ctx context.Context, hint string) error {
 	return err
 }
 
-// Listen hands every hint to heard until ctx ends or the connection does. It
-// looks after a connection that is silent for longer than the given time, since
-// a dead one is silent too. The error says why it ended.
-func (s *Store) Listen(ctx context.Context, silence time.Duration, heard func(hint string)) error {
-	conn, err := pgx.ConnectConfig(ctx, s.db.Config().ConnConfig.Copy())
+// listener is what the connections that listen are called, before whose they are.
+const listener = "operations-listen "
+
+const othersListen = `-- store.othersListen
+	select exists (select from pg_stat_activity
+		where datname = current_database() and starts_with(application_name, $1) and application_name <> $2)`
+
+// OthersListen reports whether there is anybody to hint at but name. Who comes
+// later has heard everything that was committed before.
+func (s *Store) OthersListen(ctx context.Context, name string) (bool, error) {
+	var others bool
+	err := s.db.QueryRow(ctx, othersListen, listener, listener+name).Scan(&others)
+	return others, err
+}
+
+// Listen hands every hint to heard, for the replica called name, until ctx ends or
+// the connection does. It looks after a connection that is silent for longer than
+// the given time, since a dead one is silent too. The error says why it ended.
+func (s *Store) Listen(ctx context.Context, name string, silence time.Duration, heard func(hint string)) error {
+	cfg := s.db.Config().ConnConfig.Copy()
+	cfg.RuntimeParams["application_name"] = listener + name
+	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 const (
 	hintPace   = 10 * time.Millisecond // at most so often other replicas are told
+	askPace    = time.Second           // at most so often it is asked whether there are any
 	listenWait = time.Second           // before a lost connection is made again
 )
 
@@ -34,30 +35,56 @@ func (s *hints) text(name string) string {
 }
 
 // hint tells other replicas, behind the calls, one notification for all that was
-// committed meanwhile. One that is lost is made good by their polls.
+// committed meanwhile. One that is lost is made good by their polls. A replica
+// alone tells nobody: what it has not said waits until somebody listens, who by
+// then has heard of all that was committed before.
 func (h *Hub) hint(ctx context.Context) {
+	var asked time.Time // when somebody last listened
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-h.say.wake:
 		}
-		if text := h.say.text(h.name); text != "" {
-			within, cancel := context.WithTimeout(ctx, reading)
-			_ = h.store.Notify(within, text) // a hint
-			cancel()
+		pace := hintPace
+		switch {
+		case time.Since(asked) < askPace:
+			h.tell(ctx)
+		case h.accompanied(ctx):
+			asked = time.Now()
+			h.tell(ctx)
+		default:
+			pace = askPace
 		}
-		if !rest(ctx, hintPace) {
+		if !rest(ctx, pace) {
 			return
 		}
 	}
+}
+
+// accompanied reports whether other replicas listen, or may.
+func (h *Hub) accompanied(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, reading)
+	defer cancel()
+	others, err := h.store.OthersListen(ctx, h.name)
+	return others || err != nil
+}
+
+func (h *Hub) tell(ctx context.Context) {
+	text := h.say.text(h.name)
+	if text == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, reading)
+	defer cancel()
+	_ = h.store.Notify(ctx, text) // a hint
 }
 
 // listen hears what other replicas hint at, on a connection of its own that is
 // made again when it is lost, or has died in silence.
 func (h *Hub) listen(ctx context.Context) {
 	for {
-		err := h.store.Listen(ctx, h.silence, h.heard)
+		err := h.store.Listen(ctx, h.name, h.silence, h.heard)
 		if ctx.Err() != nil {
 			return
 		}

@@ -300,3 +300,20 @@ func TestAPositionOfLongAgoIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprint("cancel_requested ", r.ID), anew.next(t).String())
 }
+
+// Who is alone does not talk, and notices when somebody listens.
+func TestAReplicaAloneHintsAtNobody(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	h := replica(t, db.Pool, func(h *Hub) { h.name = "h" })
+	listening := func(name string) func() bool {
+		return func() bool {
+			others, err := h.store.OthersListen(t.Context(), name)
+			return err == nil && others
+		}
+	}
+	require.Eventually(t, listening("somebody"), 10e9, 1e7, "h listens itself")
+	require.False(t, h.accompanied(t.Context()))
+	replica(t, db.Pool, func(h *Hub) { h.name = "i" })
+	require.Eventually(t, func() bool { return h.accompanied(t.Context()) }, 10e9, 1e7)
+}

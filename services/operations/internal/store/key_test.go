@@ -1,0 +1,84 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// A plan is kept. One made while a table was empty, and known to be, must do for
+// the thousands of rows that are dead or alive in it an hour later.
+func TestSharedStatementsGoByKeys(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	owner, err := pgx.Connect(t.Context(), db.OwnerURL)
+	require.NoError(t, err)
+	defer owner.Close(t.Context())
+	_, err = owner.Exec(t.Context(), "vacuum analyze")
+	require.NoError(t, err)
+	pool, err := pg.Open(t.Context(), db.URL, 1, Settings()...)
+	require.NoError(t, err)
+	defer pool.Close()
+	for name, sql := range map[string]string{"start": insertRuns, "begin": beginQueued, "report": reportProgress, "complete": completeRunning} {
+		p := genericPlan(t, pool, sql)
+		require.NotContains(t, p, "Seq Scan", name)
+	}
+}
+
+// genericPlan is how sql is done whatever its parameters are.
+func genericPlan(t *testing.T, pool *pgxpool.Pool, sql string) string {
+	t.Helper()
+	n := 0
+	for strings.Contains(sql, fmt.Sprintf("$%d::", n+1)) {
+		n++
+	}
+	require.Positive(t, n)
+	for _, s := range []string{"set plan_cache_mode = force_generic_plan", "deallocate all", "prepare x as " + sql} {
+		_, err := pool.Exec(t.Context(), s, pgx.QueryExecModeSimpleProtocol)
+		require.NoError(t, err, s)
+	}
+	args := strings.TrimSuffix(strings.Repeat("null,", n), ",")
+	rows, err := pool.Query(t.Context(), "explain execute x("+args+")", pgx.QueryExecModeSimpleProtocol)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return strings.Join(lines, "\n")
+}
+
+// There is no foreign key: who writes what belongs to a run writes it for a run
+// that is there, even if it was when they looked and is not any more.
+func TestNothingIsWrittenForARunThatHasGone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	types := run.DefaultTypes()
+	s := New(db.Pool, types)
+	const gone = 77
+	done := run.Completion{Epoch: 1, Outcome: run.Succeeded, Digest: []byte("digest")}
+	_, err := s.completeAll(t.Context(), []completing{{service: "inventory", id: gone, Completion: done}})
+	require.NoError(t, err)
+	_, err = s.beginAll(t.Context(), []beginning{{service: "inventory", id: gone, holder: "us"}})
+	require.NoError(t, err)
+	_, err = s.reportAll(t.Context(), []report{{service: "inventory", id: gone, epoch: 1}})
+	require.NoError(t, err)
+	require.NoError(t, s.keepLate(t.Context(), "inventory", gone, done))
+	ask := run.Start{WorkspaceID: 1, Type: types["inventory_sync"], Caller: "inventory", RequestID: "said", Digest: []byte("digest")}
+	_, err = s.join(t.Context(), ask, &run.Run{ID: gone})
+	require.NoError(t, err)
+	_, err = s.move(t.Context(), gone, func(*run.Run, time.Time) (*run.Event, error) { panic("there is nothing to decide about") })
+	require.Error(t, err)
+
+	for _, table := range []string{"run_event", "run_lease", "run_request", "run_label"} {
+		var n int
+		require.NoError(t, db.Pool.QueryRow(t.Context(), "select count(*) from "+table).Scan(&n))
+		require.Zero(t, n, table)
+	}
+}
