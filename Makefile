@@ -14,7 +14,7 @@ FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
+.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync bench-takeover tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
 	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
 
 help: ## this list
@@ -52,6 +52,9 @@ bench-console: go-ready ## from the commit of a change to 1,000 watchers over HT
 
 bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
 	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync
+
+bench-takeover: go-ready ## the takeover of 5 million legacy rows beside the least PostgreSQL needs for them
+	@go build -o $(BIN)/bench-takeover ./services/operations/internal/takeover/bench && $(BIN)/bench-takeover $(BENCH_FLAGS)
 
 check: tools generated proto-format proto-lint proto-breaking gofmt lint vet tidy guards compose test ## everything CI asks of a commit
 

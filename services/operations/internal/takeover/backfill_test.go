@@ -1,0 +1,383 @@
+package takeover
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+)
+
+func (s *stages) backfill(o BackfillOptions) *Report {
+	s.t.Helper()
+	return s.done(s.tool.Backfill(s.t.Context(), o))
+}
+
+// adopted is a takeover of awkward rows that has come to the end of adopt.
+func adopted(t *testing.T, offset int64) *stages {
+	t.Helper()
+	s := newStages(t, awkwardRows)
+	s.done(s.tool.Adopt(t.Context(), AdoptOptions{Owners: map[int64]string{2: "1"}, IDOffset: offset}))
+	return s
+}
+
+const daily = 24 * time.Hour
+
+// tablesOf is what a report says in tables.
+func tablesOf(t *testing.T, r *Report) string {
+	t.Helper()
+	said, err := json.Marshal(r.Tables)
+	require.NoError(t, err)
+	return string(said)
+}
+
+func TestEveryRowGetsOneRun(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	for _, source := range bridged {
+		require.Equal(t, "0", value(t, s.tool.legacy, in(source, "select count(*) from tenantpilot_takeover.link_{source} where link not in ('imported', 'linked', 'wizard')")), source)
+		require.Equal(t, "0", value(t, s.tool.legacy, in(source, "select count(operation_run_id) - count(distinct operation_run_id) from {source}")), source)
+	}
+	s.do("verify")
+}
+
+func TestBackfillingAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]BackfillOptions{
+		"import":   {History: "import", StaleAfter: daily},
+		"link":     {History: "link", StaleAfter: daily},
+		"cut over": {History: "import", CutOver: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := adopted(t, 50_000_000)
+			s.backfill(o)
+			legacy, target := s.legacyPortrait(), s.targetPortrait()
+			for range 2 {
+				r := s.backfill(o)
+				sameLines(t, legacy, s.legacyPortrait())
+				sameLines(t, target, s.targetPortrait())
+				for _, row := range r.Tables[0].Rows {
+					require.Equal(t, []any{int64(0), int64(0), int64(0)}, row[2:], "%v", row)
+				}
+			}
+		})
+	}
+}
+
+func TestStatisticsOfImportedRunsAreARecount(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	s.exec("update inventory_sync_runs set status = 'failed', error_codes = '[\"a\", \"b\"]' where id % 3 = 0") // replaced, and so subtracted
+	s.exec("delete from restore_runs where id % 5 = 0")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	const sums = `select count(*) from (
+		select workspace_id, 'hour' as grain, measure, date_trunc('hour', completed_at, 'UTC') as start_at, type, key, count(*) as runs from run_measure group by 1, 2, 3, 4, 5, 6
+		union all
+		select workspace_id, 'day', measure, date_trunc('day', completed_at, 'UTC'), type, key, count(*) from run_measure group by 1, 2, 3, 4, 5, 6
+	) m full join run_stat s using (workspace_id, grain, measure, start_at, type, key)`
+	require.Equal(t, "0", value(t, s.tool.target, sums+" where m.runs is distinct from s.runs"))
+	require.NotEqual(t, "0", value(t, s.tool.target, sums))
+}
+
+func TestLabelsOfImportedRunsAreThoseOfLiveOnes(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.exec(`insert into operation_runs (workspace_id, tenant_id, initiator_name, type, status, outcome, run_identity_hash, context)
+		select 1, 1, 'x', 'restore.execute', 'completed', 'succeeded', '', doc::jsonb from unnest(array[
+			'{"restore_run_id": 5, "inputs": {"restore_run_id": 6, "backup_set_id": "7"}}', '{"restore_run_id": null, "inputs": {"restore_run_id": 6}}',
+			'{"restore_run_id": true, "backup_set_id": 1.50}', '{"restore_run_id": "", "backup_set_id": [1]}', '{"inputs": "text"}', '{"inputs": {"backup_set_id": 1e3}}',
+			'{"restore_run_id": "' || repeat('ß', 128) || '", "backup_set_id": "' || repeat('ß', 129) || '"}']) doc`)
+	s.do("adopt")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	rows, err := s.tool.target.Query(t.Context(), `select r.id, r.type, r.context::text,
+		coalesce((select jsonb_object_agg(key, value) from run_label b where b.run_id = r.id and b.workspace_id = r.workspace_id
+			and b.created_at = r.created_at and key <> 'run.reason_code'), '{}') from operation_runs r`)
+	require.NoError(t, err)
+	var id int64
+	var typ, ctx string
+	var labels map[string]string
+	labelled := 0
+	_, err = pgx.ForEachRow(rows, []any{&id, &typ, &ctx, &labels}, func() error {
+		want := run.Start{Type: run.DefaultTypes()[typ], Context: json.RawMessage(ctx)}.Labels()
+		require.Equal(t, len(want), len(labels), "run %d", id)
+		for key, value := range want {
+			require.Equal(t, value, labels[key], "run %d: %s", id, ctx)
+			labelled++
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, labelled, 2000)
+}
+
+// The older installation makes, ends and removes runs while they are taken over.
+func TestBackfillWhileTheOlderInstallationGoesOn(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	stop, stopped := make(chan struct{}), sync.WaitGroup{}
+	now := time.Now()
+	steps := 0
+	stopped.Go(func() {
+		conn, err := pgx.Connect(t.Context(), s.legacyURL)
+		if err != nil {
+			return
+		}
+		defer conn.Close(t.Context())
+		for ; ; steps++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := fixture.Work(t.Context(), conn, now, steps); err != nil {
+				t.Errorf("step %d: %v", steps, err)
+				return
+			}
+		}
+	})
+	for range 3 {
+		_, err := s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+		if err != nil {
+			require.ErrorIs(t, err, errNotPassed) // a row may be linked to a run that was made meanwhile
+		}
+	}
+	close(stop)
+	stopped.Wait()
+	require.Positive(t, steps)
+	s.do("adopt")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	s.do("verify")
+}
+
+func TestHistoryIsDecidedOnce(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	_, err := s.tool.Backfill(t.Context(), BackfillOptions{})
+	require.ErrorContains(t, err, "neither import nor link")
+	s.backfill(BackfillOptions{History: "link", StaleAfter: daily})
+	_, err = s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+	require.ErrorContains(t, err, "--history link was decided before")
+	_, err = s.tool.Backfill(t.Context(), BackfillOptions{History: "link", Timezone: "Europe/Berlin"})
+	require.ErrorContains(t, err, "--legacy-timezone was UTC")
+	_, err = s.tool.Backfill(t.Context(), BackfillOptions{History: "link", StaleAfter: -1})
+	require.ErrorContains(t, err, "--stale-after")
+}
+
+// links answers the worth of the links of a source, by row.
+func (s *stages) links(source string) map[string]string {
+	s.t.Helper()
+	var links map[string]string
+	sql := in(source, "select jsonb_object_agg(legacy_id, link) from tenantpilot_takeover.link_{source}")
+	require.NoError(s.t, s.tool.legacy.QueryRow(s.t.Context(), sql).Scan(&links))
+	return links
+}
+
+func TestLinksAreWorthWhatTheyName(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int64{0, 50_000_000} {
+		t.Run(fmt.Sprint(offset), func(t *testing.T) {
+			t.Parallel()
+			s := adopted(t, offset)
+			s.exec("alter table restore_runs drop constraint restore_runs_operation_run_id_foreign")
+			s.exec("update restore_runs set operation_run_id = 999999 where id = 9")
+			s.exec("update restore_runs set operation_run_id = 1 where id = 10") // an inventory sync
+			links := s.links("restore_runs")
+			for row, want := range map[string]string{
+				"1": "wizard", "6": "unlinked", "9": "dangling", "10": "mismatched", "100": "linked", "101": "linked", "102": "duplicate", "103": "linked",
+			} {
+				require.Equal(t, want, links[row], "row %s", row)
+			}
+			s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+			links = s.links("restore_runs")
+			for row, want := range map[string]string{
+				"1": "wizard", "6": "imported", "9": "imported", "10": "imported", "100": "linked", "101": "linked", "102": "imported", "103": "linked",
+			} {
+				require.Equal(t, want, links[row], "row %s", row)
+			}
+			require.Equal(t, fmt.Sprint(offset+9), value(t, s.tool.legacy, "select operation_run_id from restore_runs where id = 100"))
+			require.Equal(t, "10", value(t, s.tool.legacy, "select operation_run_id from tenantpilot_takeover.saved_bridge where source = 'restore_runs' and id = 102"))
+		})
+	}
+}
+
+func TestALinkedHistoryKeepsValidLinksOnly(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 50_000_000)
+	target := value(t, s.tool.target, "select count(*) from operation_runs")
+	before := s.links("inventory_sync_runs")
+	s.backfill(BackfillOptions{History: "link", StaleAfter: daily})
+	require.Equal(t, target, value(t, s.tool.target, "select count(*) from operation_runs"))
+	for row, now := range s.links("inventory_sync_runs") {
+		want := before[row]
+		if want != "linked" {
+			want = "unlinked"
+		}
+		require.Equal(t, want, now, "row %s was %s", row, before[row])
+	}
+	require.Equal(t, "0", value(t, s.tool.legacy, "select count(*) from inventory_sync_runs where operation_run_id < 50000000"))
+}
+
+func TestPlanningABackfillChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	legacy, target := dump(t, s.legacyURL), dump(t, s.targetURL)
+	r := s.backfill(BackfillOptions{Plan: true, History: "import", StaleAfter: daily})
+	require.Equal(t, legacy, dump(t, s.legacyURL))
+	require.Equal(t, target, dump(t, s.targetURL))
+	said := tablesOf(t, r)
+	for _, word := range []string{"unlinked", "linked", "dangling", "duplicate", "wizard", "becomes a run"} {
+		require.Contains(t, said, word)
+	}
+}
+
+func TestRunsFollowTheirRows(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	for _, change := range []string{
+		"update restore_runs set deleted_at = now() where id = 8",
+		"update restore_runs set status = 'draft' where id = 9",
+		"update users set name = 'Another' where id = 1",
+		"delete from inventory_sync_runs where id = (select max(id) from inventory_sync_runs)",
+		"update backup_schedule_runs set status = 'failed', finished_at = null where id = 10",
+		"update entra_group_sync_runs set operation_run_id = null where id in (50, 10)",
+		"update inventory_sync_runs set operation_run_id = (select max(id) from operation_runs where type like 'inventory_sync' and id not in (select operation_run_id from inventory_sync_runs where operation_run_id is not null)) where id = 10",
+	} {
+		s.exec(change)
+		s.do("adopt")
+		s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+		s.do("verify")
+	}
+}
+
+func TestWhatIsActiveIsGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	const active = "select count(*) from operation_runs where status <> 'completed'"
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	require.NotEqual(t, "0", value(t, s.tool.target, active))
+	require.NotEqual(t, "0", value(t, s.tool.target, "select count(*) from operation_runs where context #>> '{legacy,notes}' like '%given_up_as_stale%'"))
+	require.NotEqual(t, "0", value(t, s.tool.target, "select count(*) from workspace_hold where not starts_allowed"))
+	s.backfill(BackfillOptions{History: "import", CutOver: true})
+	require.Equal(t, "0", value(t, s.tool.target, active))
+	require.Equal(t, "0", value(t, s.tool.target, "select count(*) from workspace_hold where not starts_allowed"))
+	require.NotEqual(t, "null", value(t, s.tool.legacy, "select cut_over_at from tenantpilot_takeover.takeover"))
+	s.do("verify")
+	s.exec("update inventory_sync_runs set status = 'running', finished_at = null where id = 10")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	require.Equal(t, "0", value(t, s.tool.target, active), "after the cut-over nothing is active any more")
+}
+
+func TestARunOfAnotherInABlockStopsTheImport(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.execRuns(`insert into operation_runs (id, workspace_id, initiator_name, type, status, outcome, run_identity_hash, queued_at, max_attempts)
+		select base + 10, 5000, 'x', 'inventory_sync', 'queued', 'pending', sha256(''), now(), 1 from takeover_block where source = 'restore_runs'`)
+	_, err := s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+	require.ErrorContains(t, err, "taken by another")
+}
+
+func TestATableThatOutgrewItsBlockStopsTheImport(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.exec("update restore_runs set id = 9000000 where id = (select max(id) from restore_runs)")
+	_, err := s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+	require.ErrorContains(t, err, "has row 9000000")
+}
+
+// A row that is linked after it was copied, and before its run is written back.
+func TestARowThatWasLinkedMeanwhileIsLeftToTheNextPass(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	c, err := s.tool.copyRuns(t.Context(), "restore_runs", 0, 9)
+	require.NoError(t, err)
+	s.exec("update restore_runs set operation_run_id = 9 where id = 8")
+	p := &pass{backfilling: &backfilling{Tool: s.tool}, source: "restore_runs"}
+	require.NoError(t, p.dropKeys(t.Context(), p.source))
+	require.NoError(t, p.writeBack(t.Context(), written{span: span{0, 9}, bridges: c.Bridges}))
+	require.Equal(t, "9", value(t, s.tool.legacy, "select operation_run_id from restore_runs where id = 8"))
+	s.exec("delete from tenantpilot_takeover.progress")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	s.do("verify")
+}
+
+func TestSpansCoverEveryRowAndABrokenPassGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, fixture.Options{Rows: 50_000, Linked: 5, Tidy: true, Memberships: true})
+	s.do("adopt")
+	spans, after := 0, int64(0)
+	for sp, err := range s.tool.ranges(t.Context(), "backup_schedule_runs", 0) {
+		require.NoError(t, err)
+		require.Equal(t, after, sp.after)
+		spans, after = spans+1, sp.until
+	}
+	require.Greater(t, spans, 2)
+	s.execRuns(`create function fail() returns trigger language plpgsql as 'begin raise exception ''no more''; end'`)
+	s.execRuns(strings.ReplaceAll(`create trigger fail before insert on operation_runs for each row when (new.id = {id}) execute function fail()`, "{id}",
+		value(t, s.tool.legacy, "select base + (select max(id) from backup_schedule_runs where operation_run_id is null) from tenantpilot_takeover.run_block where source = 'backup_schedule_runs'")))
+	_, err := s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+	require.ErrorContains(t, err, "no more")
+	require.NotEqual(t, "null", value(t, s.tool.legacy, "select last_id from tenantpilot_takeover.progress where source = 'backup_schedule_runs'"))
+	s.execRuns("drop trigger fail on operation_runs")
+	s.execRuns("drop function fail")
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	s.done(s.tool.Verify(t.Context(), VerifyOptions{Sample: 200}))
+}
+
+func TestDocumentsThatJSONBRefusesAreRepaired(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, fixture.Options{Tidy: true})
+	for doc, want := range map[string]string{
+		`{"a": 1}`:               `{"a": 1}`,
+		`{"a": "\u0041"}`:        `{"a": "A"}`,
+		`{"a": "x\u0000y"}`:      `{"a": "x` + "\uFFFD" + `y"}`,
+		`{"a": "\ud800"}`:        `{"a": "` + "\uFFFD" + `"}`,
+		`{"a": "\ud83d\ude00"}`:  `{"a": "😀"}`,
+		`{"a": 1e3}`:             `{"a": 1000}`,
+		`{"a": 1e999999}`:        `null`,
+		`{"a": "\ude00 \u0000"}`: `{"a": "` + "\uFFFD \uFFFD" + `"}`,
+	} {
+		require.Equal(t, want, value(t, s.tool.legacy, "select tenantpilot_takeover.document($1::text::json)::text", doc), doc)
+		require.Equal(t, want, value(t, s.tool.legacy, "select tenantpilot_takeover.document($1::text)::text", doc), doc)
+	}
+}
+
+// Whoever has a legacy table to himself is waited for, but never for longer than a
+// lock timeout, so that nobody queues behind us for long.
+func TestACopyWaitsForWhoeverHasTheTable(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	holder, err := pgx.Connect(t.Context(), s.legacyURL)
+	require.NoError(t, err)
+	defer holder.Close(t.Context())
+	tx, err := holder.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "lock table restore_runs in access exclusive mode")
+	require.NoError(t, err)
+
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.tool.copyRuns(t.Context(), "restore_runs", 0, 5_000)
+		done <- err
+	}()
+	waiting := func() bool {
+		var n int
+		const sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+		require.NoError(t, tx.QueryRow(t.Context(), sql).Scan(&n))
+		return n > 0
+	}
+	require.Eventually(t, waiting, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return !waiting() }, 10*time.Second, 20*time.Millisecond, "it gives up for a while")
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, <-done)
+}

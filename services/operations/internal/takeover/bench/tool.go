@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover"
+)
+
+// spent is what a process took.
+type spent struct {
+	elapsed, cpu time.Duration
+	memory       int64 // the most it held at a time, in bytes
+}
+
+// place is where the databases of one takeover are, and tenancy if it is needed.
+type place struct {
+	legacy, operations string
+	tenancy            string
+}
+
+// takeover runs a stage of the tool as an operator does, in a process of its own.
+func (w *world) takeover(ctx context.Context, at place, stage ...string) (spent, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return spent{}, err
+	}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, append([]string{toolArgument}, stage...)...) //nolint:gosec // ourselves
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(os.Environ(),
+		"TAKEOVER_LEGACY_URL="+at.legacy, "TAKEOVER_OPERATIONS_URL="+at.operations, "TAKEOVER_TENANCY_ADDRESS="+at.tenancy,
+		"TAKEOVER_TLS_CERT="+w.ca.CertFile(toolArgument), "TAKEOVER_TLS_KEY="+w.ca.KeyFile(toolArgument), "TAKEOVER_TLS_CA="+w.ca.RootFile(),
+		"TAKEOVER_REPORTS="+w.file("reports"))
+	began := time.Now()
+	err = cmd.Run()
+	s := spent{elapsed: time.Since(began)}
+	if err != nil {
+		return s, fmt.Errorf("takeover %s: %w\n%s", stage[0], err, bytes.TrimSpace(said.Bytes()))
+	}
+	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	_, most, ok := strings.Cut(said.String(), memorySaid)
+	if !ok {
+		return s, fmt.Errorf("takeover %s does not say how much memory it took", stage[0])
+	}
+	_, err = fmt.Sscan(most, &s.memory)
+	return s, err
+}
+
+// memorySaid is what the tool ends with here. A parent is told no less of its children
+// than it took itself, so they say it.
+const memorySaid = "bytes of memory at most: "
+
+// tool is what this command is as the tool.
+func tool(ctx context.Context, stage []string) error {
+	command := takeover.Command()
+	command.SetArgs(stage)
+	if err := command.ExecuteContext(ctx); err != nil {
+		return err
+	}
+	most, err := peakMemory()
+	fmt.Fprintf(os.Stderr, "%s%d\n", memorySaid, most)
+	return err
+}
+
+// peakMemory is the most that this process held in memory at a time.
+func peakMemory() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
+	var kibibytes int64
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	_, err = fmt.Sscan(after, &kibibytes)
+	return kibibytes << 10, err
+}

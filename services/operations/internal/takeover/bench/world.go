@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+)
+
+// cluster is a PostgreSQL of our own, with the settings it comes with.
+type cluster struct {
+	*server.Server
+	admin *pgx.Conn // as the superuser
+}
+
+// world is two of them, and a development CA.
+type world struct {
+	opts       options
+	dir        string
+	ca         *devca.CA
+	one, other *cluster
+}
+
+func newWorld(ctx context.Context, o options) (*world, error) {
+	w := &world{opts: o, dir: o.dir}
+	if err := w.prepare(ctx); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *world) prepare(ctx context.Context) (err error) {
+	if w.dir == "" {
+		if w.dir, err = os.MkdirTemp("", "tp-takeover-"); err != nil {
+			return err
+		}
+	}
+	if err := onDisk(w.dir); err != nil {
+		return err
+	}
+	if w.ca, err = devca.Open(w.file("ca")); err != nil {
+		return err
+	}
+	for _, name := range []string{tenancyName, toolArgument} {
+		if err := w.ca.Issue(name); err != nil {
+			return err
+		}
+	}
+	if w.one, err = w.start(ctx, "one"); err != nil {
+		return err
+	}
+	w.other, err = w.start(ctx, "other")
+	return err
+}
+
+func (w *world) start(ctx context.Context, name string) (*cluster, error) {
+	bin, err := server.Find()
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.Start(ctx, server.Options{Dir: w.file(name), Bin: bin, Durable: !w.opts.short, Disposable: true})
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{Server: s}
+	if c.admin, err = pgx.Connect(ctx, s.URL()); err != nil {
+		return nil, errors.Join(err, s.Stop(server.Immediate))
+	}
+	return c, nil
+}
+
+func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
+
+func (w *world) close() {
+	for _, c := range []*cluster{w.one, w.other} {
+		if c != nil {
+			_ = c.admin.Close(context.Background()) // it ends with the server
+			_ = c.Stop(server.Immediate)            // thrown away
+		}
+	}
+	if w.opts.dir == "" {
+		_ = os.RemoveAll(w.dir)
+	}
+}
+
+// url is the database's, as user.
+func (c *cluster) url(user, database string) string {
+	u, err := url.Parse(c.URL())
+	if err != nil {
+		panic(err) // we made it
+	}
+	u.User, u.Path = url.User(user), "/"+database
+	return u.String()
+}
+
+// on runs do on database as the superuser.
+func (c *cluster) on(ctx context.Context, database string, do func(*pgx.Conn) error) (err error) {
+	conn, err := pgx.Connect(ctx, c.url("postgres", database))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	return do(conn)
+}
+
+// exec runs statements on database as the superuser.
+func (c *cluster) exec(ctx context.Context, database string, statements ...string) error {
+	return c.on(ctx, database, func(conn *pgx.Conn) error {
+		for _, s := range statements {
+			if _, err := conn.Exec(ctx, s); err != nil {
+				return fmt.Errorf("%.60s: %w", strings.TrimSpace(s), err)
+			}
+		}
+		return nil
+	})
+}
+
+// fresh makes database a copy of template, so that every turn begins with the same
+// rows and pages. Who owns a database, and may use it, does not come with a copy.
+func (c *cluster) fresh(ctx context.Context, database, template, owner string) error {
+	for _, s := range []string{
+		"drop database if exists " + database + " with (force)",
+		"create database " + database + " template " + template + " strategy file_copy owner " + owner,
+		"checkpoint", // so that none is due before the turn has written much
+	} {
+		if _, err := c.admin.Exec(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes a database that a turn has made.
+func (c *cluster) forget(ctx context.Context, database string) error {
+	_, err := c.admin.Exec(ctx, "drop database if exists "+database+" with (force)")
+	return err
+}
+
+// describe says what was measured where: without it the numbers mean nothing.
+func (w *world) describe(ctx context.Context, out io.Writer) error {
+	var version, fsync, sync, buffers string
+	err := w.one.admin.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
+		current_setting('synchronous_commit'), current_setting('shared_buffers')`).Scan(&version, &fsync, &sync, &buffers)
+	if err != nil {
+		return err
+	}
+	load := loadAverage()
+	fmt.Fprintf(out, "%s; %s; two servers of PostgreSQL %s, fsync %s, synchronous_commit %s, shared_buffers %s; load before: %.2f\n",
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), machine(), version, fsync, sync, buffers, load)
+	if load > 1 {
+		fmt.Fprintln(out, "NOTE: something else is using this machine: the numbers are indicative only")
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package takeover
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tenantpilot/tenantpilot/pkg/obs"
+)
+
+// Command is the tool's command line: one command a stage. What a stage found is
+// told on its standard output, how far it came on its standard error.
+func Command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "takeover",
+		Short: "Moves an older TenantPilot's run tables into the canonical store, stage by stage",
+		Long: "Stages, in order: analyse, adopt, backfill, verify, repoint, drop; rollback undoes them.\n" +
+			"Each may be stopped at any instant and run again. docs/takeover.md tells what each proves.\n\n" +
+			"The databases and the certificate are given by environment: " + EnvPrefix + "LEGACY_URL, " + EnvPrefix + "OPERATIONS_URL,\n" +
+			EnvPrefix + "TENANCY_ADDRESS, " + EnvPrefix + "TLS_CERT, _TLS_KEY, _TLS_CA, and " + EnvPrefix + "REPORTS for the folder of reports.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.AddCommand(analyseCommand(), adoptCommand(), backfillCommand(), verifyCommand(), repointCommand(), dropCommand(), rollbackCommand(), fixtureCommand())
+	return root
+}
+
+// stage runs do over an open tool, and tells what it reports.
+func stage(c *cobra.Command, do func(context.Context, *Tool) (*Report, error)) error {
+	var cfg Config
+	if err := obs.LoadConfig(EnvPrefix, &cfg); err != nil {
+		return err
+	}
+	tool, err := Open(c.Context(), cfg, c.ErrOrStderr(), slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)))
+	if err != nil {
+		return err
+	}
+	defer tool.Close()
+	r, err := do(c.Context(), tool)
+	if r != nil {
+		tell(c.OutOrStdout(), r)
+	}
+	return err
+}
+
+func planFlag(c *cobra.Command, plan *bool) {
+	c.Flags().BoolVar(plan, "plan", false, "say what would happen, and change nothing")
+}
+
+func analyseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "analyse", Args: cobra.NoArgs,
+		Short: "How much there is, how much of it is linked, what is wrong with it, how long it will take",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Analyse(ctx, AnalyseOptions{}) })
+		},
+	}
+}
+
+func adoptCommand() *cobra.Command {
+	var o AdoptOptions
+	var types, workspaces, owners map[string]string
+	c := &cobra.Command{
+		Use: "adopt", Args: cobra.NoArgs,
+		Short: "Takes over workspaces, tenants, users and the runs that are canonical already",
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			o.TypeMap = types
+			if o.WorkspaceMap, err = byID("workspace-map", workspaces); err != nil {
+				return err
+			}
+			if o.Owners, err = byID("owner", owners); err != nil {
+				return err
+			}
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Adopt(ctx, o) })
+		},
+	}
+	planFlag(c, &o.Plan)
+	timezoneFlag(c, &o.Timezone)
+	f := c.Flags()
+	f.Int64Var(&o.IDOffset, "id-offset", 0, "what is added to the ids of runs, where they are taken; the plan proposes one")
+	f.StringToStringVar(&types, "type-map", nil, "LEGACY=CANONICAL for a type that is not known, or LEGACY=archive to leave its runs behind")
+	f.StringToStringVar(&workspaces, "workspace-map", nil, "TENANT=WORKSPACE for a legacy tenant without a workspace: legacy ids, or the name of a workspace to make")
+	f.StringToStringVar(&owners, "owner", nil, "WORKSPACE=USER where there are no memberships: legacy ids, or the name of a user to make")
+	return c
+}
+
+func timezoneFlag(c *cobra.Command, timezone *string) {
+	c.Flags().StringVar(timezone, "legacy-timezone", "", "zone of legacy timestamps that have none, such as Europe/Berlin (UTC unless told once)")
+}
+
+func byID(flag string, in map[string]string) (map[int64]string, error) {
+	out := map[int64]string{}
+	for key, value := range in {
+		id, err := strconv.ParseInt(key, 10, 64)
+		if err != nil || value == "" {
+			return nil, fmt.Errorf("--%s %s=%s: begins with a legacy id, as in 17=VALUE", flag, key, value)
+		}
+		out[id] = value
+	}
+	return out, nil
+}
+
+func backfillCommand() *cobra.Command {
+	var o BackfillOptions
+	c := &cobra.Command{
+		Use: "backfill", Args: cobra.NoArgs,
+		Short: "Makes every row of the legacy run tables a run, or keeps only what is linked",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.History != "import" && o.History != "link" {
+				return fmt.Errorf("--history=import makes rows without a run into runs, --history=link leaves them in the archive: choose one")
+			}
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Backfill(ctx, o) })
+		},
+	}
+	planFlag(c, &o.Plan)
+	timezoneFlag(c, &o.Timezone)
+	f := c.Flags()
+	f.StringVar(&o.History, "history", "", "import or link; there is no default")
+	f.DurationVar(&o.StaleAfter, "stale-after", 24*time.Hour, "an active row that was not touched for longer has failed")
+	f.BoolVar(&o.CutOver, "cut-over", false, "the older installation has stopped: end what is still active, and allow live starts")
+	return c
+}
+
+func verifyCommand() *cobra.Command {
+	var o VerifyOptions
+	c := &cobra.Command{
+		Use: "verify", Args: cobra.NoArgs,
+		Short: "Proves that every row has exactly one run and that they agree; exit code 0 only then",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Verify(ctx, o) })
+		},
+	}
+	c.Flags().BoolVar(&o.All, "all", false, "compare every row field by field")
+	c.Flags().IntVar(&o.Sample, "sample", 1000, "else compare this many rows of each table")
+	return c
+}
+
+func repointCommand() *cobra.Command {
+	var o RepointOptions
+	c := &cobra.Command{
+		Use: "repoint", Args: cobra.NoArgs,
+		Short: "Lets findings and inventory items refer to canonical runs",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Repoint(ctx, o) })
+		},
+	}
+	planFlag(c, &o.Plan)
+	return c
+}
+
+func dropCommand() *cobra.Command {
+	var o DropOptions
+	c := &cobra.Command{
+		Use: "drop", Args: cobra.NoArgs,
+		Short: "Archives the legacy run tables, behind its gates",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Drop(ctx, o) })
+		},
+	}
+	planFlag(c, &o.Plan)
+	c.Flags().StringVar(&o.Snapshot, "snapshot", "", "name of the snapshot that was taken of the legacy database; required")
+	c.Flags().Int64Var(&o.ArchiveUnlinked, "archive-unlinked", 0, "how many rows without a run go into the archive; exactly those that there are")
+	return c
+}
+
+func rollbackCommand() *cobra.Command {
+	var o RollbackOptions
+	c := &cobra.Command{
+		Use: "rollback", Args: cobra.NoArgs,
+		Short: "Undoes a stage, after all that came later",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Rollback(ctx, o) })
+		},
+	}
+	planFlag(c, &o.Plan)
+	c.Flags().StringVar(&o.To, "to", "", "the stage to undo: drop, repoint, backfill, adopt, or analyse for every trace; required")
+	return c
+}
+
+// tell prints a report for a person.
+func tell(out io.Writer, r *Report) {
+	for _, f := range r.Findings {
+		fmt.Fprintf(out, "found: %s: %d", f.Message, f.Count)
+		if f.Source != "" {
+			fmt.Fprintf(out, " in %s", f.Source)
+		}
+		if len(f.Samples) > 0 {
+			fmt.Fprintf(out, ", such as %s", strings.Join(f.Samples, ", "))
+		}
+		fmt.Fprintln(out)
+	}
+	for _, t := range r.Tables {
+		fmt.Fprintf(out, "\n%s\n", t.Title)
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "  "+strings.Join(t.Columns, "\t"))
+		for _, row := range t.Rows {
+			fmt.Fprintf(w, "  "+strings.TrimSuffix(strings.Repeat("%v\t", len(row)), "\t")+"\n", row...)
+		}
+		_ = w.Flush()
+	}
+	for _, c := range r.Checks {
+		fmt.Fprintf(out, "%s: %s: %s\n", map[bool]string{true: "holds", false: "FAILS"}[c.Passed], c.Name, c.Detail)
+	}
+}

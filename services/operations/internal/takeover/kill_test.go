@@ -1,0 +1,105 @@
+package takeover
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+)
+
+// killer ends a process, as far as its databases can tell, before its n-th statement.
+type killer struct {
+	mu   sync.Mutex
+	left int
+	kill context.CancelFunc
+}
+
+func (k *killer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.left--; k.left < 0 {
+		k.kill()
+	}
+	return ctx
+}
+
+func (k *killer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// killed runs a stage until its n-th statement, and reports whether it came to its end.
+func (s *stages) killed(stage string, n int) bool {
+	s.t.Helper()
+	ctx, kill := context.WithCancel(s.t.Context())
+	defer kill()
+	k := &killer{left: n, kill: kill}
+	whole := *s.tool
+	s.tool.legacy, s.tool.target = s.traced(whole.legacy, k), s.traced(whole.target, k)
+	defer func() {
+		s.tool.legacy.Close()
+		s.tool.target.Close()
+		*s.tool = whole
+	}()
+	_, err := s.try(ctx, stage)
+	if ctx.Err() == nil {
+		require.NoError(s.t, err, "%s, killed before statement %d", stage, n+1)
+	}
+	return ctx.Err() == nil
+}
+
+func (s *stages) traced(db *pgxpool.Pool, k *killer) *pgxpool.Pool {
+	s.t.Helper()
+	cfg := db.Config()
+	cfg.ConnConfig.Tracer = k
+	traced, err := pgxpool.NewWithConfig(s.t.Context(), cfg)
+	require.NoError(s.t, err)
+	return traced
+}
+
+// killedOver runs a stage that is killed before its first statement, then one that
+// is killed step statements later, and so on until one reaches the end.
+func (s *stages) killedOver(stage string, step int) {
+	s.t.Helper()
+	n := 0
+	for !s.killed(stage, n) {
+		n += step
+	}
+	require.Greater(s.t, n, 10, stage)
+}
+
+func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
+	t.Parallel()
+	o := fixture.Options{Memberships: true, Now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}
+	calm, s := newStages(t, o), newStages(t, o)
+	atFirst, runsAtFirst := s.legacyPortrait(), s.targetPortrait()
+	calm.upTo("backfill")
+	s.upTo("backfill")
+	for _, stage := range []string{"verify", "repoint", "drop", "rollback to repoint", "rollback to verify"} {
+		calm.do(stage)
+		step := 1
+		if stage == "verify" {
+			step = 9 // it takes long, and changes little
+		}
+		s.killedOver(stage, step)
+		sameLines(t, calm.legacyPortrait(), s.legacyPortrait())
+		sameLines(t, stateOf(calm), stateOf(s))
+	}
+	for _, stage := range []string{"verify", "repoint", "drop"} {
+		s.do(stage)
+	}
+	s.killedOver("rollback to adopt", 3)
+	s.do("rollback to analyse")
+	sameLines(t, atFirst, s.legacyPortrait())
+	sameLines(t, runsAtFirst, s.targetPortrait())
+}
+
+// stateOf is what the takeover knows of itself, but for when.
+func stateOf(s *stages) string {
+	return withoutSequences(dump(s.t, s.legacyURL, "--data-only", "--schema=tenantpilot_takeover",
+		"--exclude-table-data=*.takeover", "--exclude-table-data=*.stage",
+		"--exclude-table-data=*.dropped", "--exclude-table-data=*.write_seen"))
+}

@@ -1,0 +1,82 @@
+package takeover
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/mapping"
+)
+
+// awkwardRows are everything odd that does not stop a takeover, and some ordinary rows.
+var awkwardRows = fixture.Options{Rows: 2000, Linked: 20, Memberships: true}
+
+// A linked row has another run; here it counts what its own would be.
+const readMapped = `select legacy_id, legacy_id + (select base from tenantpilot_takeover.run_block where source = '{source}'), workspace_id, tenant_id, user_id, initiator_name, coalesce(type, ''), status, outcome, run_identity_hash,
+	summary_counts::text, failure_summary::text, context::text, started_at, completed_at, created_at, updated_at
+	from tenantpilot_takeover.mapped_{source} where link not in ('archived', 'wizard')
+		and context -> 'legacy' ->> 'status' is distinct from 'previewed'
+	order by legacy_id`
+
+// viewed answers what the view of source makes of its rows, by legacy id.
+func viewed(t *testing.T, tool *Tool, source string) (ids []int64, runs []mapping.Run) {
+	t.Helper()
+	rows, err := tool.legacy.Query(t.Context(), in(source, readMapped))
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var s mapping.Stored
+		var id int64
+		require.NoError(t, rows.Scan(&id, &s.ID, &s.WorkspaceID, &s.TenantID, &s.UserID, &s.InitiatorName, &s.Type, &s.Status, &s.Outcome, &s.IdentityHash,
+			&s.Counts, &s.Failures, &s.Text, &s.StartedAt, &s.CompletedAt, &s.CreatedAt, &s.UpdatedAt))
+		r, err := s.Decoded()
+		require.NoError(t, err)
+		ids, runs = append(ids, id), append(runs, r)
+	}
+	require.NoError(t, rows.Err())
+	return ids, runs
+}
+
+// agree fails the test unless the views and package mapping say the same of every row.
+func agree(t *testing.T, tool *Tool) (rows int) {
+	t.Helper()
+	for _, source := range sources {
+		ids, got := viewed(t, tool, source)
+		want, err := expectedRuns(t.Context(), tool.legacy, source, ids)
+		require.NoError(t, err)
+		require.Equal(t, len(got), len(want), source)
+		for i, w := range want {
+			if differ := w.Differences(got[i]); len(differ) > 0 {
+				goes, _ := json.MarshalIndent(w, "", " ")
+				views, _ := json.MarshalIndent(got[i], "", " ")
+				require.Fail(t, "views and mapping differ", "%s row %d: %v\nmapping: %s\nview: %s", source, ids[i], differ, goes, views)
+			}
+		}
+		rows += len(got)
+	}
+	return rows
+}
+
+func TestViewsAndMappingAgreeOnEveryRow(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]struct {
+		offset int64
+		zone   string
+		stale  string
+	}{
+		"as they are":      {stale: "-infinity"},
+		"stale, in a zone": {zone: "America/New_York", stale: "now"},
+		"moved":            {offset: 50_000_000, stale: "2026-01-01"},
+		"cut over":         {stale: "infinity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStages(t, awkwardRows)
+			s.done(s.tool.Adopt(t.Context(), AdoptOptions{Owners: map[int64]string{2: "1"}, IDOffset: told.offset, Timezone: told.zone}))
+			s.exec("update tenantpilot_takeover.takeover set stale_before = $1::text::timestamptz", told.stale)
+			require.Greater(t, agree(t, s.tool), 2000)
+		})
+	}
+}

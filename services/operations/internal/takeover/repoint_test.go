@@ -1,0 +1,262 @@
+package takeover
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+)
+
+// column is a table's column by row; nil is null.
+func (s *stages) column(table, column string) map[int64]*int64 {
+	s.t.Helper()
+	rows, err := s.tool.legacy.Query(s.t.Context(), "select id, "+column+" from "+table)
+	require.NoError(s.t, err)
+	out := map[int64]*int64{}
+	var id int64
+	var v *int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &v}, func() error {
+		out[id], v = v, nil
+		return nil
+	})
+	require.NoError(s.t, err)
+	return out
+}
+
+func (s *stages) runExists(id *int64) bool {
+	return id != nil && value(s.t, s.tool.target, "select id from operation_runs where id = $1", *id) != "null"
+}
+
+// wantReferences is what repoint has to make of a reference, said another way.
+func (s *stages) wantReferences(ref reference, own map[int64]*int64, offset int64) map[int64]*int64 {
+	s.t.Helper()
+	bridges := s.column(syncRuns, "operation_run_id")
+	want := map[int64]*int64{}
+	for id, sync := range s.column(ref.table, ref.old) {
+		want[id] = nil
+		if v := own[id]; v != nil {
+			if moved := *v + offset; s.runExists(&moved) {
+				want[id] = &moved
+			}
+		}
+		if sync != nil && s.runExists(bridges[*sync]) {
+			want[id] = bridges[*sync]
+		}
+	}
+	return want
+}
+
+func text(v *int64) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprint(*v)
+}
+
+func sameReferences(t *testing.T, ref reference, want, got map[int64]*int64) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for id, v := range want {
+		require.Equal(t, text(v), text(got[id]), "%s of row %d", ref, id)
+	}
+}
+
+func TestRepointGoesThroughTheBridge(t *testing.T) {
+	t.Parallel()
+	for name, offset := range map[string]int64{"ids kept": 0, "ids moved": 10_000_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStages(t, everything)
+			own := s.column("inventory_items", "last_seen_operation_run_id")
+			s.done(s.tool.Adopt(t.Context(), AdoptOptions{Owners: s.owners(), IDOffset: offset}))
+			s.do("backfill")
+			s.do("verify")
+			lost := *s.column(syncRuns, "operation_run_id")[70]
+			s.execRuns("delete from operation_runs where id = $1", lost)
+			want := map[reference]map[int64]*int64{}
+			for _, ref := range references {
+				if ref.table == "findings" {
+					own = nil
+				}
+				want[ref] = s.wantReferences(ref, own, offset)
+				own = s.column("inventory_items", "last_seen_operation_run_id")
+			}
+			for range 3 {
+				s.do("repoint")
+				for ref, w := range want {
+					sameReferences(t, ref, w, s.column(ref.table, ref.new))
+					require.False(t, s.has(ref.table, ref.old))
+				}
+			}
+			var null, filled int
+			for _, w := range want {
+				for v := range maps.Values(w) {
+					if v == nil {
+						null++
+					} else {
+						filled++
+					}
+				}
+			}
+			require.Positive(t, null)
+			require.Greater(t, filled, 10)
+		})
+	}
+}
+
+// A legacy database may have got the new columns already, with a key and an index.
+func TestRepointFillsAColumnThatIsThere(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, everything)
+	s.exec(`alter table findings add column baseline_operation_run_id bigint,
+		add constraint findings_baseline_operation_run_id_foreign foreign key (baseline_operation_run_id) references operation_runs (id)`)
+	s.exec("create index on findings (baseline_operation_run_id)")
+	s.exec("comment on column findings.baseline_run_id is 'what it was compared with'")
+	s.exec("update findings set baseline_operation_run_id = 1 where id <> 2")
+	before := s.legacyPortrait()
+	s.upTo("repoint")
+	bridge := *s.column(syncRuns, "operation_run_id")[3]
+	require.Equal(t, bridge, *s.column("findings", "baseline_operation_run_id")[2])
+	s.do("rollback to adopt")
+	sameLines(t, before, s.legacyPortrait())
+}
+
+func (s *stages) has(table, column string) bool {
+	s.t.Helper()
+	there, err := exists(s.t.Context(), s.tool.legacy, hasColumn, table, column)
+	require.NoError(s.t, err)
+	return there
+}
+
+func TestAPlannedRepointChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, everything)
+	s.upTo("verify")
+	before := s.legacyPortrait()
+	r := s.done(s.tool.Repoint(t.Context(), RepointOptions{Plan: true}))
+	require.Len(t, r.Tables, 1)
+	sameLines(t, before, s.legacyPortrait())
+}
+
+func TestRepointComesAfterVerifyAndBeforeDrop(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, fixture.Options{Rows: 20, Tidy: true, Memberships: true})
+	s.upTo("backfill")
+	_, err := s.try(t.Context(), "repoint")
+	require.ErrorContains(t, err, "verify comes first")
+	s.do("verify")
+	s.do("repoint")
+	s.do("drop")
+	_, err = s.try(t.Context(), "repoint")
+	require.ErrorIs(t, err, errArchived)
+}
+
+// What the older installation writes while repoint is at work is repointed too, and
+// comes back with a rollback. It learns of the end by the old columns being gone.
+func TestRepointKeepsUpWithAWriter(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, fixture.Options{Rows: 3000, Linked: 30, Tidy: true, Memberships: true})
+	s.upTo("verify")
+	syncs := s.column(syncRuns, "operation_run_id")
+	var ids []int64
+	for id := range syncs {
+		ids = append(ids, id)
+	}
+	conn := s.connect()
+	written := make(chan map[int64]int64)
+	began := make(chan struct{})
+	go func() {
+		written <- writeItems(t, conn, ids, began)
+	}()
+	<-began
+	s.do("repoint")
+	last := <-written
+	require.Greater(t, len(last), 10)
+	got := s.column("inventory_items", "last_seen_operation_run_id")
+	for item, sync := range last {
+		require.Equal(t, text(syncs[sync]), text(got[item]), "item %d", item)
+	}
+	s.do("rollback to repoint")
+	back := s.column("inventory_items", "last_seen_run_id")
+	for item, sync := range last {
+		require.Equal(t, sync, *back[item], "item %d", item)
+	}
+}
+
+// writeItems sees items in runs, as a sync of the older installation would, until
+// the column is gone. It answers the last run of each item.
+func writeItems(t *testing.T, conn *pgx.Conn, syncs []int64, began chan<- struct{}) map[int64]int64 {
+	last := map[int64]int64{}
+	for i := 0; ; i++ {
+		sync := syncs[i%len(syncs)]
+		var id int64
+		err := conn.QueryRow(t.Context(), `
+			insert into inventory_items (tenant_id, policy_type, external_id, last_seen_run_id)
+			select tenant_id, 'written', $2, id from inventory_sync_runs where id = $1
+			on conflict (tenant_id, policy_type, external_id) do update set last_seen_run_id = excluded.last_seen_run_id
+			returning id`, sync, fmt.Sprint(i%50)).Scan(&id)
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42703" { // undefined column
+			return last
+		}
+		if err != nil {
+			t.Errorf("write %d: %v", i, err)
+			return last
+		}
+		last[id] = sync
+		if i == 20 {
+			close(began)
+		}
+	}
+}
+
+// A row that a writer has locked keeps neither the writer nor other rows waiting.
+func TestRepointWaitsForALockedRow(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, everything)
+	s.upTo("verify")
+	conn := s.connect()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "update inventory_items set last_seen_run_id = 3 where id = 4")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.try(t.Context(), "repoint")
+		done <- err
+	}()
+	other := s.connect()
+	longest := s.writeFor(other, 6*time.Second, "update inventory_items set display_name = 'x' where id = 5")
+	require.Less(t, longest, 3*time.Second, "nobody waits longer than the lock timeout")
+	select {
+	case err := <-done:
+		t.Fatalf("repoint ended though a row was locked: %v", err)
+	default:
+	}
+	_, err = tx.Exec(t.Context(), "update inventory_items set last_seen_run_id = 3 where id = 5")
+	require.NoError(t, err, "the writer was not chosen to end a deadlock")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	bridge := s.column(syncRuns, "operation_run_id")[3]
+	got := s.column("inventory_items", "last_seen_operation_run_id")
+	require.Equal(t, *bridge, *got[4])
+	require.Equal(t, *bridge, *got[5])
+}
+
+// writeFor repeats a statement, and answers the longest that one took.
+func (s *stages) writeFor(conn *pgx.Conn, d time.Duration, sql string) (longest time.Duration) {
+	s.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		began := time.Now()
+		_, err := conn.Exec(s.t.Context(), sql)
+		require.NoError(s.t, err)
+		longest = max(longest, time.Since(began))
+	}
+	return longest
+}
