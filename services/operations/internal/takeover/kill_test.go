@@ -2,6 +2,8 @@ package takeover
 
 import (
 	"context"
+	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -60,11 +62,18 @@ func (s *stages) traced(db *pgxpool.Pool, k *killer) *pgxpool.Pool {
 	return traced
 }
 
-// killedOver runs a stage that is killed before its first statement, then one that
-// is killed step statements later, and so on until one reaches the end.
+// killedOver runs a stage that is killed before one of its first statements, then one
+// that is killed step statements later, and so on until one reaches the end.
+// TENANTPILOT_PROOF=1 takes the step as it is; else it is four times as long, and
+// each run of the test begins somewhere else.
 func (s *stages) killedOver(stage string, step int) {
 	s.t.Helper()
 	n := 0
+	if os.Getenv("TENANTPILOT_PROOF") == "" {
+		step *= 4
+		n = rand.IntN(step) //nolint:gosec // a test's dice
+		s.t.Logf("%s is killed before statement %d and every %d later", stage, n+1, step)
+	}
 	for !s.killed(stage, n) {
 		n += step
 	}
