@@ -19,11 +19,12 @@ type backfilling struct {
 // with history that is only linked, keeps the valid links alone. The older
 // installation may go on meanwhile; what it writes is picked up by the next call.
 func (t *Tool) Backfill(ctx context.Context, o BackfillOptions) (*Report, error) {
+	b := &backfilling{Tool: t, o: o}
+	if err := b.allowed(ctx); err != nil {
+		return nil, err // before it begins: what passed already stays passed
+	}
 	return t.run(ctx, "backfill", o.Plan, o.told(), func(ctx context.Context, r *Report) error {
-		b := &backfilling{Tool: t, o: o, r: r}
-		if err := b.allowed(ctx); err != nil {
-			return err
-		}
+		b.r = r
 		if o.Plan {
 			return b.plan(ctx)
 		}

@@ -30,7 +30,7 @@ func line(name string, s score) string {
 		}
 		text += " (" + strings.Join(steps, ", ") + ")"
 	}
-	return fmt.Sprintf("%s, load %.1f", text, s.load)
+	return fmt.Sprintf("%s, load %.1f to %.1f", text, s.load, s.loadAfter)
 }
 
 // goal is the most times as long as the peer that the tool may take.

@@ -18,7 +18,7 @@ type score struct {
 	wal              int64         // of both servers
 	postgres, client time.Duration // CPU time; the client is the tool, or who talks to PostgreSQL instead of it
 	memory           int64         // the most the tool held
-	load             float64       // of the machine, before
+	load, loadAfter  float64       // of the machine
 	took             map[string]time.Duration
 	left             state
 }
@@ -154,7 +154,7 @@ func (t *turn) timed(ctx context.Context) (score, error) {
 		return s, err
 	}
 	wal, cpu, err := t.counters(ctx)
-	s.load, s.wal, s.postgres = load, wal-walBefore, cpu-cpuBefore
+	s.load, s.loadAfter, s.wal, s.postgres = load, loadAverage(), wal-walBefore, cpu-cpuBefore
 	return s, err
 }
 

@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations"
+)
+
+// runbook is what docs/takeover.md has an operator do.
+type runbook struct {
+	commands  []string // in order
+	exports   []string // names of variables
+	rollbacks []string // in the order they would be done
+}
+
+func readRunbook(t *testing.T) runbook {
+	t.Helper()
+	text, err := os.ReadFile("../docs/takeover.md")
+	require.NoError(t, err)
+	var r runbook
+	for _, fenced := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		r.commands = append(r.commands, strings.Split(strings.TrimSpace(fenced[1]), "\n")...)
+	}
+	for _, export := range regexp.MustCompile(`\b(TAKEOVER_[A-Z_]+)=`).FindAllStringSubmatch(string(text), -1) {
+		r.exports = append(r.exports, export[1])
+	}
+	for _, inline := range regexp.MustCompile("`(takeover rollback --to [a-z]+)`").FindAllStringSubmatch(string(text), -1) {
+		r.rollbacks = append([]string{inline[1]}, r.rollbacks...)
+	}
+	return r
+}
+
+// operator follows the runbook: a line at a time, by sh.
+type operator struct {
+	*move
+	api      *runsAPI
+	decided  map[string]string // what a plan made the operator add to a command
+	seen     world
+	before   map[string]world // by command
+	repeated map[string]bool
+	moved    world // when everything had been taken over
+}
+
+// world is both databases, as they were.
+type world struct{ legacy, runs dump }
+
+func (o *operator) look(t *testing.T) world {
+	t.Helper()
+	return world{o.legacyDump(t, nil), o.runsDump(t, nil)}
+}
+
+func (w world) same(t *testing.T, want world, why string, args ...any) {
+	t.Helper()
+	w.legacy.same(t, want.legacy, "legacy: "+why, args...)
+	w.runs.same(t, want.runs, "operations: "+why, args...)
+}
+
+// sh says a line to the shell.
+func (o *operator) sh(t *testing.T, line string) (string, error) {
+	t.Helper()
+	said, err := o.in(exec.CommandContext(t.Context(), "sh", "-c", line+o.decided[line])).CombinedOutput() //nolint:gosec // from our documentation
+	return string(said), err
+}
+
+// Every command of the runbook, in its order, on a legacy database with all that is
+// odd, with live services; every promise that the text makes of it; twice and thrice;
+// and all the way back.
+func TestTheRunbookIsTrue(t *testing.T) {
+	t.Parallel()
+	book := readRunbook(t)
+	server := pgtest.Server(t)
+	o := &operator{before: map[string]world{}, decided: map[string]string{}, repeated: map[string]bool{}}
+	o.move = newMove(t, server, server, "--rows=600", "--linked=40", "--memberships", "--unknown-type", "--loose-tenants")
+	o.serve(t, "operations", func(ctx context.Context) error { return operations.Run(ctx, o.operationsConfig(options{}), o.log) })
+	o.api = newRunsAPI(t, o.move)
+	for name := range o.environment() {
+		require.Contains(t, book.exports, name, "the text exports what the tool needs")
+	}
+	require.Len(t, book.exports, len(o.environment()), "and nothing else")
+
+	checks := o.promises()
+	o.seen = o.look(t)
+	for _, line := range book.commands {
+		o.do(t, line)
+		check, ok := checks[line]
+		require.True(t, ok || strings.Contains(line, "--plan"), "nothing is known of what %q promises", line)
+		if ok {
+			check(t)
+		}
+	}
+	o.goBack(t, book.rollbacks)
+}
+
+// do follows one line, when it is new twice and thrice, unless it is a plan.
+func (o *operator) do(t *testing.T, line string) {
+	t.Helper()
+	o.before[line] = o.seen
+	said, err := o.sh(t, line)
+	if err != nil {
+		o.decide(t, line, said)
+		o.look(t).same(t, o.seen, "what is refused changes nothing: %s", line)
+		said, err = o.sh(t, line)
+	}
+	require.NoError(t, err, "%s\n%s", line, said)
+	o.seen = o.look(t)
+	if strings.Contains(line, "--plan") {
+		o.seen.same(t, o.before[line], "a plan changes nothing: %s", line)
+		return
+	}
+	if !o.repeated[line] {
+		o.repeat(t, line)
+	}
+}
+
+// repeat says a line again, which must change nothing.
+func (o *operator) repeat(t *testing.T, line string) {
+	t.Helper()
+	o.repeated[line] = true
+	for range 2 {
+		said, err := o.sh(t, line)
+		require.NoError(t, err, "again: %s\n%s", line, said)
+		o.look(t).same(t, o.seen, "said again it changes nothing: %s", line)
+	}
+}
+
+// decide adds what a plan that stopped asks for; the text tells which options there are.
+func (o *operator) decide(t *testing.T, line, said string) {
+	t.Helper()
+	require.Equal(t, "takeover adopt --plan", line, "only the plan of adopt asks:\n%s", said)
+	for _, option := range []string{"--owner", "--workspace-map", "--type-map"} {
+		require.Contains(t, said, option, "the plan says which option decides")
+	}
+	decided := " --owner=2=3 --workspace-map=20=1,21=1 --type-map=policy.export=archive"
+	o.decided["takeover adopt --plan"], o.decided["takeover adopt"] = decided, decided
+}
+
+// firsts are the first commands of the stages that can be taken back.
+var firsts = map[string]string{
+	"takeover rollback --to drop":     "takeover drop --plan --snapshot=legacy-before-drop",
+	"takeover rollback --to repoint":  "takeover repoint --plan",
+	"takeover rollback --to backfill": "takeover backfill --plan --history=import",
+	"takeover rollback --to adopt":    "takeover adopt --plan",
+	"takeover rollback --to analyse":  "takeover analyse",
+}
+
+// goBack takes everything back, the last stage first, to a legacy database that is
+// what it was. In between, when all but the first is taken back, it goes forward again.
+func (o *operator) goBack(t *testing.T, rollbacks []string) {
+	t.Helper()
+	require.Len(t, rollbacks, len(firsts), "the text tells how to go back from each stage")
+	for _, line := range rollbacks {
+		now := o.look(t)
+		said, err := o.sh(t, line+" --plan")
+		require.NoError(t, err, "%s\n%s", line, said)
+		o.look(t).same(t, now, "a plan changes nothing: %s", line)
+		said, err = o.sh(t, line)
+		require.NoError(t, err, "%s\n%s", line, said)
+		want := o.before[firsts[line]]
+		o.legacyDump(t, nil).same(t, want.legacy, "as before, by %s", line)
+		if line == "takeover rollback --to adopt" {
+			o.runsDump(t, nil).same(t, want.runs, "as before, by %s", line)
+			o.forward(t)
+		}
+	}
+	dumpOf(t, o.legacy, nil).same(t, o.before["takeover analyse"].legacy, "nothing is left of the tool either")
+	o.runsDump(t, nil).same(t, o.before["takeover analyse"].runs, "nothing is left of the runs")
+}
+
+// forward does it all again, up to the cut-over: other ids, and else the same runs.
+func (o *operator) forward(t *testing.T) {
+	t.Helper()
+	for _, line := range []string{"takeover adopt", "takeover backfill --history=import", "takeover backfill --history=import --cut-over", "takeover verify --all"} {
+		said, err := o.sh(t, line)
+		require.NoError(t, err, "once more: %s\n%s", line, said)
+	}
+	blocks := o.blocks(t)
+	o.runsDump(t, blocks).same(t, o.moved.runs, "taken over once more")
+	o.legacyDump(t, blocks).same(t, o.moved.legacy, "taken over once more")
+}
