@@ -37,8 +37,9 @@ test-big: launcher ## the tests that need a million runs
 		-run '^(TestListsAreServedByIndexesWithoutASort|TestStatisticsAndRetentionLookAtWhatTheyNeed|TestRetentionOfMany)$$' \
 		./services/operations/internal/store ./services/operations/internal/api
 
-test-proof: launcher ## the run store under kills, restarts and faults, at length
-	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/internal/takeover ./pkg/work ./e2e -count=1 -timeout 30m
+test-proof: launcher ## the run store and the takeover under kills, restarts and faults, at length
+	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/internal/takeover ./pkg/work -count=1 -timeout 30m
+	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./e2e -run '^TestKilled' -count=1 -timeout 60m
 	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
 
 bench: go-ready ## the run store against pgbench, River and itself ungrouped; about 12 minutes on an idle machine
