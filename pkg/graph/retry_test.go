@@ -161,7 +161,7 @@ func TestRetry_givesUp(t *testing.T) {
 func TestRetry_timeoutOfOneAttempt(t *testing.T) {
 	t.Parallel()
 	w := setup(t, failing(1, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
-		func(c *Config) { c.Retry.RequestTimeout = 50 * time.Millisecond })
+		func(c *Config) { c.Retry.RequestTimeout = 2 * time.Second })
 	_, err := w.Get(t.Context(), "/beta/x")
 	require.NoError(t, err)
 	require.Len(t, w.requests(), 2)

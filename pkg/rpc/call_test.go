@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -70,19 +71,21 @@ func TestAnErrorSurvivesTheCall(t *testing.T) {
 
 func TestSomeOfTheDeadlineIsKeptBack(t *testing.T) {
 	t.Parallel()
-	left := make(chan time.Duration, 1)
-	s := failing(t, func(ctx context.Context) error {
-		deadline, _ := ctx.Deadline()
-		left <- time.Until(deadline)
-		return nil
+	synctest.Test(t, func(t *testing.T) { // no time passes on the way
+		left := make(chan time.Duration, 1)
+		s := failing(t, func(ctx context.Context) error {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			return nil
+		})
+		conn := s.Dial(t, "operator")
+		require.NoError(t, call(t.Context(), conn, "Ping", note(nil)))
+		require.Equal(t, 9980*time.Millisecond, <-left, "a call without a deadline gets one")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		require.NoError(t, call(ctx, conn, "Ping", note(nil)))
+		require.Equal(t, 1980*time.Millisecond, <-left)
 	})
-	conn := s.Dial(t, "operator")
-	require.NoError(t, call(t.Context(), conn, "Ping", note(nil)))
-	require.InDelta(t, 9.98, (<-left).Seconds(), 0.5, "a call without a deadline gets one")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	require.NoError(t, call(ctx, conn, "Ping", note(nil)))
-	require.Less(t, <-left, 1980*time.Millisecond)
 }
 
 func TestACallWithNoTimeLeftIsNotStarted(t *testing.T) {
@@ -101,14 +104,16 @@ func TestACallWithNoTimeLeftIsNotStarted(t *testing.T) {
 
 func TestTheSlowServiceNamesItself(t *testing.T) {
 	t.Parallel()
-	s := failing(t, func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("query: %w", ctx.Err()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	e, ok := errs.As(call(ctx, s.Dial(t, "operator"), "Ping", note(nil)))
-	require.True(t, ok)
-	require.Equal(t, codes.DeadlineExceeded, e.Code())
-	require.Contains(t, e.Message(), "not enough time")
-	require.NoError(t, ctx.Err(), "the answer came before the caller gave up")
+	synctest.Test(t, func(t *testing.T) { // no time passes on the way
+		s := failing(t, func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("query: %w", ctx.Err()) })
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		e, ok := errs.As(call(ctx, s.Dial(t, "operator"), "Ping", note(nil)))
+		require.True(t, ok)
+		require.Equal(t, codes.DeadlineExceeded, e.Code())
+		require.Contains(t, e.Message(), "not enough time")
+		require.NoError(t, ctx.Err(), "the answer came before the caller gave up")
+	})
 }
 
 func TestACallerWhoGoesAwayIsNoFault(t *testing.T) {
@@ -118,7 +123,7 @@ func TestACallerWhoGoesAwayIsNoFault(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-entered; cancel() }()
 	require.ErrorIs(t, call(ctx, s.Dial(t, "operator"), "Ping", note(nil)), context.Canceled)
-	require.Eventually(t, func() bool { return strings.Contains(s.Logs(), "code=Canceled") }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(s.Logs(), "code=Canceled") }, 30*time.Second, 10*time.Millisecond)
 	require.NotContains(t, s.Logs(), "level=ERROR")
 }
 

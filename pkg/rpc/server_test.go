@@ -197,7 +197,7 @@ func TestHealthIsAskedAndTold(t *testing.T) {
 	watch, err := healthv1.NewHealthClient(w.dial(t, "notes", w.files(t, "anybody"))).
 		Watch(t.Context(), &healthv1.HealthCheckRequest{Service: noteService})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return told(t, watch) == healthv1.HealthCheckResponse_SERVING }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return told(t, watch) == healthv1.HealthCheckResponse_SERVING }, 30*time.Second, time.Millisecond)
 	ill.Store(true)
 	require.Equal(t, healthv1.HealthCheckResponse_NOT_SERVING, told(t, watch))
 	require.EqualValues(t, 2, failed.Load(), "one failure alone says nothing")
@@ -241,7 +241,7 @@ func TestACallThatRunsMayFinishWhenTheServerStops(t *testing.T) {
 	go func() { answer <- call(t.Context(), conn, "Ping", note(nil)) }()
 	<-entered
 	w.stop()
-	require.Eventually(t, func() bool { _, err := w.pipe.Dial(); return err != nil }, 5*time.Second, time.Millisecond, "no new connections")
+	require.Eventually(t, func() bool { _, err := w.pipe.Dial(); return err != nil }, 30*time.Second, time.Millisecond, "no new connections")
 	close(finish)
 	require.NoError(t, <-answer)
 	require.NoError(t, <-w.ended)

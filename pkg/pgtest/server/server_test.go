@@ -128,8 +128,8 @@ func TestNothingIsLeftOfAProcessThatWasKilled(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, cmd.Process.Kill())
 			require.Error(t, cmd.Wait())
-			require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, 10*time.Millisecond)
-			require.Eventually(t, func() bool { _, err := os.Stat(dir); return keep || os.IsNotExist(err) }, 10*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return gone(pid) }, 30*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { _, err := os.Stat(dir); return keep || os.IsNotExist(err) }, 30*time.Second, 10*time.Millisecond)
 			if keep {
 				exec1(t, start(t, server.Options{Dir: dir}), "select 1")
 			}

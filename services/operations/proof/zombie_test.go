@@ -74,7 +74,7 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "1s"}}`)
+			s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "3s"}}`)
 			address := freePort(t)
 			s.serve(t, address, s.db.URL)
 			w := s.caller(t, address)
@@ -85,6 +85,7 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 			w.until(t, r.Id, queued)
 			other := w.begin(t, r.Id, "other")
 			require.EqualValues(t, 3, other.LeaseEpoch)
+			s.exec(t, "update run_lease set expires_at = now() + interval '1 hour' where run_id = $1", r.Id) // it is alive
 			if tt.ended {
 				w.complete(t, other, failed)
 			}

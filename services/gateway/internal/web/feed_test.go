@@ -110,7 +110,7 @@ func TestEverybodyOnAWorkspaceIsTold(t *testing.T) {
 // settled waits until there are n watches: those that only catch up have ended.
 func (w *world) settled(t *testing.T, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for w.streams() != n {

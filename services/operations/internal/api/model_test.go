@@ -240,7 +240,7 @@ func (m *model) untilNobodyReaps() {
 		const sql = `select not exists (select from pg_locks where locktype = 'advisory'
 			and database = (select oid from pg_database where datname = current_database()))`
 		return m.w.db.Pool.QueryRow(m.ctx, sql).Scan(&free) == nil && free
-	}, 10*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 }
 
 // compare checks every run of the service against the model.

@@ -170,6 +170,18 @@ func TestTwoReplicasRemoveEachRunOnce(t *testing.T) {
 	require.EqualValues(t, 100, w.one(t, "select count(*) from operation_runs"))
 }
 
+// A pass leaves nothing behind that keeps the next one from its turn.
+func TestPassesFollowEachOtherAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	s := w.keeping(t, `{"keep_at_least":0,"keep_newest":false}`)
+	for range 20 {
+		w.ended(t, "inventory_sync", "failed", 1, daysAgo(100), 1)
+		w.fold(t)
+		require.EqualValues(t, 1, w.retain(t, s))
+	}
+}
+
 // A pass killed in the middle has removed what it says it has, and says that it
 // did not end; the next one does the rest.
 func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
@@ -193,9 +205,12 @@ func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
 			where application_name = 'operations-retention' and wait_event_type = 'Lock' and datname = current_database()`).Scan(&killed)
 		require.NoError(t, err)
 		return killed == 1
-	}, 10*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	require.Error(t, <-died)
 	release()
+	require.Eventually(t, func() bool { // what is killed says so before it lets go of its turn
+		return w.one(t, "select count(*) from pg_stat_activity where application_name = 'operations-retention' and datname = current_database()") == 0
+	}, 30*time.Second, time.Millisecond)
 
 	status := w.retention(t, "inventory_sync")
 	require.Contains(t, status.LastError, "interrupted")

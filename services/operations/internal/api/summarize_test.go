@@ -266,7 +266,7 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w.fold(t)
 		return w.one(t, "select coalesce(sum(runs), 0)::bigint from run_stat where measure = 'outcome' and grain = 'day'") == 160
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 30*time.Second, 10*time.Millisecond)
 	require.Zero(t, w.fold(t))
 	require.Equal(t, w.recount(t), w.counted(t))
 }

@@ -37,7 +37,7 @@ func TestTheLoopEndsWithItsContext(t *testing.T) {
 			require.Eventually(t, func() bool {
 				done, err := s.Retention(t.Context())
 				return err == nil && len(done) == len(run.DefaultTypes())
-			}, 10*time.Second, time.Millisecond)
+			}, 30*time.Second, time.Millisecond)
 		}
 		stop()
 		<-ended

@@ -54,7 +54,7 @@ func (s *Store) Retain(ctx context.Context, ownerURL string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer closeOwner(ctx, conn)
+	defer leaveTurn(ctx, conn)
 	var mine bool
 	if err := conn.QueryRow(ctx, tryRetentionLock, retentionLock).Scan(&mine); err != nil || !mine {
 		return 0, err
@@ -91,9 +91,15 @@ func connectAsOwner(ctx context.Context, ownerURL string) (*pgx.Conn, error) {
 // lastWords is how long is taken to end in good order after ctx has ended.
 const lastWords = 2 * time.Second
 
-func closeOwner(ctx context.Context, conn *pgx.Conn) {
+const unlockRetention = `-- store.unlockRetention
+	select pg_advisory_unlock_all()`
+
+// leaveTurn gives the turn back and then closes conn: PostgreSQL ends a
+// connection, and the locks it holds, some time after it was closed here.
+func leaveTurn(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
+	_, _ = conn.Exec(ctx, unlockRetention)
 	_ = conn.Close(ctx)
 }
 

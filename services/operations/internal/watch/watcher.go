@@ -74,15 +74,18 @@ func (h *Hub) Await(ctx context.Context, r *run.Run) error {
 		hub: h, filter: Filter{WorkspaceID: r.WorkspaceID, RunIDs: []int64{r.ID}, ended: true},
 		mail: make(chan *store.Change, 1), cut: make(chan struct{}), live: true,
 	}
-	switch err := h.join(ctx, w); {
-	case errors.Is(err, errDraining), ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if err := h.join(ctx, w); err != nil {
+		if errors.Is(err, errDraining) || ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
-	defer h.bodies.Done()
+	defer h.bodies.Done() // joined, whatever has become of ctx meanwhile
 	defer h.leave(w)
 	now, err := h.store.Get(ctx, r.ID) // it may have ended before we joined
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil || now.Status == run.Completed {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -152,6 +153,8 @@ func TestImportTooMuch(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	tool := w.takeover(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // more than a call has by default
+	defer cancel()
 	many := make([]*tenancyv1.LegacyUser, 501)
 	for i := range many {
 		many[i] = &tenancyv1.LegacyUser{LegacyId: int64(i + 1), DisplayName: "U"}
@@ -160,7 +163,7 @@ func TestImportTooMuch(t *testing.T) {
 		_, err := tool.ImportUsers(t.Context(), users(batch...))
 		require.Equal(t, "users", refused(t, err, codes.InvalidArgument, "INVALID_FIELD").Fields()[0].Path)
 	}
-	resp, err := tool.ImportUsers(t.Context(), users(many[:500]...))
+	resp, err := tool.ImportUsers(ctx, users(many[:500]...))
 	require.NoError(t, err)
 	require.Len(t, resp.Results, 500)
 }
@@ -209,13 +212,16 @@ func TestImportInterrupted(t *testing.T) {
 		_, err := tool.ImportWorkspaces(ctx, ask)
 		ended <- err
 	}()
-	require.Eventually(t, func() bool {
-		var waits bool
-		err := w.db.Pool.QueryRow(t.Context(), "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").Scan(&waits)
-		return err == nil && waits
-	}, 10*time.Second, 5*time.Millisecond, "waits in the middle of its batch")
+	waiting := func() (waits bool) {
+		const sql = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+		assert.NoError(t, w.db.Pool.QueryRow(t.Context(), sql).Scan(&waits))
+		return waits
+	}
+	require.Eventually(t, waiting, 30*time.Second, 5*time.Millisecond, "waits in the middle of its batch")
 	interrupt()
 	require.Equal(t, codes.Canceled, errs.Code(<-ended))
+	// The caller knows it sooner than the database does.
+	require.Eventually(t, func() bool { return !waiting() }, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, blocker.Rollback(t.Context()))
 
 	resp, err := tool.ImportWorkspaces(t.Context(), ask)
