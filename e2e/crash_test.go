@@ -15,6 +15,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 )
 
 // binary builds the inventory command once, for tests that kill it.
@@ -113,7 +114,7 @@ func TestZombieWorkerIsFenced(t *testing.T) {
 	r := f.startSync(t, "configurationPolicies")
 	require.Eventually(t, func() bool { return f.count(t, "select count(*) from item_version") > 0 }, 30*time.Second, 20*time.Millisecond)
 	require.NoError(t, zombie.Process.Signal(syscall.SIGSTOP))
-	f.ports["inventory"] = freePort(t)
+	f.ports["inventory"] = rpctest.FreeAddress(t)
 	f.process(t)
 	ended := f.finish(t, r.ID, time.Minute)
 	require.Equal(t, succeeded, ended.Outcome, "%+v", ended.FailureSummary)

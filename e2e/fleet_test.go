@@ -22,6 +22,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/operations"
@@ -75,7 +76,7 @@ func start(t *testing.T, o options) *fleet {
 	f.inventory = pgtest.On(t, server, inventory.Name, inventory.Migrate)
 	f.certificates(t)
 	for _, name := range []string{"graphsim", "operations", "tenancy", "inventory", "gateway"} {
-		f.ports[name] = freePort(t)
+		f.ports[name] = rpctest.FreeAddress(t)
 	}
 	f.simulator(t, o)
 	f.bootstrap(t, o)
@@ -98,15 +99,6 @@ func (f *fleet) certificates(t *testing.T) {
 		require.NoError(t, f.ca.Issue(name))
 	}
 	require.NoError(t, devca.ActorKey(f.dir))
-}
-
-// freePort answers an address that was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer lis.Close()
-	return lis.Addr().String()
 }
 
 // serve runs a service until the test ends, and waits for its port.

@@ -24,7 +24,7 @@ type killer struct {
 
 func newKiller(t *testing.T) *killer {
 	t.Helper()
-	k := &killer{rows: "300", steps: 60, kills: 4, each: 1200 * time.Millisecond}
+	k := &killer{rows: "300", steps: 60, kills: 2, each: 800 * time.Millisecond}
 	if os.Getenv("TENANTPILOT_PROOF") != "" {
 		k.rows, k.steps, k.kills, k.each = "40000", 1000, 50, 45*time.Second
 	} else {

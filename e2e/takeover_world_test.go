@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 	"github.com/tenantpilot/tenantpilot/services/tenancy"
 )
@@ -52,7 +53,7 @@ func newMove(t *testing.T, legacy, target pgtest.Handle, flags ...string) *move 
 	m.certificates(t)
 	require.NoError(t, m.ca.Issue("takeover"))
 	for _, name := range []string{"operations", "tenancy", "graphsim"} {
-		m.ports[name] = freePort(t)
+		m.ports[name] = rpctest.FreeAddress(t)
 	}
 	m.bootstrap(t, options{})
 	m.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Run(ctx, m.tenancyConfig(), m.log) })

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -217,20 +218,20 @@ func (h *host) folder(volume string) string {
 	return dir
 }
 
-// port is a free port of loopback that stands for the file's.
+// port is a free port of loopback that stands for the file's: one below those that
+// systems give to whoever asks for any, which some connection may take meanwhile.
 func (h *host) port(inFile string) string {
 	h.t.Helper()
 	if port, ok := h.ports[inFile]; ok {
 		return port
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		h.t.Fatal(err)
+	port := ""
+	for port == "" {
+		try := strconv.Itoa(10_000 + rand.IntN(22_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+try); err == nil {
+			l.Close()
+			port = try
+		}
 	}
 	h.ports[inFile] = port
 	return port

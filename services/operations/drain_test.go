@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -71,17 +70,9 @@ func setup(t *testing.T) *world {
 	return &world{db: pgtest.New(t, operations.Name, operations.Migrate), ca: ca}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer lis.Close()
-	return lis.Addr().String()
-}
-
 func (w *world) serve(t *testing.T) *replica {
 	t.Helper()
-	r := &replica{address: freeAddress(t), admin: freeAddress(t), ended: make(chan error, 1)}
+	r := &replica{address: rpctest.FreeAddress(t), admin: rpctest.FreeAddress(t), ended: make(chan error, 1)}
 	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
 	cmd.Env = append(os.Environ(), "OPERATIONS_LISTEN="+r.address, "OPERATIONS_ADMIN_LISTEN="+r.admin,
 		"OPERATIONS_TLS_CERT="+w.ca.CertFile(operations.Name), "OPERATIONS_TLS_KEY="+w.ca.KeyFile(operations.Name),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 )
 
 // durable is a PostgreSQL as an installation has it: on a disk, and syncing to it.
@@ -35,7 +36,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	t.Parallel()
 	postgres := durable(t)
 	s := newSite(t, pgtest.Handle{URL: postgres.URL()}, "")
-	victim, survivor := freePort(t), freePort(t)
+	victim, survivor := rpctest.FreeAddress(t), rpctest.FreeAddress(t)
 	process := s.process(t, victim)
 	s.process(t, survivor)
 	loads := []*load{newLoad("victim", s.dial(t, victim)), newLoad("survivor", s.dial(t, survivor))}

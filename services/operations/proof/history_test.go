@@ -22,6 +22,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
@@ -38,7 +39,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	var wires []*pgtest.Wire
 	var replicas []*caller
 	for range 2 {
-		wire, address := pgtest.NewWire(t, s.db.URL), freePort(t)
+		wire, address := pgtest.NewWire(t, s.db.URL), rpctest.FreeAddress(t)
 		s.serve(t, address, wire.URL(s.db.URL))
 		// A lost look at the database's health must not end all calls for a while.
 		wires, replicas = append(wires, wire), append(replicas, callerOn(s.dial(t, address, grpc.WithDisableHealthCheck())))

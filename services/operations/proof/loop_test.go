@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/reaper"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
@@ -26,7 +27,7 @@ func TestTheServiceStartsAndStops(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
 	for range scale(15, 200) {
-		cfg := s.config(freePort(t), s.db.URL)
+		cfg := s.config(rpctest.FreeAddress(t), s.db.URL)
 		cfg.Database.OwnerURL = s.db.OwnerURL
 		cfg.ReapEvery, cfg.FoldEvery, cfg.RetainEvery = time.Millisecond, time.Millisecond, time.Millisecond
 		ctx, stop := context.WithTimeout(t.Context(), time.Duration(rand.IntN(100))*time.Millisecond) //nolint:gosec // a test's dice
@@ -89,7 +90,7 @@ func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
 	wire := pgtest.NewWire(t, s.db.URL)
-	cfg := s.config(freePort(t), wire.URL(s.db.URL))
+	cfg := s.config(rpctest.FreeAddress(t), wire.URL(s.db.URL))
 	cfg.FoldEvery, cfg.RetainEvery, cfg.Database.OwnerURL = 10*time.Millisecond, 10*time.Millisecond, wire.URL(s.db.OwnerURL)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -110,7 +111,7 @@ func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
 func TestItRecoversFromDeadConnections(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "1s", "max_attempts": 1}}`)
-	wire, address := pgtest.NewWire(t, s.db.URL), freePort(t)
+	wire, address := pgtest.NewWire(t, s.db.URL), rpctest.FreeAddress(t)
 	s.serve(t, address, wire.URL(s.db.URL))
 	w := s.caller(t, address)
 	r := w.start(t, syncOf("x", "x", "worker"))

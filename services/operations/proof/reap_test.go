@@ -10,6 +10,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
@@ -19,7 +20,7 @@ import (
 func TestALateCompletionIsRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "300ms", "max_attempts": 1}}`)
-	address := freePort(t)
+	address := rpctest.FreeAddress(t)
 	s.serve(t, address, s.db.URL)
 	w := s.caller(t, address)
 	r := w.start(t, syncOf("x", "", "worker"))
@@ -49,7 +50,7 @@ func TestReaperRacesCompleter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
 	s.reapEvery = time.Hour // the test reaps
-	address := freePort(t)
+	address := rpctest.FreeAddress(t)
 	s.serve(t, address, s.db.URL)
 	w, st := s.caller(t, address), store.New(s.db.Pool, run.DefaultTypes())
 	won := map[string]int{}

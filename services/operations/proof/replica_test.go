@@ -16,6 +16,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 )
 
 // Two replicas serve callers who fight over the same few identities and the
@@ -26,7 +27,7 @@ func TestTwoReplicasUnderOneLoad(t *testing.T) {
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "150ms", "queue_deadline": "1s", "cancel_deadline": "300ms"}}`)
 	var replicas []*caller
 	for range 2 {
-		address := freePort(t)
+		address := rpctest.FreeAddress(t)
 		s.serve(t, address, s.db.URL)
 		replicas = append(replicas, s.caller(t, address))
 	}

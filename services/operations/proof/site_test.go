@@ -172,15 +172,6 @@ func (s *site) exec(t *testing.T, sql string, args ...any) {
 	require.NoError(t, err)
 }
 
-// freePort answers an address that was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer lis.Close()
-	return lis.Addr().String()
-}
-
 func reachable(t *testing.T, address string) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -20,6 +20,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
@@ -75,7 +76,7 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "3s"}}`)
-			address := freePort(t)
+			address := rpctest.FreeAddress(t)
 			s.serve(t, address, s.db.URL)
 			w := s.caller(t, address)
 			r := w.start(t, syncOf("x", "", ""))

@@ -64,13 +64,13 @@ func (s *stages) traced(db *pgxpool.Pool, k *killer) *pgxpool.Pool {
 
 // killedOver runs a stage that is killed before one of its first statements, then one
 // that is killed step statements later, and so on until one reaches the end.
-// TENANTPILOT_PROOF=1 takes the step as it is; else it is four times as long, and
+// TENANTPILOT_PROOF=1 takes the step as it is; else it is eight times as long, and
 // each run of the test begins somewhere else.
 func (s *stages) killedOver(stage string, step int) {
 	s.t.Helper()
 	n := 0
 	if os.Getenv("TENANTPILOT_PROOF") == "" {
-		step *= 4
+		step *= 8
 		n = rand.IntN(step) //nolint:gosec // a test's dice
 		s.t.Logf("%s is killed before statement %d and every %d later", stage, n+1, step)
 	}
