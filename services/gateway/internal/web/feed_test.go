@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/actor"
 )
 
 // subscribe reads an event stream as a program does, with a token.
@@ -225,6 +226,22 @@ func TestWhoMissedSomethingGoesOnFromWhatTheyWereTold(t *testing.T) {
 	if e := s.next(t); e.event != "change" || !strings.Contains(e.data, `"processed":"620"`) {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// The shared stream is opened on behalf of anybody who follows, under the request
+// that came first: that one's log line goes on naming its own user.
+func TestAWatchLeavesTheRequestThatBeganItAlone(t *testing.T) {
+	t.Parallel()
+	site, w := newSite(t)
+	begun := &seen{userID: 7}
+	ctx := context.WithValue(t.Context(), seenKey{}, begun)
+	reader := actor.Actor{UserID: 8, Memberships: []actor.Membership{{WorkspaceID: 1, Role: actor.Readonly}}}
+	box := site.watches.join(ctx, 1, selection{}, reader)
+	w.settled(t, 1)
+	if begun.userID != 7 {
+		t.Errorf("user %d", begun.userID)
+	}
+	site.watches.leave(1, box)
 }
 
 // What a query selects is told, and nothing else; a run that is named is shown

@@ -80,13 +80,13 @@ func (i *identity) remember(key [sha256.Size]byte, a actor.Actor) {
 	i.known[key] = knownActor{actor: a, until: i.now().Add(believed)}
 }
 
-// carry puts a on ctx, signed, for the calls made under it.
+// carry puts a on ctx, signed, for the calls made under it. It is safe for several
+// goroutines with one ctx: a watch that many share outlives the request that began it.
 func (i *identity) carry(ctx context.Context, a actor.Actor) (context.Context, error) {
 	signed, err := i.signer.Sign(a, i.now())
 	if err != nil {
 		return nil, err
 	}
-	seenIn(ctx).userID = a.UserID
 	return actor.WithToken(ctx, a, signed), nil
 }
 

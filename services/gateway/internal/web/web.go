@@ -149,6 +149,7 @@ func (s *Site) admit(r *http.Request, token string) (context.Context, actor.Acto
 	if err := s.users.take(fmt.Sprint(who.UserID)); err != nil {
 		return nil, actor.Actor{}, err
 	}
+	seenIn(r.Context()).userID = who.UserID
 	ctx, err := s.identity.carry(r.Context(), who)
 	return ctx, who, err
 }
