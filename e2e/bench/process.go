@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 	"github.com/tenantpilot/tenantpilot/services/tenancy"
@@ -60,10 +61,10 @@ type process struct {
 func (w *world) start(ctx context.Context, name string) (*process, error) {
 	p := &process{log: w.file(name + ".log")}
 	var err error
-	if p.address, err = freeAddress(ctx); err != nil {
+	if p.address, err = rpctest.Address(ctx); err != nil {
 		return nil, err
 	}
-	if p.admin, err = freeAddress(ctx); err != nil {
+	if p.admin, err = rpctest.Address(ctx); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -93,19 +94,11 @@ func (w *world) environment(p *process, name string) []string {
 			prefix+"OPERATIONS_TARGET="+w.fleet[operations.Name].address, prefix+"TENANCY_TARGET="+w.fleet[tenancy.Name].address)
 	}
 	env = append(env, prefix+"ACTOR_KEYS="+w.file("actor-pub.pem"), prefix+"DRAIN_GRACE=1ms",
-		prefix+"DATABASE_URL="+w.url(name+"_app", name), prefix+"DATABASE_MAX_CONNS=16")
+		prefix+"DATABASE_URL="+w.postgres.As(name+"_app", name), prefix+"DATABASE_MAX_CONNS=16")
 	if name == tenancy.Name {
 		env = append(env, prefix+"MASTER_KEY="+masterKey)
 	}
 	return env
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return lis.Addr().String(), lis.Close()
 }
 
 // listens waits until the port is open.

@@ -20,7 +20,7 @@ const coalesced = "coalesced"
 // result is what one round showed.
 type result struct {
 	warm time.Time // what was asked before does not count
-	load string
+	load float64
 	note string
 	most int64 // pages that were open at once
 
@@ -100,7 +100,7 @@ func at(lags []time.Duration, p float64) time.Duration {
 }
 
 func (r *result) print(out io.Writer, number int) {
-	fmt.Fprintf(out, "round %d (load %s): %d of %d changes seen, %d out of order, in %d frames; %d pages open at once\n",
+	fmt.Fprintf(out, "round %d (load %.2f): %d of %d changes seen, %d out of order, in %d frames; %d pages open at once\n",
 		number, r.load, r.received, r.expected, r.disorder, r.frames, r.most)
 	for _, what := range slices.Sorted(maps.Keys(r.lags)) {
 		lags := r.lags[what]

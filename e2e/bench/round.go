@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
@@ -31,7 +31,7 @@ func (w *world) round(ctx context.Context) (*result, error) {
 		world: w, client: operationsv1.NewRunServiceClient(w.runs), name: strconv.FormatInt(time.Now().UnixNano(), 36),
 		begun: a.opened,
 	}
-	r := &result{warm: time.Now().Add(w.opts.life), load: loadAverage()}
+	r := &result{warm: time.Now().Add(w.opts.life), load: measure.LoadAverage()}
 	if err := w.measured(ctx, l, r); err != nil {
 		return nil, err
 	}
@@ -106,11 +106,7 @@ func (w *world) usages(ctx context.Context) (map[string]usage, error) {
 		}
 		all[name] = u
 	}
-	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
-		return nil, err
-	}
-	all[watchersName] = usage{cpu: float64(own.Utime.Nano()+own.Stime.Nano()) / 1e9}
+	all[watchersName] = usage{cpu: measure.OwnTime().Seconds()}
 	return all, nil
 }
 
@@ -120,7 +116,7 @@ type happened struct{ started, ended time.Time }
 const readEvents = `select run_id, min(event_time), max(event_time) from run_event where run_id = any($1) group by run_id`
 
 func (w *world) events(ctx context.Context, runs []*run) (all map[int64]happened, err error) {
-	db, err := pgx.Connect(ctx, w.url("postgres", operations.Name))
+	db, err := pgx.Connect(ctx, w.postgres.As("postgres", operations.Name))
 	if err != nil {
 		return nil, err
 	}

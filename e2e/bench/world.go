@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +15,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
@@ -62,7 +59,7 @@ func (w *world) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := onDisk(w.dir); err != nil {
+	if err := measure.OnDisk(w.dir); err != nil {
 		return err
 	}
 	if err := w.certificates(); err != nil {
@@ -83,19 +80,6 @@ func (w *world) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	return w.begin(ctx)
-}
-
-// onDisk refuses a folder in memory, where a commit costs nothing.
-func onDisk(dir string) error {
-	const tmpfs = 0x01021994
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return err
-	}
-	if fs.Type == tmpfs {
-		return fmt.Errorf("%s is in memory: choose a folder on a disk with -dir", dir)
-	}
-	return nil
 }
 
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
@@ -119,27 +103,17 @@ func (w *world) databases(ctx context.Context) error {
 		if err := pg.EnsureDatabase(ctx, w.postgres.URL(), name, name); err != nil {
 			return err
 		}
-		if err := migrate(ctx, w.url(name+"_owner", name)); err != nil {
+		if err := migrate(ctx, w.postgres.As(name+"_owner", name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// url is the database's, as user.
-func (w *world) url(user, database string) string {
-	u, err := url.Parse(w.postgres.URL())
-	if err != nil {
-		panic(err) // we made it
-	}
-	u.User, u.Path = url.User(user), "/"+database
-	return u.String()
-}
-
 func (w *world) bootstrap(ctx context.Context) error {
 	first := tenancy.Bootstrap{Workspace: "Bench", Owner: "Ada Byron", TokenFile: w.file("token")}
 	return first.Run(ctx, tenancy.Config{
-		Database: pg.Config{URL: w.url("tenancy_app", tenancy.Name)}, MasterKey: masterKey,
+		Database: pg.Config{URL: w.postgres.As("tenancy_app", tenancy.Name)}, MasterKey: masterKey,
 	}, slog.New(slog.DiscardHandler))
 }
 
@@ -188,16 +162,10 @@ func (w *world) describe(ctx context.Context, out io.Writer) error {
 	var version, fsync, sync string
 	err = db.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
 		Scan(&version, &fsync, &sync)
-	fmt.Fprintf(out, "%s; %d × %s, %s; PostgreSQL %s, fsync %s, synchronous_commit %s; load before: %s\n",
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), runtime.GOARCH, runtime.Version(), version, fsync, sync, loadAverage())
+	fmt.Fprintf(out, "%s; %s; PostgreSQL %s, fsync %s, synchronous_commit %s; load before: %.2f\n",
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), measure.Machine(), version, fsync, sync, measure.LoadAverage())
 	o := w.opts
 	fmt.Fprintf(out, "%d run pages and %d workspace streams of %d members; %g runs/s that live %s, with %d bursts of two reports; rounds of %s\n",
 		o.pages, o.streams, len(w.members), o.rate, o.life, o.bursts, o.length)
 	return err
-}
-
-func loadAverage() string {
-	text, _ := os.ReadFile("/proc/loadavg") // what is missing is not said
-	first, _, _ := strings.Cut(string(text), " ")
-	return first
 }

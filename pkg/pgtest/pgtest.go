@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"os"
 	"reflect"
 	"runtime"
@@ -21,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
 )
 
 // DB is the database of one test.
@@ -155,13 +155,6 @@ type Handle struct {
 
 // url is the server's for another user and database, with the same password if
 // there is one.
-func (h Handle) url(user, database string) string {
-	u, err := url.Parse(h.URL)
-	if err != nil {
-		return h.URL // whoever connects will say what is wrong with it
-	}
-	u.User, u.Path = url.User(user), "/"+database
-	return u.String()
-}
+func (h Handle) url(user, database string) string { return server.As(h.URL, user, database) }
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

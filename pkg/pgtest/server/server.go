@@ -198,6 +198,19 @@ func (s *Server) URL() string {
 	return u.String()
 }
 
+// As answers the URL of a database of the server, as user.
+func (s *Server) As(user, database string) string { return As(s.URL(), user, database) }
+
+// As answers serverURL with another user and database.
+func As(serverURL, user, database string) string {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return serverURL // whoever connects will say what is wrong with it
+	}
+	u.User, u.Path = url.User(user), "/"+database
+	return u.String()
+}
+
 // Pid is the process id of the server.
 func (s *Server) Pid() int { return s.process.Process.Pid }
 

@@ -136,7 +136,7 @@ const leaseUpdates = `select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables w
 func (t *turn) leaseUpdates(ctx context.Context, atLeast int64) (u updates, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	db, err := pgx.Connect(ctx, t.url("postgres", t.database))
+	db, err := pgx.Connect(ctx, t.postgres.As("postgres", t.database))
 	if err != nil {
 		return u, err
 	}

@@ -121,7 +121,7 @@ func (p peer) play(ctx context.Context, t *turn) (s score, err error) {
 }
 
 func (p peer) run(ctx context.Context, t *turn, script, logs string) (work, error) {
-	cfg, err := pgx.ParseConfig(t.url(p.user, t.database))
+	cfg, err := pgx.ParseConfig(t.postgres.As(p.user, t.database))
 	if err != nil {
 		return work{}, err
 	}

@@ -47,7 +47,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) error {
 }
 
 func (r riverPlayer) play(ctx context.Context, t *turn) (s score, err error) {
-	cfg, err := pgxpool.ParseConfig(t.url("postgres", t.database))
+	cfg, err := pgxpool.ParseConfig(t.postgres.As("postgres", t.database))
 	if err != nil {
 		return s, err
 	}

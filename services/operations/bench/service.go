@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
@@ -38,10 +38,10 @@ const callersPerConn = 128
 func (t *turn) serve(ctx context.Context, callers int, settings ...string) (*service, error) {
 	s := &service{log: t.file("operations.log")}
 	var err error
-	if s.address, err = freeAddress(ctx); err != nil {
+	if s.address, err = rpctest.Address(ctx); err != nil {
 		return nil, err
 	}
-	if s.admin, err = freeAddress(ctx); err != nil {
+	if s.admin, err = rpctest.Address(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.start(t.environment(s, settings)); err != nil {
@@ -77,7 +77,7 @@ func (t *turn) environment(s *service, settings []string) []string {
 		"OPERATIONS_LISTEN="+s.address, "OPERATIONS_ADMIN_LISTEN="+s.admin,
 		"OPERATIONS_TLS_CERT="+t.ca.CertFile(operations.Name), "OPERATIONS_TLS_KEY="+t.ca.KeyFile(operations.Name),
 		"OPERATIONS_TLS_CA="+t.ca.RootFile(),
-		"OPERATIONS_DATABASE_URL="+t.url("operations_app", t.database),
+		"OPERATIONS_DATABASE_URL="+t.postgres.As("operations_app", t.database),
 		fmt.Sprintf("OPERATIONS_DATABASE_MAX_CONNS=%d", t.opts.conns),
 		"OPERATIONS_DRAIN_GRACE=1ms", // there is no load balancer to notice
 	), settings...)
@@ -141,12 +141,4 @@ func (s *service) profile(ctx context.Context, length time.Duration, file string
 	}
 	_, err = io.Copy(f, resp.Body)
 	return errors.Join(err, f.Close())
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return lis.Addr().String(), lis.Close()
 }

@@ -61,7 +61,7 @@ func (w *world) runsDatabase(ctx context.Context, name string, rows int) error {
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), operations.Name, name); err != nil {
 		return err
 	}
-	if err := operations.Migrate(ctx, w.url("operations_owner", name)); err != nil {
+	if err := operations.Migrate(ctx, w.postgres.As("operations_owner", name)); err != nil {
 		return err
 	}
 	if err := w.seed(ctx, name, rows); err != nil {
@@ -74,7 +74,7 @@ func (w *world) runsDatabase(ctx context.Context, name string, rows int) error {
 }
 
 func (w *world) migrateRiver(ctx context.Context) error {
-	db, err := pgxpool.New(ctx, w.url("postgres", riverTemplate))
+	db, err := pgxpool.New(ctx, w.postgres.As("postgres", riverTemplate))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 )
 
 // work is what a load did.
@@ -56,23 +58,21 @@ func (t *turn) counters(ctx context.Context, service int) (c counters, err error
 	if err := t.admin.QueryRow(ctx, readCounters).Scan(&c.commits, &c.wal); err != nil {
 		return c, err
 	}
-	if c.postgres, err = familyTime(t.postgres.Pid()); err != nil {
+	if c.postgres, err = measure.FamilyTime(t.postgres.Pid()); err != nil {
 		return c, err
 	}
 	if service != 0 {
-		p, err := readProcess(service)
-		if err != nil {
+		if c.service, err = measure.FamilyTime(service); err != nil {
 			return c, err
 		}
-		c.service = p.own
 	}
-	c.client = ownTime()
+	c.client = measure.OwnTime() + measure.ChildTime()
 	return c, nil
 }
 
 // timed is what f costs, with the service of process id service, if not 0.
 func (t *turn) timed(ctx context.Context, service int, f func() (work, error)) (score, error) {
-	s := score{load: loadAverage()}
+	s := score{load: measure.LoadAverage()}
 	before, err := t.counters(ctx, service)
 	if err != nil {
 		return s, err
@@ -117,7 +117,7 @@ func (w *world) count(ctx context.Context, database, table string) (n int64, err
 
 // number is the one number that query answers on database.
 func (w *world) number(ctx context.Context, database, query string, args ...any) (n int64, err error) {
-	db, err := pgx.Connect(ctx, w.url("postgres", database))
+	db, err := pgx.Connect(ctx, w.postgres.As("postgres", database))
 	if err != nil {
 		return 0, err
 	}

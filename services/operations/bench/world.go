@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
@@ -54,7 +53,7 @@ func (w *world) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := onDisk(w.dir); err != nil {
+	if err := measure.OnDisk(w.dir); err != nil {
 		return err
 	}
 	if w.ca, err = devca.Open(w.file("ca")); err != nil {
@@ -81,19 +80,6 @@ func (w *world) prepare(ctx context.Context) (err error) {
 	return w.templates(ctx)
 }
 
-// onDisk refuses a folder in memory, where a commit costs nothing.
-func onDisk(dir string) error {
-	const tmpfs = 0x01021994
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		return err
-	}
-	if fs.Type == tmpfs {
-		return fmt.Errorf("%s is in memory: choose a folder on a disk with -dir", dir)
-	}
-	return nil
-}
-
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *world) close() {
@@ -108,19 +94,9 @@ func (w *world) close() {
 	}
 }
 
-// url is the database's, as user.
-func (w *world) url(user, database string) string {
-	u, err := url.Parse(w.postgres.URL())
-	if err != nil {
-		panic(err) // we made it
-	}
-	u.User, u.Path = url.User(user), "/"+database
-	return u.String()
-}
-
 // exec1 runs statements on database as the superuser.
 func (w *world) exec1(ctx context.Context, database string, statements ...string) (err error) {
-	db, err := pgx.Connect(ctx, w.url("postgres", database))
+	db, err := pgx.Connect(ctx, w.postgres.As("postgres", database))
 	if err != nil {
 		return err
 	}
@@ -157,9 +133,9 @@ func (w *world) describe(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	load := loadAverage()
+	load := measure.LoadAverage()
 	fmt.Fprintf(out, "%s; %s; PostgreSQL %s, fsync %s, synchronous_commit %s, shared_buffers %s; load before: %.2f\n",
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), machine(), version, fsync, sync, buffers, load)
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), measure.Machine(), version, fsync, sync, buffers, load)
 	if load > 1 {
 		fmt.Fprintln(out, "NOTE: something else is using this machine: the numbers are indicative only")
 	}

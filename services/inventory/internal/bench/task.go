@@ -6,14 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +24,7 @@ import (
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	job "github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -69,7 +68,7 @@ func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.PeakBytes, err = peak(); err != nil {
+	if o.PeakBytes, err = measure.PeakMemory(); err != nil {
 		return err
 	}
 	return json.NewEncoder(out).Encode(o)
@@ -159,19 +158,4 @@ func fetchToken(ctx context.Context, client *http.Client, graph string) (string,
 		AccessToken string `json:"access_token"`
 	}
 	return answer.AccessToken, json.NewDecoder(resp.Body).Decode(&answer)
-}
-
-// peak is the most memory this process had at any time.
-func peak() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(status), "VmHWM:")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) == 0 {
-		return 0, errors.New("the system does not tell peak memory")
-	}
-	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
-	return kilobytes << 10, err
 }

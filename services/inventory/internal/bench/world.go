@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,18 +88,10 @@ func (w *world) sync(ctx context.Context, database string, n int64) (outcome, er
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), inventory.Name, database); err != nil {
 		return outcome{}, err
 	}
-	owner, err := w.url(inventory.Name+"_owner", database)
-	if err != nil {
+	if err := inventory.Migrate(ctx, w.postgres.As(inventory.Name+"_owner", database)); err != nil {
 		return outcome{}, err
 	}
-	if err := inventory.Migrate(ctx, owner); err != nil {
-		return outcome{}, err
-	}
-	app, err := w.url(inventory.Name+"_app", database)
-	if err != nil {
-		return outcome{}, err
-	}
-	o, err := w.child(ctx, task{Database: app, Run: n})
+	o, err := w.child(ctx, task{Database: w.postgres.As(inventory.Name+"_app", database), Run: n})
 	if err == nil && !o.Succeeded {
 		err = fmt.Errorf("the sync did not succeed: %v", o.Counts)
 	}
@@ -132,15 +123,6 @@ func (w *world) child(ctx context.Context, t task) (o outcome, err error) {
 		return o, err
 	}
 	return o, json.Unmarshal(answer, &o)
-}
-
-func (w *world) url(user, database string) (string, error) {
-	u, err := url.Parse(w.postgres.URL())
-	if err != nil {
-		return "", err
-	}
-	u.User, u.Path = url.User(user), "/"+database
-	return u.String(), nil
 }
 
 // wal is how many bytes f writes to the log. A checkpoint before makes every

@@ -40,7 +40,7 @@ func (w *world) templates(ctx context.Context, out io.Writer) error {
 		if err := pg.EnsureDatabase(ctx, c.URL(), operations.Name, runsAdopted); err != nil {
 			return err
 		}
-		if err := operations.Migrate(ctx, c.url(runsOwner, runsAdopted)); err != nil {
+		if err := operations.Migrate(ctx, c.As(runsOwner, runsAdopted)); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (w *world) fill(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	conn, err := pgx.Connect(ctx, w.one.url(legacyOwner, legacyAdopted))
+	conn, err := pgx.Connect(ctx, w.one.As(legacyOwner, legacyAdopted))
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (w *world) fill(ctx context.Context, out io.Writer) error {
 
 func (w *world) adopt(ctx context.Context, out io.Writer) error {
 	return w.withTenancy(ctx, func(address string) error {
-		at := place{legacy: w.one.url(legacyOwner, legacyAdopted), operations: w.one.url(runsOwner, runsAdopted), tenancy: address}
+		at := place{legacy: w.one.As(legacyOwner, legacyAdopted), operations: w.one.As(runsOwner, runsAdopted), tenancy: address}
 		s, err := w.takeover(ctx, at, "adopt")
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func (w *world) placeBeside(ctx context.Context) error {
 	if err := w.one.exec(ctx, bothAdopted, "create schema "+besideSchema); err != nil {
 		return err
 	}
-	u, err := url.Parse(w.one.url("postgres", bothAdopted))
+	u, err := url.Parse(w.one.As("postgres", bothAdopted))
 	if err != nil {
 		return err
 	}

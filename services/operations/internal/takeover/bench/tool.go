@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover"
 )
 
@@ -65,19 +66,7 @@ func tool(ctx context.Context, stage []string) error {
 	if err := command.ExecuteContext(ctx); err != nil {
 		return err
 	}
-	most, err := peakMemory()
+	most, err := measure.PeakMemory()
 	fmt.Fprintf(os.Stderr, "%s%d\n", memorySaid, most)
 	return err
-}
-
-// peakMemory is the most that this process held in memory at a time.
-func peakMemory() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	var kibibytes int64
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	_, err = fmt.Sscan(after, &kibibytes)
-	return kibibytes << 10, err
 }

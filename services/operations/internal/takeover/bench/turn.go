@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 )
 
 // score is what was measured in one turn.
@@ -144,7 +146,7 @@ func (t *turn) begin(ctx context.Context) error {
 
 // timed is what playing costs.
 func (t *turn) timed(ctx context.Context) (score, error) {
-	load := loadAverage()
+	load := measure.LoadAverage()
 	walBefore, cpuBefore, err := t.counters(ctx)
 	if err != nil {
 		return score{}, err
@@ -154,7 +156,7 @@ func (t *turn) timed(ctx context.Context) (score, error) {
 		return s, err
 	}
 	wal, cpu, err := t.counters(ctx)
-	s.load, s.loadAfter, s.wal, s.postgres = load, loadAverage(), wal-walBefore, cpu-cpuBefore
+	s.load, s.loadAfter, s.wal, s.postgres = load, measure.LoadAverage(), wal-walBefore, cpu-cpuBefore
 	return s, err
 }
 
@@ -165,7 +167,7 @@ func (t *turn) counters(ctx context.Context) (wal int64, cpu time.Duration, err 
 		if err := c.admin.QueryRow(ctx, "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint").Scan(&bytes); err != nil {
 			return 0, 0, err
 		}
-		time, err := familyTime(c.Pid())
+		time, err := measure.FamilyTime(c.Pid())
 		if err != nil {
 			return 0, 0, err
 		}
@@ -175,7 +177,7 @@ func (t *turn) counters(ctx context.Context) (wal int64, cpu time.Duration, err 
 }
 
 func (t *turn) place() place {
-	return place{legacy: t.legacy.url(legacyOwner, t.legacy.database), operations: t.runs.url(runsOwner, t.runs.database)}
+	return place{legacy: t.legacy.As(legacyOwner, t.legacy.database), operations: t.runs.As(runsOwner, t.runs.database)}
 }
 
 func (t *turn) tool(ctx context.Context) (score, error) {
@@ -190,7 +192,7 @@ func (t *turn) verified(ctx context.Context, left state) (*verified, error) {
 
 // peer does the work without the tool.
 func (t *turn) peer(ctx context.Context) (s score, err error) {
-	began, before := time.Now(), ownTime()
+	began, before := time.Now(), measure.OwnTime()
 	took := map[string]time.Duration{}
 	err = t.legacy.on(ctx, t.legacy.database, func(legacy *pgx.Conn) error {
 		if _, err := legacy.Exec(ctx, decide); err != nil {
@@ -201,7 +203,7 @@ func (t *turn) peer(ctx context.Context) (s score, err error) {
 		}
 		return t.runs.on(ctx, t.runs.database, func(runs *pgx.Conn) error { return t.tables(ctx, legacy, runs, took) })
 	})
-	return score{elapsed: time.Since(began), client: ownTime() - before, took: took}, err
+	return score{elapsed: time.Since(began), client: measure.OwnTime() - before, took: took}, err
 }
 
 func (t *turn) tables(ctx context.Context, legacy, runs *pgx.Conn, took map[string]time.Duration) error {

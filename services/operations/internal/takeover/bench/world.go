@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
 )
 
@@ -46,7 +46,7 @@ func (w *world) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := onDisk(w.dir); err != nil {
+	if err := measure.OnDisk(w.dir); err != nil {
 		return err
 	}
 	if w.ca, err = devca.Open(w.file("ca")); err != nil {
@@ -94,19 +94,9 @@ func (w *world) close() {
 	}
 }
 
-// url is the database's, as user.
-func (c *cluster) url(user, database string) string {
-	u, err := url.Parse(c.URL())
-	if err != nil {
-		panic(err) // we made it
-	}
-	u.User, u.Path = url.User(user), "/"+database
-	return u.String()
-}
-
 // on runs do on database as the superuser.
 func (c *cluster) on(ctx context.Context, database string, do func(*pgx.Conn) error) (err error) {
-	conn, err := pgx.Connect(ctx, c.url("postgres", database))
+	conn, err := pgx.Connect(ctx, c.As("postgres", database))
 	if err != nil {
 		return err
 	}
@@ -155,9 +145,9 @@ func (w *world) describe(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	load := loadAverage()
+	load := measure.LoadAverage()
 	fmt.Fprintf(out, "%s; %s; two servers of PostgreSQL %s, fsync %s, synchronous_commit %s, shared_buffers %s; load before: %.2f\n",
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), machine(), version, fsync, sync, buffers, load)
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), measure.Machine(), version, fsync, sync, buffers, load)
 	if load > 1 {
 		fmt.Fprintln(out, "NOTE: something else is using this machine: the numbers are indicative only")
 	}
