@@ -15,8 +15,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// foldLock is held by the replica that folds; any number will do.
-const foldLock = 0x666f_6c64
+// FoldLock is the advisory lock that whoever writes sums of ended runs holds to the
+// end of the transaction; any number will do.
+const FoldLock = 0x666f_6c64
 
 // After an outage there is much to fold, and the fold takes its time.
 const tryFoldLock = `-- store.tryFoldLock
@@ -57,7 +58,7 @@ func (s *Store) Fold(ctx context.Context) (int64, error) {
 	var folded int64
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var mine bool
-		if err := tx.QueryRow(ctx, tryFoldLock, foldLock).Scan(&mine); err != nil || !mine {
+		if err := tx.QueryRow(ctx, tryFoldLock, FoldLock).Scan(&mine); err != nil || !mine {
 			return err
 		}
 		f, err := prepareFold(ctx, tx)

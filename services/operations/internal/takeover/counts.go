@@ -23,6 +23,9 @@ const measured = `
 		select workspace_id, 'day', measure, date_trunc('day', start_at, 'UTC'), type, key, sum(runs)::bigint from h group by 1, 3, 4, 5, 6
 	)`
 
+const lockFold = `-- takeover.lockFold
+	select pg_advisory_xact_lock($1)`
+
 const addStatistics = `-- takeover.addStatistics` + measured + `
 	insert into run_stat (workspace_id, grain, measure, start_at, type, key, runs)
 	select workspace_id, grain, measure, start_at, type, key, runs from s order by 1, 2, 3, 4, 5, 6

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
 // copied is what came of copying a span of rows.
@@ -173,7 +174,7 @@ const deleteRuns = `-- takeover.deleteRuns
 // their share of the statistics.
 func forgetRuns(ctx context.Context, tx pgx.Tx, ids []int64) error {
 	batch := &pgx.Batch{}
-	batch.Queue(lockFold)
+	batch.Queue(lockFold, store.FoldLock)
 	batch.Queue(subtractStatistics, ids)
 	batch.Queue(deleteRuns, ids)
 	return tx.SendBatch(ctx, batch).Close()
@@ -225,7 +226,7 @@ func insertIncoming(ctx context.Context, tx pgx.Tx) (int64, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(insertEvents, takeoverName)
 	batch.Queue(insertLabels, types, keys, run.MaxLabel)
-	batch.Queue(lockFold)
+	batch.Queue(lockFold, store.FoldLock)
 	batch.Queue(addStatistics, ids)
 	return int64(len(ids)), tx.SendBatch(ctx, batch).Close()
 }

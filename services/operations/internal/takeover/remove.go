@@ -43,7 +43,3 @@ func (t *Tool) removeRuns(ctx context.Context, source string) error {
 	}
 	return err
 }
-
-// The statistics' own lock: they are folded by one at a time.
-const lockFold = `-- takeover.lockFold
-	select pg_advisory_xact_lock(x'666f6c64'::bigint)`
