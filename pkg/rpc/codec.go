@@ -12,43 +12,77 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// codec is gRPC's own, except that a request that cannot be decoded reaches the
-// interceptors, marked, instead of ending the call there and then as Internal:
-// bad bytes are the caller's fault and are logged like any other.
+// codec is gRPC's own, except that a request that is too large or cannot be decoded
+// reaches the interceptors, marked, instead of ending the call there and then as
+// ResourceExhausted or Internal: it is the caller's fault, the same bytes are no better
+// later, and it is logged like any other.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	err := c.CodecV2.Unmarshal(data, v)
 	m, ok := v.(proto.Message)
-	if err == nil || !ok {
-		return err
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
 	}
-	path := findBadText(m.ProtoReflect().Descriptor(), data.Materialize())
-	proto.Reset(m)
-	mark := protowire.AppendTag(nil, markField, protowire.BytesType)
-	m.ProtoReflect().SetUnknown(protowire.AppendString(mark, path))
+	if data.Len() > maxMessage {
+		mark(m, tooLarge, largestField(m.ProtoReflect().Descriptor(), data.Materialize()))
+		return nil
+	}
+	if err := c.CodecV2.Unmarshal(data, v); err != nil {
+		mark(m, notText, findBadText(m.ProtoReflect().Descriptor(), data.Materialize()))
+	}
 	return nil
 }
 
-// markField is the number of the unknown field that marks a message as not
-// decoded, with the path of the bad text if that was why. No proto may use it
-// for anything smaller than the largest number there is; a caller who sends it
-// only has the call refused.
-const markField = protowire.MaxValidNumber
+// What is wrong with a message that codec has marked: the number of an unknown field
+// that holds the path of the field to blame, if one is. No proto may use them for
+// anything smaller than the largest numbers there are; a caller who sends them only
+// has the call refused.
+const (
+	notText  = protowire.MaxValidNumber
+	tooLarge = protowire.MaxValidNumber - 1
+)
+
+func mark(m proto.Message, wrong protowire.Number, path string) {
+	proto.Reset(m)
+	m.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, wrong, protowire.BytesType), path))
+}
 
 // unreadable is the error for a message that codec has marked.
 func unreadable(m proto.Message) error {
 	number, kind, n := protowire.ConsumeTag(m.ProtoReflect().GetUnknown())
-	if n < 0 || number != markField || kind != protowire.BytesType {
+	if n < 0 || number < tooLarge || kind != protowire.BytesType {
 		return nil
 	}
 	path, _ := protowire.ConsumeString(m.ProtoReflect().GetUnknown()[n:])
-	if path == "" {
+	switch {
+	case number == tooLarge:
+		return errs.Invalid(path, "is too large: a request may have %d bytes", maxMessage)
+	case path == "":
 		return errs.Invalid("", "the request is not a valid message")
 	}
 	return errs.Invalid(path, "is not valid UTF-8")
+}
+
+// largestField is the name of the field that takes most of the encoded message, or "".
+func largestField(desc protoreflect.MessageDescriptor, data []byte) string {
+	sizes := map[protowire.Number]int{}
+	var largest protowire.Number
+	for len(data) > 0 {
+		number, _, size := protowire.ConsumeField(data)
+		if size < 0 {
+			break
+		}
+		if sizes[number] += size; sizes[number] > sizes[largest] {
+			largest = number
+		}
+		data = data[size:]
+	}
+	if fd := desc.Fields().ByNumber(largest); fd != nil {
+		return string(fd.Name())
+	}
+	return ""
 }
 
 // findBadText is the path of the first string of the encoded message that is

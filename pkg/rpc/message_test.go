@@ -83,6 +83,7 @@ func TestBytesThatAreNoRequestAreTheCallersFault(t *testing.T) {
 		"not UTF-8, in a message":  {append(workspace, text(7, string(text(3, "\xc0\x80")))...), "replies.body"},
 		"not UTF-8, in a JSON key": {append(workspace, text(5, string(text(1, string(text(1, "\xff")))))...), "context.fields.key"},
 		"our own mark":             {append(workspace, text(protowire.MaxValidNumber, "x")...), "x"},
+		"our other mark":           {append(workspace, text(protowire.MaxValidNumber-1, "x")...), "x"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -109,5 +110,10 @@ func TestARequestMayBeFourMebibytes(t *testing.T) {
 		return note(map[string]any{"workspace_id": int64(1), "body": strings.Repeat("a", size-overhead)})
 	}
 	require.NoError(t, call(t.Context(), conn, "WriteNote", sized(4<<20)))
-	require.Equal(t, codes.ResourceExhausted, errs.Code(call(t.Context(), conn, "WriteNote", sized(4<<20+1))))
+	err := call(t.Context(), conn, "WriteNote", sized(4<<20+1))
+	require.Equal(t, codes.InvalidArgument, errs.Code(err), "to send it again is of no use: %v", err)
+	e, _ := errs.As(err)
+	require.Equal(t, "body", e.Fields()[0].Path)
+	require.Contains(t, s.Logs(), "code=InvalidArgument", "such a call is logged like any other")
+	require.Equal(t, codes.ResourceExhausted, errs.Code(call(t.Context(), conn, "WriteNote", sized(32<<20+1))), "nobody reads as much")
 }

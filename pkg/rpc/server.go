@@ -26,7 +26,8 @@ import (
 )
 
 const (
-	maxMessage  = 4 << 20
+	maxMessage  = 4 << 20  // larger requests are refused, with what is wrong with them,
+	maxReceived = 32 << 20 // up to this; beyond, gRPC does not read them at all
 	healthEvery = 2 * time.Second
 	// So many failures in a row make a healthy server unhealthy: one alone is as often
 	// a slow moment of what was asked, and sends every caller away.
@@ -95,7 +96,7 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(maxReceived),
 		grpc.NumStreamWorkers(workers),
 		grpc.MaxHeaderListSize(32 << 10),
 		grpc.MaxConcurrentStreams(5000), // long polls and watches hold one each, and the gateway has one connection

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -42,6 +43,9 @@ func TestBadStartsNameTheField(t *testing.T) {
 	add("NUL in inputs", "identity_inputs", func(r *operationsv1.StartRunRequest) { r.IdentityInputs = "\x00" })
 	add("large context", "context", func(r *operationsv1.StartRunRequest) {
 		r.Context = mustStruct(t, map[string]any{"a": strings.Repeat("x", 65<<10)})
+	})
+	add("huge context", "context", func(r *operationsv1.StartRunRequest) {
+		r.Context = mustStruct(t, map[string]any{"a": strings.Repeat("x", 10<<20)})
 	})
 	add("deep context", "context", func(r *operationsv1.StartRunRequest) {
 		r.Context = &structpb.Struct{Fields: map[string]*structpb.Value{"a": deep}}
@@ -86,10 +90,13 @@ func TestBadReportsNameTheField(t *testing.T) {
 	w := setup(t)
 	r := w.at(t, "running")
 	counts := map[string]map[string]int64{
-		"negative": {"processed": -1}, "bad name": {"Processed!": 1}, "too many": {},
+		"negative": {"processed": -1}, "bad name": {"Processed!": 1}, "too many": {}, "far too many": {},
 	}
 	for i := range 65 {
 		counts["too many"]["c"+strings.Repeat("x", i)] = 1
+	}
+	for i := range 10_000 {
+		counts["far too many"][fmt.Sprint("c", i)] = 1
 	}
 	for name, c := range counts {
 		t.Run(name, func(t *testing.T) {
