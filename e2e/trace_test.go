@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"flag"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +25,10 @@ import (
 var spans = tracetest.NewInMemoryExporter()
 
 func TestMain(m *testing.M) {
+	// These tests wait more than they work: for retries, leases, clocks.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)))
 	os.Exit(m.Run())
