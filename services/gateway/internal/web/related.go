@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,12 +31,10 @@ func relatedOf(shell templates.Shell, run *operationsv1.Run, tenant string) []te
 		related = append(related, templates.Related{Label: "Tenant", Text: tenant, Href: runsOf(shell, "tenant", id(run.GetTenantId()))})
 	}
 	if run.ParentRunId != nil {
-		parent := id(run.GetParentRunId())
-		related = append(related, templates.Related{Label: "Part of", Text: "run #" + parent, Href: "/operations/" + parent})
+		related = append(related, anotherRun(run, "Part of", "parent_run_id", run.GetParentRunId()))
 	}
 	if run.RetryOf != nil {
-		original := id(run.GetRetryOf())
-		related = append(related, templates.Related{Label: "Repeats", Text: "run #" + original, Href: "/operations/" + original})
+		related = append(related, anotherRun(run, "Repeats", "retry_of", run.GetRetryOf()))
 	}
 	for _, t := range things() {
 		value := named(run.GetContext(), t.key)
@@ -49,6 +48,16 @@ func relatedOf(shell templates.Shell, run *operationsv1.Run, tenant string) []te
 		related = append(related, r)
 	}
 	return related
+}
+
+// anotherRun is the run that a field of run names: a link, unless retention has
+// removed it and there is nothing to go to.
+func anotherRun(run *operationsv1.Run, label, field string, number int64) templates.Related {
+	text := "run #" + id(number)
+	if slices.Contains(run.GetRemovedReferences(), field) {
+		return templates.Related{Label: label, Text: text + ", removed by retention"}
+	}
+	return templates.Related{Label: label, Text: text, Href: "/operations/" + id(number)}
 }
 
 // runsOf is the address of a list.

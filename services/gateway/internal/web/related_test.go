@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
@@ -61,6 +62,23 @@ func TestPageOfAnImportedRun(t *testing.T) {
 				t.Errorf("%s: %q is in\n%s", name, bad, body)
 			}
 		}
+	}
+}
+
+// What a run names by its id is a link while it is there, and words once
+// retention has removed it.
+func TestPageOfARunWhoseOriginalWasRemoved(t *testing.T) {
+	t.Parallel()
+	srv, w := setup(t)
+	r := endedRun(16, 1)
+	r.RetryOf, r.ParentRunId, r.RemovedReferences = proto.Int64(7), proto.Int64(12), []string{"retry_of"}
+	w.runs[16] = r
+	_, body := browse(t, srv, signIn(t, srv, "owner"), "/operations/16")
+	if !strings.Contains(body, "<bdi>run #7, removed by retention</bdi>") || strings.Contains(body, "/operations/7") {
+		t.Errorf("a removed original: %s", body)
+	}
+	if !strings.Contains(body, `<a href="/operations/12"><bdi>run #12</bdi></a>`) {
+		t.Errorf("a parent that is there: %s", body)
 	}
 }
 
