@@ -52,6 +52,8 @@ type runJSON struct {
 	SummaryCounts  map[string]string `json:"summary_counts"`
 	Traceparent    string            `json:"traceparent"`
 	InitiatorName  string            `json:"initiator_name"`
+	RetryOf        string            `json:"retry_of"`
+	RetryNumber    int               `json:"retry_number"`
 	FailureSummary []failureJSON     `json:"failure_summary"`
 }
 

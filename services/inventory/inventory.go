@@ -131,7 +131,8 @@ func assemble(cfg Config, db *pgxpool.Pool, operations, tenancy grpc.ClientConnI
 	}
 	s.server.Metrics().MustRegister(pg.Metrics(db))
 	api.Register(s.server.Registrar(), api.Config{
-		Store: rows, Worker: s.worker, Tenants: tenancyv1.NewTenantReaderServiceClient(tenancy), Pages: pages, Types: types,
+		Store: rows, Worker: s.worker, Runs: operationsv1.NewRunReaderServiceClient(operations),
+		Tenants: tenancyv1.NewTenantReaderServiceClient(tenancy), Pages: pages, Types: types,
 	})
 	return s, nil
 }

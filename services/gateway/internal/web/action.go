@@ -9,8 +9,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// startSync starts an inventory sync and goes to its run, or to the one already
-// under way.
+// startSync starts an inventory sync, the first or one that repeats another, and
+// goes to its run, or to the one already under way.
 func (s *Site) startSync(w http.ResponseWriter, r *http.Request, who actor.Actor) error {
 	if err := readForm(w, r); err != nil {
 		return err
@@ -23,9 +23,15 @@ func (s *Site) startSync(w http.ResponseWriter, r *http.Request, who actor.Actor
 	if !ok {
 		return errs.NotFound("tenant")
 	}
-	answer, err := inventoryv1.NewInventoryServiceClient(s.cfg.Inventory).StartSync(r.Context(), &inventoryv1.StartSyncRequest{
-		WorkspaceId: workspace, TenantId: tenant, RequestId: r.PostForm.Get("request_id"),
-	})
+	start := &inventoryv1.StartSyncRequest{WorkspaceId: workspace, TenantId: tenant, RequestId: r.PostForm.Get("request_id")}
+	if repeated := r.PostForm.Get("retry_of"); repeated != "" {
+		original, ok := parseID(repeated)
+		if !ok {
+			return errs.NotFound("run")
+		}
+		start.RetryOf = &original
+	}
+	answer, err := inventoryv1.NewInventoryServiceClient(s.cfg.Inventory).StartSync(r.Context(), start)
 	if err != nil {
 		return err
 	}

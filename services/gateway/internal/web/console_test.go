@@ -256,6 +256,39 @@ func TestStartSync(t *testing.T) {
 	}
 }
 
+// An ended sync can be run again by who may start one; the run it makes repeats it.
+func TestRunAgain(t *testing.T) {
+	t.Parallel()
+	srv, w := setup(t)
+	w.runs[14] = importedRun(t, 14, nil)
+	w.runs[15] = endedRun(15, 1)
+	w.runs[15].Type = "drift_generate_findings"
+	owner, reader := signIn(t, srv, "owner"), signIn(t, srv, "reader")
+	for path, offered := range map[string]bool{"/operations/11": false, "/operations/12": true, "/operations/14": false, "/operations/15": false} {
+		if _, page := browse(t, srv, owner, path); strings.Contains(page, "Run again") != offered {
+			t.Errorf("%s: offered %t", path, !offered)
+		}
+	}
+	if _, page := browse(t, srv, reader, "/operations/12"); strings.Contains(page, "Run again") {
+		t.Error("offered to a reader")
+	}
+	_, page := browse(t, srv, owner, "/operations/12")
+	form := url.Values{}
+	for _, name := range []string{"workspace", "tenant", "retry_of", "request_id"} {
+		form.Set(name, between(page, `name="`+name+`" value="`, `"`))
+	}
+	resp, _ := submit(t, srv, owner, "/operations", form)
+	asked, _ := w.last().(*inventoryv1.StartSyncRequest)
+	if resp.Header.Get("Location") != "/operations/11" || asked.GetRetryOf() != 12 || asked.GetTenantId() != 5 || asked.GetRequestId() == "" {
+		t.Errorf("asked %v, went to %q", asked, resp.Header.Get("Location"))
+	}
+	before := w.calls()
+	form.Set("retry_of", "twelve")
+	if resp, _ := submit(t, srv, owner, "/operations", form); resp.StatusCode != http.StatusNotFound || w.calls() != before {
+		t.Errorf("of a malformed run: %d", resp.StatusCode)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

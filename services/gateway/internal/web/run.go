@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -74,9 +75,18 @@ func (s *Site) viewRun(r *http.Request, who actor.Actor, run *operationsv1.Run) 
 	}
 	role, _ := who.Role(run.GetWorkspaceId())
 	v.CanCancel = active(run) && run.GetCancelRequestTime() == nil && role.Allows(actor.Operate) && !imported(run)
+	if repeatable(run) && role.Allows(actor.Operate) {
+		v.Again = rand.Text()
+	}
 	s.addTenant(r, run, &v)
 	v.Related = relatedOf(shell, run, v.Tenant)
 	return v, nil
+}
+
+// repeatable reports whether a run is one the console can start again: an ended
+// sync that was run here.
+func repeatable(run *operationsv1.Run) bool {
+	return run.GetType() == inventorySync && run.TenantId != nil && !active(run) && !imported(run)
 }
 
 // addTenant adds what other services know of the run. It does without where
@@ -85,7 +95,8 @@ func (s *Site) addTenant(r *http.Request, run *operationsv1.Run, v *templates.Ru
 	if run.TenantId == nil {
 		return
 	}
-	v.Tenant = "Tenant " + id(run.GetTenantId())
+	v.TenantID = id(run.GetTenantId())
+	v.Tenant = "Tenant " + v.TenantID
 	tenant, err := tenancyv1.NewTenantReaderServiceClient(s.cfg.Tenancy).GetTenant(r.Context(),
 		&tenancyv1.GetTenantRequest{WorkspaceId: run.GetWorkspaceId(), TenantId: run.GetTenantId()})
 	if err != nil {

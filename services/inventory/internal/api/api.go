@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
@@ -19,6 +20,7 @@ import (
 type Config struct {
 	Store   *store.Store
 	Worker  *work.Worker
+	Runs    operationsv1.RunReaderServiceClient
 	Tenants tenancyv1.TenantReaderServiceClient
 	Pages   *page.Sealer
 	Types   []string // the catalog's names, in the order they are synced

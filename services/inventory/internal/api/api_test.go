@@ -67,11 +67,15 @@ func setup(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t, "inventory", migrate)
 	w := &world{store: store.New(db.Pool), runs: runtest.New()}
-	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
+	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) {
+		operationsv1.RegisterRunServiceServer(r, w.runs)
+		operationsv1.RegisterRunReaderServiceServer(r, w.runs)
+	})
+	operations := w.ops.Dial(t, "inventory")
 	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
 	worker, err := work.New(work.Config{
 		Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Runs: operationsv1.NewRunServiceClient(w.ops.Dial(t, "inventory")),
+		Runs: operationsv1.NewRunServiceClient(operations),
 		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})
 	require.NoError(t, err)
@@ -79,7 +83,10 @@ func setup(t *testing.T) *world {
 	require.NoError(t, err)
 	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(forItself)))
 	w.server = rpctest.Serve(t, "inventory", func(r grpc.ServiceRegistrar) {
-		api.Register(r, api.Config{Store: w.store, Worker: worker, Tenants: tenantReader, Pages: pages, Types: []string{"a", "b"}})
+		api.Register(r, api.Config{
+			Store: w.store, Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(operations), Tenants: tenantReader,
+			Pages: pages, Types: []string{"a", "b"},
+		})
 	})
 	conn := w.server.Dial(t, "operator")
 	w.reader, w.writer = inventoryv1.NewInventoryReaderServiceClient(conn), inventoryv1.NewInventoryServiceClient(conn)

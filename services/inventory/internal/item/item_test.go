@@ -68,4 +68,6 @@ func TestContextOfARun(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"inputs":{"selection_hash":"`+s.Hash()+`","types":["a"]},"trigger":"schedule","sync_schedule_id":"12"}`, string(got))
 	require.Equal(t, "manual", s.Context(0)["trigger"])
+	require.Equal(t, []string(s), item.TypesOf(s.Context(12)))
+	require.Empty(t, item.TypesOf(map[string]any{"inputs": map[string]any{"types": "spoiled"}}))
 }

@@ -56,3 +56,16 @@ func (s Selection) Context(scheduleID int64) map[string]any {
 	}
 	return c
 }
+
+// TypesOf is what [Selection.Context] remembers of a selection; of another context, nothing.
+func TypesOf(context map[string]any) []string {
+	inputs, _ := context["inputs"].(map[string]any)
+	types, _ := inputs["types"].([]any)
+	var names []string
+	for _, t := range types {
+		if name, ok := t.(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -1,6 +1,6 @@
 // Package runtest is an operations service in memory, as far as starting runs
-// goes: request ids, and at most one active run of an identity. It has no
-// leases; what becomes of runs is e2e's.
+// goes: request ids, at most one active run of an identity, and runs that repeat
+// another. It has no leases; what becomes of runs is e2e's.
 package runtest
 
 import (
@@ -12,11 +12,13 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 )
 
 // Store is the service.
 type Store struct {
 	operationsv1.UnimplementedRunServiceServer
+	operationsv1.UnimplementedRunReaderServiceServer
 
 	mu       sync.Mutex
 	requests []*operationsv1.StartRunRequest
@@ -45,13 +47,56 @@ func (s *Store) StartRun(_ context.Context, req *operationsv1.StartRunRequest) (
 		}
 		return &operationsv1.StartRunResponse{Run: before.run, Started: before.started, Replayed: true}, nil
 	}
-	run, started := s.find(req)
+	number, err := s.retryNumber(req)
+	if err != nil {
+		return nil, err
+	}
+	run, started := s.find(req, number)
 	s.replays[key] = replay{request: req, run: run, started: started}
 	return &operationsv1.StartRunResponse{Run: run, Started: started}, nil
 }
 
-func (s *Store) find(req *operationsv1.StartRunRequest) (*operationsv1.Run, bool) {
-	hash := fmt.Sprintf("%d|%s|%s", req.GetTenantId(), req.GetType(), req.GetIdentityInputs())
+// GetRun answers a run to whoever may see it.
+func (s *Store) GetRun(ctx context.Context, req *operationsv1.GetRunRequest) (*operationsv1.GetRunResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(req.GetRunId())
+	if r == nil {
+		return nil, errs.NotFound("run")
+	}
+	return &operationsv1.GetRunResponse{Run: r}, rpc.Authorize(ctx, r.GetWorkspaceId())
+}
+
+func (s *Store) get(id int64) *operationsv1.Run {
+	if id < 1 || id > int64(len(s.runs)) {
+		return nil
+	}
+	return s.runs[id-1]
+}
+
+func identity(req *operationsv1.StartRunRequest) string {
+	return fmt.Sprintf("%d|%s|%s", req.GetTenantId(), req.GetType(), req.GetIdentityInputs())
+}
+
+// retryNumber is the place of what is asked for in a chain of retries.
+func (s *Store) retryNumber(req *operationsv1.StartRunRequest) (int32, error) {
+	if req.RetryOf == nil {
+		return 0, nil
+	}
+	original := s.get(req.GetRetryOf())
+	switch {
+	case original == nil, original.GetWorkspaceId() != req.GetWorkspaceId():
+		return 0, errs.Invalid("retry_of", "there is no run %d in workspace %d", req.GetRetryOf(), req.GetWorkspaceId())
+	case original.GetRunIdentityHash() != identity(req):
+		return 0, errs.Invalid("retry_of", "is other work")
+	case original.GetStatus() != operationsv1.RunStatus_RUN_STATUS_COMPLETED:
+		return 0, errs.Invalid("retry_of", "has not ended yet")
+	}
+	return original.GetRetryNumber() + 1, nil
+}
+
+func (s *Store) find(req *operationsv1.StartRunRequest, number int32) (*operationsv1.Run, bool) {
+	hash := identity(req)
 	for _, r := range s.runs {
 		if r.GetWorkspaceId() == req.GetWorkspaceId() && r.GetRunIdentityHash() == hash && r.GetStatus() != operationsv1.RunStatus_RUN_STATUS_COMPLETED {
 			return r, false
@@ -60,6 +105,7 @@ func (s *Store) find(req *operationsv1.StartRunRequest) (*operationsv1.Run, bool
 	r := &operationsv1.Run{
 		Id: int64(len(s.runs)) + 1, WorkspaceId: req.GetWorkspaceId(), TenantId: req.TenantId, Type: req.GetType(),
 		Status: operationsv1.RunStatus_RUN_STATUS_QUEUED, RunIdentityHash: hash, Context: req.GetContext(),
+		RetryOf: req.RetryOf, RetryNumber: number,
 	}
 	s.runs = append(s.runs, r)
 	return r, true

@@ -32,10 +32,13 @@ type StartSyncRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// The tenant.
 	TenantId int64 `protobuf:"varint,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
-	// Policy types by the names ListPolicyTypes answers; empty means all.
+	// Policy types by the names ListPolicyTypes answers; empty means those of retry_of, else all.
 	Types []string `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
 	// Makes repeating safe; unique per workspace and caller.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The ended sync this one repeats, of the same tenant and types. An active one of
+	// that selection is answered as it is, whether or not it repeats anything.
+	RetryOf       *int64 `protobuf:"varint,5,opt,name=retry_of,json=retryOf,proto3,oneof" json:"retry_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -96,6 +99,13 @@ func (x *StartSyncRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *StartSyncRequest) GetRetryOf() int64 {
+	if x != nil && x.RetryOf != nil {
+		return *x.RetryOf
+	}
+	return 0
 }
 
 // StartSyncResponse answers the run.
@@ -541,14 +551,16 @@ var File_tenantpilot_inventory_v1_inventory_service_proto protoreflect.FileDescr
 
 const file_tenantpilot_inventory_v1_inventory_service_proto_rawDesc = "" +
 	"\n" +
-	"0tenantpilot/inventory/v1/inventory_service.proto\x12\x18tenantpilot.inventory.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a tenantpilot/authz/v1/authz.proto\x1a(tenantpilot/inventory/v1/inventory.proto\x1a#tenantpilot/operations/v1/run.proto\"\xaf\x01\n" +
+	"0tenantpilot/inventory/v1/inventory_service.proto\x12\x18tenantpilot.inventory.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a tenantpilot/authz/v1/authz.proto\x1a(tenantpilot/inventory/v1/inventory.proto\x1a#tenantpilot/operations/v1/run.proto\"\xe5\x01\n" +
 	"\x10StartSyncRequest\x12*\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12$\n" +
 	"\ttenant_id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\btenantId\x12 \n" +
 	"\x05types\x18\x03 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\x05types\x12'\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"_\n" +
+	"request_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12'\n" +
+	"\bretry_of\x18\x05 \x01(\x03B\a\xbaH\x04\"\x02 \x00H\x00R\aretryOf\x88\x01\x01B\v\n" +
+	"\t_retry_of\"_\n" +
 	"\x11StartSyncResponse\x120\n" +
 	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\bR\astarted\"\xc7\x02\n" +
@@ -642,6 +654,7 @@ func file_tenantpilot_inventory_v1_inventory_service_proto_init() {
 		return
 	}
 	file_tenantpilot_inventory_v1_inventory_proto_init()
+	file_tenantpilot_inventory_v1_inventory_service_proto_msgTypes[0].OneofWrappers = []any{}
 	file_tenantpilot_inventory_v1_inventory_service_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -33,7 +33,8 @@ const (
 type InventoryServiceClient interface {
 	// StartSync starts an inventory sync of a tenant as one run, or answers the one already active for the same selection.
 	//
-	// Errors: INVALID_ARGUMENT naming an unknown type, NOT_FOUND.
+	// Errors: INVALID_ARGUMENT naming an unknown type, or retry_of where that is not an ended
+	// sync of the same tenant and types in the workspace; NOT_FOUND.
 	StartSync(ctx context.Context, in *StartSyncRequest, opts ...grpc.CallOption) (*StartSyncResponse, error)
 	// CreateSyncSchedule repeats a sync by a cron expression in a time zone, once per slot.
 	//
@@ -101,7 +102,8 @@ func (c *inventoryServiceClient) DeleteSyncSchedule(ctx context.Context, in *Del
 type InventoryServiceServer interface {
 	// StartSync starts an inventory sync of a tenant as one run, or answers the one already active for the same selection.
 	//
-	// Errors: INVALID_ARGUMENT naming an unknown type, NOT_FOUND.
+	// Errors: INVALID_ARGUMENT naming an unknown type, or retry_of where that is not an ended
+	// sync of the same tenant and types in the workspace; NOT_FOUND.
 	StartSync(context.Context, *StartSyncRequest) (*StartSyncResponse, error)
 	// CreateSyncSchedule repeats a sync by a cron expression in a time zone, once per slot.
 	//

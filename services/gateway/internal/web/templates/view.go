@@ -148,6 +148,7 @@ type Run struct {
 	ID         string
 	Type       string
 	Tenant     string
+	TenantID   string
 	Workspace  string
 	Initiator  string
 	Attempt    string
@@ -155,6 +156,7 @@ type Run struct {
 	Started    Moment
 	Ended      Moment
 	CanCancel  bool
+	Again      string // the request id to run it again with; empty where that is not offered
 	Cancelling string // who asked, once somebody did
 	Reason     string // why, in their words
 	Live       Live
