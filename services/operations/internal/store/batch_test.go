@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -88,6 +89,45 @@ func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 	require.ErrorIs(t, results[1].err, locked)
 	require.NoError(t, results[2].err)
 	require.EqualValues(t, 4, statements.Load(), "together once, then each alone")
+}
+
+// A batch that goes beyond one statement leads the next one too: it does so before
+// it waits for its locked rows, or everybody's calls would wait with it.
+func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	waits := make(chan struct{})
+	g := &group[string, string]{
+		keys: func(ask string) []string { return []string{ask} },
+		run: func(ctx context.Context, asks []string) ([]string, error) {
+			switch {
+			case !slices.Contains(asks, "ask 1"):
+				return asks, nil
+			case len(asks) > 1:
+				return nil, &pgconn.PgError{Code: "55P03"}
+			}
+			close(waits)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	all := make(chan []result[string], 1)
+	go func() { all <- g.doAll(ctx, asksNamed(groupSize+1)) }()
+	<-waits
+	soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	answer, err := g.do(soon, "another's")
+	require.NoError(t, err)
+	require.Equal(t, "another's", answer)
+
+	leave() // nobody waits any longer for a row than the caller who needs it
+	for i, r := range <-all {
+		if i == 1 {
+			require.ErrorIs(t, r.err, context.Canceled)
+			continue
+		}
+		require.NoError(t, r.err, i)
+	}
 }
 
 func TestUngroupedBatchesWorkToo(t *testing.T) {

@@ -58,7 +58,11 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
 	g.mu.Lock()
 	w, leads := g.enter(ask)
 	g.mu.Unlock()
-	return g.wait(ctx, w, leads)
+	r := g.wait(ctx, w, leads)
+	if errors.Is(r.err, errBlocked) {
+		return g.single(ctx, ask)
+	}
+	return r.answer, r.err
 }
 
 // result is what came of one of several asks.
@@ -86,52 +90,53 @@ func (g *group[Q, A]) doAll(ctx context.Context, asks []Q) []result[A] {
 	// One after the other is enough: whoever is to lead is the first of those
 	// that wait, and so the first of ours that is not answered.
 	for i, w := range ws {
-		results[i].answer, results[i].err = g.wait(ctx, w, leads[i])
+		results[i] = g.wait(ctx, w, leads[i])
 	}
+	// Only then: nobody's statement runs while one of ours that leads waits for a row.
+	blocked := func(i int) bool { return errors.Is(results[i].err, errBlocked) }
+	settle(len(asks), blocked, func(i int) {
+		if blocked(i) {
+			results[i].answer, results[i].err = g.single(ctx, asks[i])
+		}
+	})
 	return results
 }
 
-// wait answers w, which entered, after running its statement if it leads.
-func (g *group[Q, A]) wait(ctx context.Context, w *waiter[Q, A], leads bool) (A, error) {
+// wait answers w, which entered, after running its statement if it leads. The
+// answer may be errBlocked: it is then to be asked for by a statement of its own.
+func (g *group[Q, A]) wait(ctx context.Context, w *waiter[Q, A], leads bool) result[A] {
 	if w == nil {
-		var none A
-		return none, errs.Exhausted("TOO_BUSY", groupRetry, "too many calls are waiting; try again in a moment")
+		return result[A]{err: errs.Exhausted("TOO_BUSY", groupRetry, "too many calls are waiting; try again in a moment")}
 	}
 	if !leads {
 		select {
 		case <-w.done:
-			return g.answered(ctx, w)
+			return result[A]{w.answer, w.err}
 		case <-w.lead:
 		case <-ctx.Done():
 			if g.leave(w) {
-				return w.answer, context.Cause(ctx)
+				return result[A]{err: context.Cause(ctx)}
 			}
 			select {
 			case <-w.done:
-				return g.answered(ctx, w)
+				return result[A]{w.answer, w.err}
 			case <-w.lead:
 			}
 		}
 	}
 	g.flush(ctx)
 	<-w.done
-	return g.answered(ctx, w)
+	return result[A]{w.answer, w.err}
 }
 
-// answered is w's answer, or that of a statement of its own if the shared one
-// did not get the locks it needed in time: most of its callers need others.
-func (g *group[Q, A]) answered(ctx context.Context, w *waiter[Q, A]) (A, error) {
-	if errors.Is(w.err, errBlocked) {
-		return g.single(ctx, w.ask)
-	}
-	return w.answer, w.err
-}
-
+// errBlocked answers those who shared a statement that did not get its locks in
+// time: most of them need others.
 var errBlocked = errors.New("somebody holds a row that one of the calls needs")
 
-// single answers ask by a statement of its own, beside the queue.
+// single answers ask by a statement of its own, beside the queue. It is nobody
+// else's, and so ends with its caller's patience.
 func (g *group[Q, A]) single(ctx context.Context, ask Q) (A, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), groupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 	defer cancel()
 	w := &waiter[Q, A]{ask: ask, done: make(chan struct{})}
 	g.serve(ctx, []*waiter[Q, A]{w})
