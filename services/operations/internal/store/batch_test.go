@@ -25,6 +25,11 @@ func asksNamed(n int) []string {
 func TestABatchIsAsFewStatementsAsCanBe(t *testing.T) {
 	t.Parallel()
 	g, entered, pass := gated(fine)
+	keyed := 0
+	g.keys = func(ask string) keys {
+		keyed++
+		return spelt(ask)
+	}
 	for range 5 {
 		pass <- struct{}{}
 	}
@@ -40,6 +45,7 @@ func TestABatchIsAsFewStatementsAsCanBe(t *testing.T) {
 		sizes = append(sizes, len(group))
 	}
 	require.Equal(t, []int{groupSize, groupSize, 600 - 2*groupSize + 1}, sizes)
+	require.Len(t, asks, keyed, "however long they waited")
 	require.False(t, g.busy)
 }
 
@@ -97,7 +103,7 @@ func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	waits := make(chan struct{})
 	g := &group[string, string]{
-		keys: func(ask string) []string { return []string{ask} },
+		keys: spelt,
 		run: func(ctx context.Context, asks []string) ([]string, error) {
 			switch {
 			case !slices.Contains(asks, "ask 1"):

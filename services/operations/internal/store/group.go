@@ -27,9 +27,8 @@ const (
 // then hands over to the first of those who wait, if any.
 type group[Q, A any] struct {
 	// run answers each ask in its place. An error means nothing was done.
-	run func(ctx context.Context, asks []Q) ([]A, error)
-	// keys names what an ask moves: asks with a key in common never share a statement.
-	keys func(Q) []string
+	run  func(ctx context.Context, asks []Q) ([]A, error)
+	keys func(Q) keys
 	// alone gives every call a statement of its own; see [Store.Ungroup].
 	alone bool
 	meter *meter // nil measures nothing
@@ -39,9 +38,14 @@ type group[Q, A any] struct {
 	waiting []*waiter[Q, A]
 }
 
+// keys stand for what an ask moves; 0 is none. Asks with a key in common never
+// share a statement: to have one by chance costs them no more than that.
+type keys [2]uint64
+
 // waiter is a call in the queue.
 type waiter[Q, A any] struct {
 	ask    Q
+	keys   keys
 	lead   chan struct{} // closed: run the next statement yourself
 	done   chan struct{} // closed: answered
 	taken  bool          // under the group's lock: no longer waiting
@@ -55,8 +59,9 @@ func (g *group[Q, A]) do(ctx context.Context, ask Q) (A, error) {
 	if g.alone {
 		return g.single(ctx, ask)
 	}
+	w := g.waiter(ask)
 	g.mu.Lock()
-	w, leads := g.enter(ask)
+	w, leads := g.enter(w)
 	g.mu.Unlock()
 	r := g.wait(ctx, w, leads)
 	if errors.Is(r.err, errBlocked) {
@@ -82,9 +87,12 @@ func (g *group[Q, A]) doAll(ctx context.Context, asks []Q) []result[A] {
 		return results
 	}
 	ws, leads := make([]*waiter[Q, A], len(asks)), make([]bool, len(asks))
-	g.mu.Lock()
 	for i, ask := range asks {
-		ws[i], leads[i] = g.enter(ask)
+		ws[i] = g.waiter(ask)
+	}
+	g.mu.Lock()
+	for i, w := range ws {
+		ws[i], leads[i] = g.enter(w)
 	}
 	g.mu.Unlock()
 	// One after the other is enough: whoever is to lead is the first of those
@@ -143,14 +151,17 @@ func (g *group[Q, A]) single(ctx context.Context, ask Q) (A, error) {
 	return w.answer, w.err
 }
 
-// enter queues ask, under the group's lock, and reports whether it is to run the
+func (g *group[Q, A]) waiter(ask Q) *waiter[Q, A] {
+	return &waiter[Q, A]{ask: ask, keys: g.keys(ask), lead: make(chan struct{}), done: make(chan struct{})}
+}
+
+// enter queues w, under the group's lock, and reports whether it is to run the
 // next statement. It answers nil if the queue is full.
-func (g *group[Q, A]) enter(ask Q) (*waiter[Q, A], bool) {
+func (g *group[Q, A]) enter(w *waiter[Q, A]) (*waiter[Q, A], bool) {
 	if len(g.waiting) >= groupWaiting {
 		g.meter.refuse()
 		return nil, false
 	}
-	w := &waiter[Q, A]{ask: ask, lead: make(chan struct{}), done: make(chan struct{})}
 	g.waiting = append(g.waiting, w)
 	leads := !g.busy
 	g.busy = true
@@ -213,17 +224,16 @@ func (g *group[Q, A]) take() []*waiter[Q, A] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var batch, rest []*waiter[Q, A]
-	seen := map[string]bool{}
+	seen := map[uint64]bool{}
 	for _, w := range g.waiting {
-		keys := g.keys(w.ask)
-		if len(batch) == groupSize || slices.ContainsFunc(keys, func(k string) bool { return seen[k] }) {
+		if len(batch) == groupSize || seen[w.keys[0]] || seen[w.keys[1]] {
 			rest = append(rest, w)
 		} else {
 			w.taken = true
 			batch = append(batch, w)
 		}
-		for _, k := range keys { // a third of the same key waits behind the second
-			seen[k] = true
+		for _, k := range w.keys { // a third of the same key waits behind the second
+			seen[k] = k != 0
 		}
 	}
 	g.waiting = rest

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"time"
 
@@ -102,13 +103,20 @@ func (s *Store) startAll(ctx context.Context, asks []run.Start) ([]*row, error) 
 	return made, err
 }
 
-// startKeys are what two starts may not both have in one statement.
-func startKeys(a run.Start) []string {
-	keys := []string{fmt.Sprintf("%d|%s|%x", a.WorkspaceID, a.Type.Name, a.Identity())}
-	if a.RequestID != "" {
-		keys = append(keys, fmt.Sprintf("%d|%s|%q", a.WorkspaceID, a.Caller, a.RequestID))
+var startSeed = maphash.MakeSeed()
+
+// startKeys are what two starts may not both have in one statement: the identity,
+// by what it is made of, and the request id.
+func startKeys(a run.Start) keys {
+	type said struct {
+		workspaceID, tenantID int64
+		by, what              string
 	}
-	return keys
+	k := keys{maphash.Comparable(startSeed, said{a.WorkspaceID, deref(a.TenantID), a.Type.Name, a.IdentityInputs})}
+	if a.RequestID != "" {
+		k[1] = maphash.Comparable(startSeed, said{a.WorkspaceID, 0, a.Caller, a.RequestID})
+	}
+	return k
 }
 
 // Started answers a start.

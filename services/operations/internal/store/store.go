@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,9 +59,9 @@ func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Valu
 func New(db *pgxpool.Pool, types run.Types) *Store {
 	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics().known(types), moved: func() {}, progressed: func([]int64) {}}
 	s.starts.run, s.starts.keys = s.startAll, startKeys
-	s.begins.run, s.begins.keys = s.beginAll, func(a beginning) []string { return []string{runKey(a.id)} }
-	s.reports.run, s.reports.keys = s.reportAll, func(a report) []string { return []string{runKey(a.id)} }
-	s.completes.run, s.completes.keys = s.completeAll, func(a completing) []string { return []string{runKey(a.id)} }
+	s.begins.run, s.begins.keys = s.beginAll, func(a beginning) keys { return keys{uint64(a.id)} }
+	s.reports.run, s.reports.keys = s.reportAll, func(a report) keys { return keys{uint64(a.id)} }
+	s.completes.run, s.completes.keys = s.completeAll, func(a completing) keys { return keys{uint64(a.id)} }
 	return s.measured()
 }
 
@@ -79,8 +78,6 @@ func (s *Store) measured() *Store {
 	s.reports.meter, s.completes.meter = s.metrics.meter("progress"), s.metrics.meter("complete")
 	return s
 }
-
-func runKey(id int64) string { return strconv.FormatInt(id, 10) }
 
 // owners are the run types as parameters of statements: who owns each, and how
 // long its leases last, in seconds.
