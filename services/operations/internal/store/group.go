@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -39,7 +40,8 @@ type group[Q, A any] struct {
 }
 
 // keys stand for what an ask moves; 0 is none. Asks with a key in common never
-// share a statement: to have one by chance costs them no more than that.
+// share a statement: to have one by chance costs them no more than that. Those
+// of one statement are in the order of their first.
 type keys [2]uint64
 
 // waiter is a call in the queue.
@@ -218,8 +220,9 @@ func (g *group[Q, A]) queued() int {
 	return len(g.waiting)
 }
 
-// take takes the next batch out of the queue: the longest waiting first, of
-// those with a key in common only the first.
+// take takes the next batch out of the queue: the longest waiting, of those with
+// a key in common only the first. It is sorted by key, as every statement about
+// runs locks them by their ids, or two would wait for each other in a circle.
 func (g *group[Q, A]) take() []*waiter[Q, A] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -237,6 +240,7 @@ func (g *group[Q, A]) take() []*waiter[Q, A] {
 		}
 	}
 	g.waiting = rest
+	slices.SortFunc(batch, func(a, b *waiter[Q, A]) int { return cmp.Compare(a.keys[0], b.keys[0]) })
 	return batch
 }
 
