@@ -181,7 +181,7 @@ func one(ctx context.Context, q querier, sql string, args ...any) (*row, error) 
 }
 
 // placed answers the runs sql selects after the place of their ask, counted from
-// 1 of n; nil where none is.
+// 1 of n; nil where none is. Those that came before an error are none.
 func placed(ctx context.Context, q querier, n int, sql string, args ...any) ([]*row, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
@@ -196,7 +196,10 @@ func placed(ctx context.Context, q querier, n int, sql string, args ...any) ([]*
 		}
 		return struct{}{}, err
 	})
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // jsonText is v as PostgreSQL reads jsonb out of text.

@@ -1,0 +1,46 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+)
+
+// A request id that somebody else commits meanwhile fails the statement, whose
+// calls are then said again one by one. What was undone is not counted.
+func TestRunsOfAStatementThatFailedAreNotCounted(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	s := New(db.Pool, run.DefaultTypes())
+	var asks []run.Start
+	for _, inputs := range []string{"a", "b", "c"} {
+		asks = append(asks, syncOf(inputs))
+	}
+	asks[1].RequestID = "said twice"
+	elsewhere, err := s.Start(t.Context(), syncOf("d"))
+	require.NoError(t, err)
+	tx, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(t.Context())
+	_, err = tx.Exec(t.Context(), insertJoin, 1, "inventory", "said twice", elsewhere.Run.ID, []byte("digest"))
+	require.NoError(t, err)
+
+	var calls errgroup.Group
+	calls.Go(func() error {
+		started, refused := s.StartAll(t.Context(), asks)
+		require.Equal(t, []error{nil, nil, nil}, refused)
+		require.Equal(t, elsewhere.Run.ID, started[1].Run.ID)
+		return nil
+	})
+	waitForLocks(t, db.Pool, 1)
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, calls.Wait())
+	var runs float64
+	require.NoError(t, db.Pool.QueryRow(t.Context(), "select count(*) from operation_runs").Scan(&runs))
+	require.InDelta(t, runs, testutil.ToFloat64(s.metrics.started.WithLabelValues("inventory_sync")), 0)
+}
