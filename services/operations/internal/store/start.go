@@ -132,7 +132,7 @@ const startTries = 10
 // Start creates the run a asks for, or answers the one that stands for it.
 func (s *Store) Start(ctx context.Context, a run.Start) (Started, error) {
 	if err := s.checkReferences(ctx, &a, nil); err != nil {
-		return Started{}, err
+		return s.saidBefore(ctx, a, err)
 	}
 	made, err := s.starts.do(ctx, a)
 	return s.started(ctx, a, made, err)
@@ -146,9 +146,11 @@ func (s *Store) StartAll(ctx context.Context, asks []run.Start) ([]Started, []er
 	var sound []run.Start
 	known := map[int64]*row{}
 	for i := range asks {
-		if refused[i] = s.checkReferences(ctx, &asks[i], known); refused[i] == nil {
-			places, sound = append(places, i), append(sound, asks[i])
+		if err := s.checkReferences(ctx, &asks[i], known); err != nil {
+			started[i], refused[i] = s.saidBefore(ctx, asks[i], err)
+			continue
 		}
+		places, sound = append(places, i), append(sound, asks[i])
 	}
 	made := s.starts.doAll(ctx, sound)
 	settle(len(sound), func(n int) bool { return made[n].answer == nil }, func(n int) {
@@ -340,6 +342,17 @@ func (s *Store) checkReferences(ctx context.Context, a *run.Start, known map[int
 		return err
 	}
 	return a.Retry(original)
+}
+
+// saidBefore answers a, whose references are refused, as it was answered before:
+// they may have been removed since. If it was not, it is refused.
+func (s *Store) saidBefore(ctx context.Context, a run.Start, refusal error) (Started, error) {
+	if a.RequestID != "" {
+		if answered, err := s.replay(ctx, s.db, a); err != nil || answered.Run != nil {
+			return answered, err
+		}
+	}
+	return Started{}, refusal
 }
 
 func (s *Store) referenced(ctx context.Context, field string, workspaceID, id int64, known map[int64]*row) (*run.Run, error) {
