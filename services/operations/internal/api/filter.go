@@ -53,11 +53,16 @@ func plain(filter string) error {
 		return invalidFilter("is %d bytes long; at most %d are read", len(filter), maxFilter)
 	}
 	depth := 0
-	var quote, before rune
+	var quote rune
+	escaped := false
 	for _, r := range filter {
 		switch {
+		case escaped:
+			escaped = false
+		case quote != 0 && r == '\\':
+			escaped = true
 		case quote != 0:
-			if r == quote && before != '\\' {
+			if r == quote {
 				quote = 0
 			}
 		case r == '"' || r == '\'':
@@ -70,7 +75,6 @@ func plain(filter string) error {
 		if depth > maxFilterDepth {
 			return invalidFilter("is nested deeper than %d levels", maxFilterDepth)
 		}
-		before = r
 	}
 	return nil
 }

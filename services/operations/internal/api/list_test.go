@@ -301,6 +301,7 @@ func TestBadListsAreRefused(t *testing.T) {
 		"a long value":             {&operationsv1.ListRunsRequest{Filter: `initiator_name = "` + strings.Repeat("x", 1000) + `"`}, filter, "1000"},
 		"a long name":              {&operationsv1.ListRunsRequest{Filter: strings.Repeat("x", 1900) + " = 1"}, filter, "field"},
 		"absurd depth":             {&operationsv1.ListRunsRequest{Filter: strings.Repeat("(", 990) + "status = queued" + strings.Repeat(")", 990)}, filter, "nested"},
+		"absurd depth in disguise": {&operationsv1.ListRunsRequest{Filter: `initiator_name = "a\\" AND ` + strings.Repeat("(", 900) + "status = queued" + strings.Repeat(")", 900)}, filter, "nested"},
 		"absurd depth in calls":    {&operationsv1.ListRunsRequest{Filter: strings.Repeat("f(", 990)}, filter, "nested"},
 		"absurd depth in a path":   {&operationsv1.ListRunsRequest{Filter: strings.Repeat("a.", 990) + "a = 1"}, filter, "field"},
 		"too many terms":           {&operationsv1.ListRunsRequest{Filter: strings.Repeat(`create_time > "2026-01-01T00:00:00Z" AND `, 21) + "status = queued"}, filter, "20 terms"},
