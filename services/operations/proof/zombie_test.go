@@ -69,7 +69,8 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 		told   string
 		events []string
 	}{
-		"while the other is at it": {told: "LEASE_LOST", events: []string{"created", "begun", "requeued", "begun", "completed"}},
+		"while the other is at it": {told: "LEASE_LOST",
+			events: []string{"created", "begun", "requeued", "begun", "late_completion_rejected", "completed"}},
 		"after the other ended it": {ended: true, told: "RUN_COMPLETED",
 			events: []string{"created", "begun", "requeued", "begun", "completed", "late_completion_rejected"}},
 	} {

@@ -194,3 +194,34 @@ func TestLateCompletionIsKeptOncePerEpoch(t *testing.T) {
 	require.Equal(t, "partially_succeeded", kept["outcome"])
 	require.Equal(t, map[string]any{"failed": 2.0}, kept["summary_counts"])
 }
+
+// Who lost the run to another lease has done the work all the same: what it says
+// is kept, and the run's own events go on after it.
+func TestACompletionUnderALostLeaseIsKeptOncePerEpoch(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	r := w.at(t, "requeued")
+	late := &operationsv1.CompleteRunRequest{RunId: r.Id, LeaseEpoch: 1, Outcome: succeeded, SummaryCounts: map[string]int64{"processed": 2}}
+	refused := func(epoch int64, code codes.Code, reason string) {
+		late.LeaseEpoch = epoch
+		_, err := w.runs.CompleteRun(t.Context(), late)
+		requireRefused(t, err, code, reason)
+	}
+	for range 3 {
+		refused(1, codes.Aborted, "LEASE_LOST")
+	}
+	refused(r.LeaseEpoch+1, codes.Aborted, "LEASE_LOST") // which was never given out
+	r = w.begin(t, r.Id, "them")
+	refused(1, codes.Aborted, "LEASE_LOST")
+	w.complete(t, r, failed)
+	refused(1, codes.FailedPrecondition, "RUN_COMPLETED")
+	refused(r.LeaseEpoch, codes.FailedPrecondition, "RUN_COMPLETED")
+	require.Equal(t, []string{"created", "begun", "requeued", "late_completion_rejected", "begun", "completed", "late_completion_rejected"},
+		w.events(t, r.Id))
+	resp, err := w.reader.ListRunEvents(t.Context(), &operationsv1.ListRunEventsRequest{RunId: r.Id})
+	require.NoError(t, err)
+	kept := resp.Events[3]
+	require.Equal(t, map[string]any{"processed": 2.0}, kept.Detail.AsMap()["summary_counts"])
+	require.Equal(t, []any{int64(1), queued}, []any{kept.LeaseEpoch, kept.Status})
+	require.Empty(t, w.get(t, r.Id).SummaryCounts)
+}

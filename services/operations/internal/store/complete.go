@@ -109,7 +109,7 @@ func (s *Store) completed(ctx context.Context, ask completing, r *row, err error
 		}
 		return r.Complete(now, ask.Completion)
 	})
-	if errs.Reason(err) != run.ReasonCompleted {
+	if reason := errs.Reason(err); reason != run.ReasonCompleted && reason != run.ReasonLeaseLost {
 		return ended, err
 	}
 	if kept := s.keepLate(ctx, ask.service, ask.id, ask.Completion); kept != nil {
@@ -118,10 +118,17 @@ func (s *Store) completed(ctx context.Context, ask completing, r *row, err error
 	return nil, err
 }
 
+// What comes after the end is numbered after it; the moves of an active run count
+// on from it. The epoch of an active run itself is not late.
 const insertLate = `-- store.insertLate
+	with counted as (
+		update operation_runs r set event_count = event_count + 1
+		where r.id = $1 and r.status <> 'completed' and $2::bigint between 0 and r.lease_epoch - 1 and not exists (
+			select from run_event e where e.run_id = r.id and e.lease_epoch = $2::bigint and e.kind = 'late_completion_rejected')
+	)
 	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
 	select r.id, (select max(sequence) + 1 from run_event where run_id = r.id), $3::text, $4::text, r.status, r.outcome, $2::bigint, r.attempt, $5::jsonb
-	from operation_runs r where r.id = $1 and $2::bigint between 0 and r.lease_epoch
+	from operation_runs r where r.id = $1 and $2::bigint between 0 and r.lease_epoch - (r.status <> 'completed')::int
 	on conflict (run_id, lease_epoch) where kind = 'late_completion_rejected' do nothing`
 
 // keepLate keeps the payload of a refused completion, once per epoch: evidence
