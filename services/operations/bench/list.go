@@ -17,7 +17,7 @@ import (
 // reading is one kind of call that only reads.
 type reading struct {
 	name    string
-	promise bool // that its time does not grow with the rows: a list by one filter at most
+	promise bool // that its time does not grow with the rows: a list by one filter at most, that in the default order
 	call    func(ctx context.Context, c operationsv1.RunReaderServiceClient) error
 }
 
@@ -27,9 +27,13 @@ func readings(rows int) []reading {
 	var all []reading
 	list := func(name string, req *operationsv1.ListRunsRequest) {
 		req.WorkspaceId, req.PageSize = 1, 50
-		all = append(all, reading{name, !strings.Contains(name, " AND "), func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
-			_, err := c.ListRuns(ctx, req)
-			return err
+		promise := req.Filter == "" || req.OrderBy == "" && !strings.Contains(req.Filter, " AND ")
+		all = append(all, reading{name, promise, func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
+			resp, err := c.ListRuns(ctx, req)
+			if err != nil {
+				return err
+			}
+			return answers(req, resp)
 		}})
 	}
 	list("list, newest first", &operationsv1.ListRunsRequest{})
@@ -39,10 +43,15 @@ func readings(rows int) []reading {
 	for _, filter := range filters(rows) {
 		list(filter, &operationsv1.ListRunsRequest{Filter: filter})
 	}
+	since := `start_time > "` + middleTime() + `"`
+	list(since+" by create_time", &operationsv1.ListRunsRequest{Filter: since, OrderBy: "create_time"})
 	all = append(all, reading{"the 20th page", true, nthPage(20)})
 	summary := func(name string, bucket operationsv1.SummaryBucket) {
 		all = append(all, reading{name, false, func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
-			_, err := c.SummarizeRuns(ctx, &operationsv1.SummarizeRunsRequest{WorkspaceId: 1, Bucket: bucket})
+			resp, err := c.SummarizeRuns(ctx, &operationsv1.SummarizeRunsRequest{WorkspaceId: 1, Bucket: bucket})
+			if err == nil && (len(resp.Counts) == 0 || len(resp.Durations) == 0) {
+				err = errors.New("nothing is counted, and there are runs")
+			}
 			return err
 		}})
 	}
@@ -51,14 +60,34 @@ func readings(rows int) []reading {
 	return all
 }
 
+// nobody are the filters no seeded run meets.
+var nobody = []string{`status = "running"`, `outcome = "cancelled"`}
+
+// answers holds an answer against what is seeded: an empty page, or a short one
+// that is not the last, is quick and helps nobody.
+func answers(req *operationsv1.ListRunsRequest, resp *operationsv1.ListRunsResponse) error {
+	switch got := len(resp.Runs); {
+	case slices.Contains(nobody, req.Filter):
+		if got > 0 || resp.NextPageToken != "" {
+			return fmt.Errorf("%d runs, and none is seeded", got)
+		}
+	case got == 0:
+		return errors.New("an empty page, and there are runs")
+	case got < int(req.PageSize) && resp.NextPageToken != "":
+		return fmt.Errorf("%d of %d runs, and it is not the last page", got, req.PageSize)
+	}
+	return nil
+}
+
 // filters are every single one there is, and a combination.
 func filters(rows int) []string {
 	middle := rows / 200 * 100 // a run in the middle whose number ends in 00
-	at := time.Now().AddDate(0, 0, -45).UTC().Format(time.RFC3339)
+	at := middleTime()
 	return []string{
 		`status = "completed"`, `status = "running"`, `outcome = "succeeded"`, `outcome = "failed"`, `outcome = "cancelled"`,
 		`type = "inventory_sync"`, `tenant_id = 7`, `user_id = 2`, `initiator_name = "Person 3"`,
 		`create_time < "` + at + `"`, `start_time < "` + at + `"`, `complete_time < "` + at + `"`,
+		`start_time > "` + at + `"`, `complete_time > "` + at + `"`,
 		`has_failures = true`, `reason_code = "GRAPH_THROTTLED"`,
 		`retry_of = ` + strconv.Itoa(middle+3), `parent_run_id = ` + strconv.Itoa(middle+1),
 		fmt.Sprintf(`trace_id = "%x"`, md5.Sum([]byte(strconv.Itoa(middle+5)))), //nolint:gosec // see above
@@ -67,6 +96,9 @@ func filters(rows int) []string {
 		`type = "inventory_sync" AND outcome = "failed"`,
 	}
 }
+
+// middleTime is halfway through the seeded runs.
+func middleTime() string { return time.Now().AddDate(0, 0, -45).UTC().Format(time.RFC3339) }
 
 // nthPage is a page some pages after the first, whose token is fetched once.
 func nthPage(n int) func(context.Context, operationsv1.RunReaderServiceClient) error {
@@ -78,8 +110,11 @@ func nthPage(n int) func(context.Context, operationsv1.RunReaderServiceClient) e
 		}
 		for at := token; pages > 0; pages-- {
 			resp, err := c.ListRuns(ctx, &operationsv1.ListRunsRequest{WorkspaceId: 1, PageSize: 10, PageToken: at})
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case len(resp.Runs) < 10:
+				return fmt.Errorf("%d of 10 runs", len(resp.Runs))
 			}
 			token, at = at, resp.NextPageToken
 		}

@@ -258,6 +258,8 @@ CREATE INDEX run_completed ON public.operation_runs USING btree (workspace_id, c
 CREATE INDEX run_completed_by_identity ON public.operation_runs USING btree (substr(run_identity_hash, 1, 8), completed_at) WHERE (status = 'completed'::text);
 CREATE UNIQUE INDEX run_one_active_per_identity ON public.operation_runs USING btree (workspace_id, type, run_identity_hash) WHERE ((status <> 'completed'::text) AND (origin = 'live'::text));
 CREATE INDEX run_queued ON public.operation_runs USING btree (type, queued_at, id) WHERE ((status = 'queued'::text) AND (origin = 'live'::text));
+CREATE INDEX run_unusual ON public.operation_runs USING btree (workspace_id, created_at DESC, id DESC) WHERE ((started_at < created_at) OR (completed_at < created_at) OR (completed_at < started_at) OR ((COALESCE(completed_at, started_at) - created_at) > '01:00:00'::interval));
+CREATE INDEX run_unusual_by_completion ON public.operation_runs USING btree (workspace_id, completed_at DESC, id DESC) WHERE ((status = 'completed'::text) AND ((started_at < created_at) OR (completed_at < created_at) OR (completed_at < started_at) OR ((COALESCE(completed_at, started_at) - created_at) > '01:00:00'::interval)));
 CREATE INDEX run_with_failures ON public.operation_runs USING btree (workspace_id, created_at DESC, id DESC) WHERE (failure_summary <> '[]'::jsonb);
 CREATE TRIGGER run_is_guarded BEFORE UPDATE ON public.operation_runs FOR EACH ROW EXECUTE FUNCTION public.run_is_guarded();
 CREATE TRIGGER run_labels_its_reasons AFTER INSERT OR UPDATE OF failure_summary ON public.operation_runs FOR EACH ROW WHEN ((new.failure_summary <> '[]'::jsonb)) EXECUTE FUNCTION public.run_labels_its_reasons();

@@ -23,6 +23,7 @@ type walk struct {
 	label  bool     // it is the index of labels b, else one of runs r
 	at, id string   // what it is ordered by
 	ranges []string // what it is read for, merged
+	others string   // if it reads all runs there are: the unusual ones among them
 }
 
 // statement is the list as SQL: a walk that ends after so many candidates, of
@@ -33,6 +34,9 @@ func (l List) statement() (string, []any) {
 	q := &query{args: []any{l.WorkspaceID}}
 	w, rest := l.walkFor(conditions(q, l.Filter))
 	bounds := l.bounds(q, w, &rest)
+	if w.others != "" {
+		w.keepTo(q, windowOf(l.Order.By, l.Filter.Bounds))
+	}
 	limit, columns := examined, basicColumns
 	if len(rest) == 0 {
 		limit = l.Size + 1
@@ -57,9 +61,9 @@ func (l List) walkFor(cs []condition) (walk, []string) {
 	known := i
 	switch {
 	case l.Order.By == run.CompleteTime:
-		w.ranges, known = []string{isCompleted}, -1
+		w.ranges, w.others, known = []string{isCompleted}, isCompleted+" and "+isUnusual, -1
 	case i < 0:
-		w.ranges = []string{isCompleted}
+		w.ranges, w.others = []string{isCompleted}, isUnusual
 		if !l.Filter.Ended() {
 			w.ranges = append(w.ranges, isQueued, isRunning)
 		}
@@ -80,14 +84,19 @@ func (l List) walkFor(cs []condition) (walk, []string) {
 }
 
 // bounds answers where in its order w begins and ends; bounds of other moments
-// go to the rest.
+// go to the rest. A moment is never said to be equal: the planner would take it
+// out of the order, and sort.
 func (l List) bounds(q *query, w walk, rest *[]string) string {
 	var bounds []string
 	for _, b := range l.Filter.Bounds {
-		if b.Moment == l.Order.By {
-			bounds = append(bounds, within(q, w.at, b))
-		} else {
+		switch {
+		case b.Moment != l.Order.By:
 			*rest = append(*rest, within(q, column[b.Moment], b))
+		case b.Comparison == run.At:
+			at := q.arg(b.At)
+			bounds = append(bounds, w.at+" between "+at+" and "+at)
+		default:
+			bounds = append(bounds, within(q, w.at, b))
 		}
 	}
 	if l.From != nil {
