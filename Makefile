@@ -10,6 +10,7 @@ SIZE ?=
 SEED ?=
 LOAD ?=
 BENCH_FLAGS ?=
+BENCH_ROWS := 10000,1000000,5000000
 FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(SEED),-seed $(SEED))
 
 .DEFAULT_GOAL := help
@@ -42,11 +43,11 @@ test-proof: launcher ## the run store and the takeover under kills, restarts and
 	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./e2e -run '^TestKilled' -count=1 -timeout 60m
 	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
 
-bench: go-ready ## the run store against pgbench, River and itself ungrouped; about 12 minutes on an idle machine
-	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench $(BENCH_FLAGS)
+bench: go-ready ## the run store against pgbench, River and itself ungrouped, then all of bench-list
+	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -rows $(BENCH_ROWS) $(BENCH_FLAGS)
 
 bench-list: go-ready ## lists, filters and summaries at 10 thousand, 1 million and 5 million runs
-	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -write=false -rows 10000,1000000,5000000 $(BENCH_FLAGS)
+	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -write=false -rows $(BENCH_ROWS) $(BENCH_FLAGS)
 
 bench-console: go-ready ## from the commit of a change to 1,000 watchers over HTTP
 	@go build -o $(BIN)/bench-console ./e2e/bench && $(BIN)/bench-console $(BENCH_FLAGS)
