@@ -196,9 +196,35 @@ func TestCollidingIDsDemandAnOffset(t *testing.T) {
 	w.adopt(AdoptOptions{IDOffset: 3_000_000})
 	require.Equal(t, once, w.state())
 
-	require.Equal(t, "3000003:3000070", one[string](t, w.tool.target,
-		"select context ->> 'x' from (select jsonb_build_object('x', '3000003:3000070') as context from operation_runs where id = 3000011 and run_identity_hash = sha256(convert_to($1 || '|drift_generate_findings|3000003:3000070', 'UTF8'))) r",
-		fmt.Sprint(w.registry.known.tenants[1].id)), "ids of runs in an identity move along")
+	tenant := w.registry.known.tenants[6].id
+	require.Equal(t, fmt.Sprintf("%d|drift_generate_findings|3000013:3000014", tenant), one[string](t, w.tool.target,
+		"select $1 from operation_runs where id = 3000012 and run_identity_hash = sha256($1::text::bytea)",
+		fmt.Sprintf("%d|drift_generate_findings|3000013:3000014", tenant)), "ids of runs in an identity move along")
+}
+
+// In an older context baseline_run_id and current_run_id are rows of inventory_sync_runs.
+func TestRowsThatDriftRunsComparedAreNotTakenForRuns(t *testing.T) {
+	t.Parallel()
+	for _, offset := range []int64{0, 3_000_000} {
+		t.Run(fmt.Sprint(offset), func(t *testing.T) {
+			t.Parallel()
+			w := newStages(t, awkward)
+			w.done(w.tool.Adopt(t.Context(), AdoptOptions{Owners: w.owners(), IDOffset: offset}))
+			for id, want := range map[int64]string{
+				11: `{"baseline_run_id": 3, "current_run_id": 70}`,
+				12: fmt.Sprintf(`{"baseline_run_id": 60, "baseline_operation_run_id": %d, "current_run_id": 61, "current_operation_run_id": "%d"}`, offset+13, offset+14),
+			} {
+				require.JSONEq(t, want, one[string](t, w.tool.target, "select (context -> 'inputs')::text from operation_runs where id = $1", offset+id))
+			}
+			require.Equal(t, one[string](t, w.tool.legacy, "select run_identity_hash from operation_runs where id = 11"),
+				one[string](t, w.tool.target, "select encode(run_identity_hash, 'hex') from operation_runs where id = $1 and context #> '{legacy,notes}' ? 'hash_kept'", offset+11))
+			labels := "select coalesce(string_agg(key || '=' || value, ' ' order by key), '') from run_label where run_id = $1"
+			require.Empty(t, one[string](t, w.tool.target, labels, offset+11))
+			require.Equal(t, fmt.Sprintf("baseline_run_id=%d current_run_id=%d", offset+13, offset+14), one[string](t, w.tool.target, labels, offset+12))
+			w.do("backfill")
+			w.do("verify")
+		})
+	}
 }
 
 // live makes a run of this installation.

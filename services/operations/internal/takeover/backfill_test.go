@@ -99,9 +99,10 @@ func TestLabelsOfImportedRunsAreThoseOfLiveOnes(t *testing.T) {
 			'{"restore_run_id": "' || repeat('ß', 128) || '", "backup_set_id": "' || repeat('ß', 129) || '"}']) doc`)
 	s.do("adopt")
 	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	// Older drift runs tell what they are searched by under other names.
 	rows, err := s.tool.target.Query(t.Context(), `select r.id, r.type, r.context::text,
 		coalesce((select jsonb_object_agg(key, value) from run_label b where b.run_id = r.id and b.workspace_id = r.workspace_id
-			and b.created_at = r.created_at and key <> 'run.reason_code'), '{}') from operation_runs r`)
+			and b.created_at = r.created_at and key <> 'run.reason_code'), '{}') from operation_runs r where r.type <> 'drift_generate_findings'`)
 	require.NoError(t, err)
 	var id int64
 	var typ, ctx string

@@ -187,7 +187,7 @@ func (c *comparison) compareLabels(ctx context.Context, runs []mapping.Run) erro
 	}
 	types := run.DefaultTypes()
 	for _, r := range runs {
-		said, err := json.Marshal(r.Context)
+		said, err := json.Marshal(searched(r.Context))
 		if err != nil {
 			return err
 		}
@@ -197,4 +197,18 @@ func (c *comparison) compareLabels(ctx context.Context, runs []mapping.Run) erro
 		}
 	}
 	return nil
+}
+
+// searched is a context with what it is searched by where a live run tells it.
+func searched(doc map[string]any) map[string]any {
+	doc = maps.Clone(doc)
+	inputs, _ := doc["inputs"].(map[string]any)
+	for key, told := range renamedKeys {
+		if v, ok := doc[told]; ok {
+			doc[key] = v
+		} else {
+			doc[key] = inputs[told]
+		}
+	}
+	return doc
 }

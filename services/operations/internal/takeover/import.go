@@ -2,6 +2,7 @@ package takeover
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,14 +200,14 @@ const insertEvents = `-- takeover.insertEvents
 		$1, status, outcome, 0, 0, '{"imported": true}', null, null
 	from takeover_incoming`
 
-// As run.Start.Labels does it.
+// As run.Start.Labels does it, but for keys that older contexts name otherwise.
 const insertLabels = `-- takeover.insertLabels
 	insert into run_label (workspace_id, key, value, created_at, run_id)
 	select m.workspace_id, k.key, v.value #>> '{}', m.created_at, m.id
 	from takeover_incoming m
-	join unnest($1::text[], $2::text[]) k (type, key) on k.type = m.type
-	cross join lateral (select case when m.context ? k.key then m.context -> k.key else m.context -> 'inputs' -> k.key end as value offset 0) v
-	where jsonb_typeof(v.value) in ('string', 'number', 'boolean') and octet_length(v.value #>> '{}') <= $3
+	join unnest($1::text[], $2::text[], $3::text[]) k (type, key, told) on k.type = m.type
+	cross join lateral (select case when m.context ? k.told then m.context -> k.told else m.context -> 'inputs' -> k.told end as value offset 0) v
+	where jsonb_typeof(v.value) in ('string', 'number', 'boolean') and octet_length(v.value #>> '{}') <= $4
 	order by 1, 2, 3, 4, 5`
 
 // insertIncoming adds the incoming runs, with their events, labels and statistics.
@@ -222,10 +223,10 @@ func insertIncoming(ctx context.Context, tx pgx.Tx) (int64, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	types, keys := searchKeys()
+	types, keys, told := searchKeys()
 	batch := &pgx.Batch{}
 	batch.Queue(insertEvents, takeoverName)
-	batch.Queue(insertLabels, types, keys, run.MaxLabel)
+	batch.Queue(insertLabels, types, keys, told, run.MaxLabel)
 	batch.Queue(lockFold, store.FoldLock)
 	batch.Queue(addStatistics, ids)
 	return int64(len(ids)), tx.SendBatch(ctx, batch).Close()
@@ -239,13 +240,18 @@ func takenID(err error) (string, bool) {
 	return "", false
 }
 
-func searchKeys() (types, keys []string) {
+// renamedKeys are search keys that older contexts tell under another name: what they
+// call baseline_run_id and current_run_id are rows of inventory_sync_runs.
+var renamedKeys = map[string]string{"baseline_run_id": "baseline_operation_run_id", "current_run_id": "current_operation_run_id"}
+
+// searchKeys answers what runs of each type are searched by, and where their context tells it.
+func searchKeys() (types, keys, told []string) {
 	for _, t := range run.DefaultTypes().List() {
 		for _, key := range t.SearchKeys {
-			types, keys = append(types, t.Name), append(keys, key)
+			types, keys, told = append(types, t.Name), append(keys, key), append(told, cmp.Or(renamedKeys[key], key))
 		}
 	}
-	return types, keys
+	return types, keys, told
 }
 
 const analyseRuns = `-- takeover.analyseRuns

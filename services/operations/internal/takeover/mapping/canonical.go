@@ -94,7 +94,7 @@ func (r Canonical) context(t Takeover) map[string]any {
 }
 
 func (t Takeover) move(doc map[string]any) {
-	for _, key := range []string{"baseline_run_id", "current_run_id", "baseline_operation_run_id", "current_operation_run_id"} {
+	for _, key := range []string{"baseline_operation_run_id", "current_operation_run_id"} {
 		n, ok := whole(doc[key])
 		if !ok || n < 1 || n > t.LastRun {
 			continue
@@ -118,8 +118,8 @@ func (r Canonical) inputs(doc map[string]any, zone string) (string, bool) {
 		slot, _ := field(doc, "slot_key")
 		return key + ":" + slot, ok
 	case "drift_generate_findings":
-		baseline, ok := either(doc, "baseline_operation_run_id", "baseline_run_id")
-		current, too := either(doc, "current_operation_run_id", "current_run_id")
+		baseline, ok := field(doc, "baseline_operation_run_id")
+		current, too := field(doc, "current_operation_run_id")
 		return baseline + ":" + current, ok && too
 	case "backup_schedule_run":
 		schedule, ok := field(doc, "backup_schedule_id")
@@ -152,13 +152,6 @@ func field(doc map[string]any, key string) (string, bool) {
 		return v.String(), true
 	}
 	return "", false
-}
-
-func either(doc map[string]any, key, otherwise string) (string, bool) {
-	if s, ok := field(doc, key); ok {
-		return s, true
-	}
-	return field(doc, otherwise)
 }
 
 var timeInUTC = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|[+]00:?00)?$`)

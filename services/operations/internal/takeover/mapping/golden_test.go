@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,7 +147,9 @@ var canonical = map[string]mapping.Canonical{
 	"unknown status":       {LegacyType: "inventory.sync", Type: "inventory_sync", Row: row("exploded"), Outcome: new("succeeded")},
 	"sync":                 {LegacyType: "inventory.sync", Type: "inventory_sync", Context: []byte(`{"inputs": {"selection_hash": "a1"}}`)},
 	"groups":               {LegacyType: "directory_groups.sync", Type: "entra_group_sync", Context: []byte(`{"selection_key": "all", "slot_key": null}`)},
-	"drift":                {LegacyType: "drift.generate", Type: "drift_generate_findings", Context: []byte(`{"baseline_run_id": 3, "inputs": {"current_run_id": "4"}}`)},
+	"drift":                {LegacyType: "drift.generate", Type: "drift_generate_findings", IdentityHash: new(strings.Repeat("d1", 32)), Context: []byte(`{"baseline_run_id": 3, "inputs": {"current_run_id": "4"}}`)},
+	"drift of runs":        {LegacyType: "drift.generate", Type: "drift_generate_findings", Context: []byte(`{"baseline_run_id": 3, "baseline_operation_run_id": 13, "inputs": {"current_run_id": "4", "current_operation_run_id": "14"}}`)},
+	"drift of half a run":  {LegacyType: "drift.generate", Type: "drift_generate_findings", IdentityHash: new(strings.Repeat("d2", 32)), Context: []byte(`{"inputs": {"baseline_operation_run_id": 13, "current_run_id": 4}}`)},
 	"scheduled":            {LegacyType: "backup_schedule.scheduled", Type: "backup_schedule_run", Trigger: new("scheduled"), Context: []byte(`{"backup_schedule_id": 5, "scheduled_for": "2026-01-05T03:00:00.000000Z"}`)},
 	"run now":              {LegacyType: "backup_schedule.run_now", Type: "backup_schedule_run", Trigger: new("run_now"), Context: []byte(`{"backup_schedule_id": 5}`)},
 	"scheduled elsewhere":  {LegacyType: "backup_schedule.retry", Type: "backup_schedule_run", Trigger: new("retry"), Context: []byte(`{"backup_schedule_id": 5, "scheduled_for": "2026-01-05T03:00:00+02:00"}`)},

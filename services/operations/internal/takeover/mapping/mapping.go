@@ -15,6 +15,8 @@
 //     single one need not stand in a list. What has no code is left out.
 //   - Names are cut at 255 characters, and an empty one is none.
 //   - A context that is no object is kept under legacy.context.
+//   - The baseline_run_id and current_run_id of a drift run are rows of inventory_sync_runs:
+//     they stay as they are, and are neither inputs of an identity nor searched by.
 package mapping
 
 import (

@@ -177,8 +177,7 @@ create or replace function tenantpilot_takeover.inputs(type text, doc jsonb, zon
 		when 'inventory_sync' then tenantpilot_takeover.field(doc, 'selection_hash')
 		when 'entra_group_sync' then tenantpilot_takeover.field(doc, 'selection_key') || ':' || coalesce(tenantpilot_takeover.field(doc, 'slot_key'), '')
 		when 'drift_generate_findings' then
-			coalesce(tenantpilot_takeover.field(doc, 'baseline_operation_run_id'), tenantpilot_takeover.field(doc, 'baseline_run_id')) || ':' ||
-			coalesce(tenantpilot_takeover.field(doc, 'current_operation_run_id'), tenantpilot_takeover.field(doc, 'current_run_id'))
+			tenantpilot_takeover.field(doc, 'baseline_operation_run_id') || ':' || tenantpilot_takeover.field(doc, 'current_operation_run_id')
 		when 'backup_schedule_run' then tenantpilot_takeover.field(doc, 'backup_schedule_id') || ':' || tenantpilot_takeover.utc(tenantpilot_takeover.field(doc, 'scheduled_for'), zone)
 		when 'backup_schedule_retention' then tenantpilot_takeover.field(doc, 'backup_schedule_id')
 		when 'backup_schedule_purge' then tenantpilot_takeover.field(doc, 'backup_schedule_id')
@@ -188,13 +187,14 @@ create or replace function tenantpilot_takeover.inputs(type text, doc jsonb, zon
 		when 'tenant_connection_check' then ''
 	end $$;
 
--- A context, or its inputs, with the ids of runs in it moved by base.
+-- A context, or its inputs, with the ids of runs in it moved by base. What is called
+-- baseline_run_id and current_run_id are rows of inventory_sync_runs.
 create or replace function tenantpilot_takeover.moved(doc jsonb, base bigint, last bigint) returns jsonb language sql stable as $$
 	select doc || coalesce((
 		select jsonb_object_agg(key, case jsonb_typeof(value)
 			when 'string' then to_jsonb((tenantpilot_takeover.whole(value) + base)::text) else to_jsonb(tenantpilot_takeover.whole(value) + base) end)
 		from jsonb_each(doc)
-		where key in ('baseline_run_id', 'current_run_id', 'baseline_operation_run_id', 'current_operation_run_id')
+		where key in ('baseline_operation_run_id', 'current_operation_run_id')
 			and tenantpilot_takeover.whole(value) between 1 and last), '{}') $$;
 create or replace function tenantpilot_takeover.shifted(doc jsonb, base bigint, last bigint) returns jsonb language sql stable as $$
 	select tenantpilot_takeover.moved(doc, base, last) || case when jsonb_typeof(doc -> 'inputs') = 'object'
