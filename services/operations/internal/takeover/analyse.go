@@ -73,7 +73,7 @@ func (t *Tool) linkClasses(ctx context.Context, r *Report) error {
 
 var linkProblems = map[string]string{
 	"dangling":   "links to runs that do not exist or stay behind",
-	"mismatched": "links to runs of another type",
+	"mismatched": "links to runs of another type or tenant",
 	"duplicate":  "links to a run that an earlier row has",
 }
 

@@ -211,6 +211,19 @@ func TestLinksAreWorthWhatTheyName(t *testing.T) {
 	}
 }
 
+func TestALinkIsToARunOfTheRowsTenant(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 50_000_000)
+	links := s.links("restore_runs")
+	require.Equal(t, []string{"linked", "duplicate"}, []string{links["101"], links["102"]})
+	s.exec("update restore_runs set tenant_id = 2 where id = 101")
+	links = s.links("restore_runs")
+	require.Equal(t, []string{"mismatched", "linked"}, []string{links["101"], links["102"]}, "a row of another tenant takes no run away")
+	s.exec("update tenantpilot_takeover.tenant_map m set tenant_id = one.tenant_id from tenantpilot_takeover.tenant_map one where one.legacy_id = 1 and m.legacy_id = 2")
+	links = s.links("restore_runs")
+	require.Equal(t, []string{"linked", "duplicate"}, []string{links["101"], links["102"]}, "two tenants became one")
+}
+
 func TestALinkedHistoryKeepsValidLinksOnly(t *testing.T) {
 	t.Parallel()
 	s := adopted(t, 50_000_000)
@@ -300,6 +313,8 @@ func TestATableThatOutgrewItsBlockStopsTheImport(t *testing.T) {
 func TestARowThatWasLinkedMeanwhileIsLeftToTheNextPass(t *testing.T) {
 	t.Parallel()
 	s := adopted(t, 0)
+	s.exec(`update operation_runs set context = '{"inputs": {"restore_run_id": 8}}' where id = 9`)
+	s.do("adopt")
 	c, err := s.tool.copyRuns(t.Context(), "restore_runs", 0, 9)
 	require.NoError(t, err)
 	s.exec("update restore_runs set operation_run_id = 9 where id = 8")

@@ -24,6 +24,7 @@ type runOfRow struct {
 	Source, ID      string
 	Status, Outcome string
 	Hash            []byte
+	HashKept        bool // it is not made of what the row says
 }
 
 func (r runOfRow) run() int64 { return r.RunID }
@@ -33,7 +34,8 @@ const rowsWithRuns = `-- takeover.rowsWithRuns
 	from tenantpilot_takeover.mapped_{table} where link = $1 order by run_id, legacy_id`
 
 const runsOfBlock = `-- takeover.runsOfBlock
-	select r.id, coalesce(r.context #>> '{legacy,source}', ''), coalesce(r.context #>> '{legacy,id}', ''), r.status, r.outcome, r.run_identity_hash
+	select r.id, coalesce(r.context #>> '{legacy,source}', ''), coalesce(r.context #>> '{legacy,id}', ''), r.status, r.outcome, r.run_identity_hash,
+		coalesce(r.context #> '{legacy,notes}' ? 'hash_kept', false)
 	from operation_runs r, takeover_block b
 	where b.source = $1 and r.id > b.base and r.id <= b.base + b.last_legacy_id and r.origin = 'legacy' order by r.id`
 
@@ -41,6 +43,7 @@ const runsOfBlock = `-- takeover.runsOfBlock
 type match struct {
 	rows, runs                                int64
 	lonely, orphaned, twice, strange, unequal oddities // rows without a run, runs without a row, …
+	other                                     oddities // rows that are other work than their run
 	states                                    map[state]int64
 	last                                      int64
 }
@@ -108,6 +111,9 @@ func (m *match) pair(source string, row *rowOfRun, run *runOfRow) {
 	if run.Source != source || run.ID != fmt.Sprint(row.ID) {
 		m.strange.add("run %d says it was row %s of %s", run.RunID, run.ID, run.Source)
 	}
+	if !run.HashKept && !bytes.Equal(row.Hash, run.Hash) {
+		m.other.add("row %d (run %d)", row.ID, row.RunID)
+	}
 	if row.Status != run.Status || row.Outcome != run.Outcome || !bytes.Equal(row.Hash, run.Hash) {
 		m.unequal.add("run %d is %s/%s, row %d says %s/%s", run.RunID, run.Status, run.Outcome, row.ID, row.Status, row.Outcome)
 	}
@@ -167,7 +173,8 @@ func sortedStates(counts map[state]int64) []state {
 }
 
 // linked holds the rows that had a canonical run against these. A run has its own
-// truth, also where the row says otherwise.
+// truth, also where the row says otherwise; but it is of the row's tenant, without
+// which it is no link, and the same work.
 func (v *verifying) linked(ctx context.Context) error {
 	for _, table := range bridged {
 		m, err := v.match(ctx, table, "linked", canonicalRuns)
@@ -176,6 +183,7 @@ func (v *verifying) linked(ctx context.Context) error {
 		}
 		v.r.check("every linked row of "+table+" has its run", m.lonely.count == 0, "%d rows; without: %s", m.rows, &m.lonely)
 		v.r.check("no two rows of "+table+" are linked to one run", m.twice.count == 0, "%s", &m.twice)
+		v.r.check("every linked row of "+table+" has the identity of its run", m.other.count == 0, "others: %s", &m.other)
 		v.crossTabulate("Statuses of linked rows of "+table+", and of their runs", m)
 	}
 	return nil

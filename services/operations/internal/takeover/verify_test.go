@@ -137,6 +137,30 @@ func TestVerifySeesEveryFieldOfARow(t *testing.T) {
 	}
 }
 
+// Of a linked row the run has its own truth, but not whose and what work it was.
+func TestVerifySeesThatALinkedRowIsOtherWorkThanItsRun(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, awkward)
+	s.upTo("verify")
+	for _, tt := range []struct {
+		table, row string
+		sets       []string
+	}{
+		{syncRuns, "70", []string{otherTenant, "selection_hash = 'x'", "operation_run_id = 33", "operation_run_id = null"}},
+		{"entra_group_sync_runs", "50", []string{otherTenant, "selection_key = 'x'", "slot_key = 'x'", "operation_run_id = 50"}},
+		{"backup_schedule_runs", "80", []string{otherTenant, "backup_schedule_id = 2", "scheduled_for = scheduled_for + interval '1 second'"}},
+		{"restore_runs", "100", []string{otherTenant}},
+	} {
+		require.Equal(t, "linked", s.links(tt.table)[tt.row], tt.table)
+		for _, set := range tt.sets {
+			restore := tamper(t, s.tool.legacy, tt.table, tt.row, set)
+			require.NotEmpty(t, s.fails(tt.table+": "+set))
+			restore()
+		}
+	}
+	s.do("verify")
+}
+
 // wrong is something that is not as the takeover left it.
 type wrong struct {
 	legacy   bool // else in the operations database

@@ -19,8 +19,9 @@ select r.*, r.id as legacy_id, l.link, case l.link when 'linked' then f.run_id e
 from tenantpilot_takeover.row_backup_schedule_runs r
 cross join lateral (select r.id + (select base from tenantpilot_takeover.run_block where source = 'backup_schedule_runs') as own_id offset 0) o
 left join lateral tenantpilot_takeover.bridged(r.bridge) f on true
-cross join lateral (select tenantpilot_takeover.link(r.bridge, o.own_id, false, f.type, 'backup_schedule_run', exists (
-	select from backup_schedule_runs e where e.id < r.id and e.operation_run_id in (f.run_id, f.legacy_run_id))) as link offset 0) l;
+cross join lateral (select tenantpilot_takeover.link(r.bridge, o.own_id, false, f.type, 'backup_schedule_run', tenantpilot_takeover.same_tenant(r.tenant_id, f.tenant_id), exists (
+	select from backup_schedule_runs e where e.id < r.id and e.operation_run_id in (f.run_id, f.legacy_run_id)
+		and tenantpilot_takeover.same_tenant(e.tenant_id, f.tenant_id))) as link offset 0) l;
 
 create view tenantpilot_takeover.mapped_backup_schedule_runs as
 select r.legacy_id, r.link, r.bridge, r.run_id, r.workspace_id, r.new_tenant_id as tenant_id, r.new_user_id as user_id,

@@ -223,10 +223,11 @@ create or replace function tenantpilot_takeover.known_type(type text) returns te
 create or replace function tenantpilot_takeover.known_trigger(type text) returns text language sql stable as $$
 	select case type when 'backup_schedule.scheduled' then 'scheduled' when 'backup_schedule.run_now' then 'run_now' when 'backup_schedule.retry' then 'retry' end $$;
 
--- The canonical run that a bridge names, translated or not; none if it stays behind.
-create or replace function tenantpilot_takeover.bridged(bridge bigint) returns table (run_id bigint, legacy_run_id bigint, type text)
+-- The canonical run that a bridge names, translated or not; none if it stays behind. The
+-- tenant is the legacy one.
+create or replace function tenantpilot_takeover.bridged(bridge bigint) returns table (run_id bigint, legacy_run_id bigint, type text, tenant_id bigint)
 	language sql stable as $$
-	select o.id::bigint + coalesce((select base from tenantpilot_takeover.run_block where source = 'operation_runs'), 0), o.id::bigint, t.canonical
+	select o.id::bigint + coalesce((select base from tenantpilot_takeover.run_block where source = 'operation_runs'), 0), o.id::bigint, t.canonical, o.tenant_id::bigint
 	from operation_runs o cross join lateral (
 		select case when exists (select from tenantpilot_takeover.type_map m where m.legacy_type = o.type)
 			then (select m.canonical from tenantpilot_takeover.type_map m where m.legacy_type = o.type)
@@ -238,14 +239,23 @@ create or replace function tenantpilot_takeover.bridged(bridge bigint) returns t
 		and t.canonical is not null
 	limit 1 $$;
 
--- What a row's bridge is worth. A valid link counts in the wizard's states too: the run
+-- Whether two legacy tenants are one, or have become one.
+create or replace function tenantpilot_takeover.became_one(one bigint, other bigint) returns boolean language sql stable as $$
+	select exists (select from tenantpilot_takeover.tenant_map a join tenantpilot_takeover.tenant_map b on b.tenant_id = a.tenant_id
+		where a.legacy_id = one and b.legacy_id = other) $$;
+create or replace function tenantpilot_takeover.same_tenant(one bigint, other bigint) returns boolean language sql stable as $$
+	select case when one = other then true when one is null or other is null then coalesce(one, other) is null
+		else tenantpilot_takeover.became_one(one, other) end $$;
+
+-- What a row's bridge is worth: the run found must be of the type wanted and of the row's
+-- tenant, and no earlier row's. A valid link counts in the wizard's states too: the run
 -- is there already, and waits for the wizard's end.
-create or replace function tenantpilot_takeover.link(bridge bigint, own_id bigint, wizard boolean, found text, wanted text, earlier boolean)
+create or replace function tenantpilot_takeover.link(bridge bigint, own_id bigint, wizard boolean, found text, wanted text, ours boolean, earlier boolean)
 	returns text language sql stable as $$
 	select case
 		when bridge is null then case when wizard then 'wizard' else 'unlinked' end
 		when bridge = own_id and not wizard then 'imported'
-		when found = wanted then case when not earlier then 'linked' when wizard then 'wizard' else 'duplicate' end
+		when found = wanted and ours then case when not earlier then 'linked' when wizard then 'wizard' else 'duplicate' end
 		when wizard then 'wizard'
 		when found is null then 'dangling'
 		else 'mismatched'
