@@ -126,7 +126,14 @@ func (c *comparison) compare(ctx context.Context, ids []int64) error {
 			same = append(same, e.RunID)
 		}
 	}
-	return c.compareMapped(ctx, ids, same)
+	mapped, err := expectedRuns(ctx, c.rows, c.source, ids)
+	if err != nil {
+		return err
+	}
+	if err := c.comparePresence(ctx, ids, runs, mapped); err != nil {
+		return err
+	}
+	return c.compareMapped(ctx, mapped, same)
 }
 
 func (c *comparison) compareFields(want columnsOfRun, got map[string]any) bool {
@@ -140,12 +147,34 @@ func (c *comparison) compareFields(want columnsOfRun, got map[string]any) bool {
 	return true
 }
 
-// compareMapped looks at the runs that the views found right, and at their labels.
-func (c *comparison) compareMapped(ctx context.Context, rows, runs []int64) error {
-	mapped, err := expectedRuns(ctx, c.rows, c.source, rows)
+const linkedRows = `-- takeover.linkedRows
+	select b.base + l.legacy_id from tenantpilot_takeover.link_{table} l, tenantpilot_takeover.run_block b
+	where b.source = '{table}' and l.legacy_id = any($1) and l.link = 'linked'`
+
+// comparePresence looks for rows that package mapping makes a run of, and the views
+// neither do nor found linked to one. With a history that is only linked, these stay.
+func (c *comparison) comparePresence(ctx context.Context, rows, runs []int64, mapped []mapping.Run) error {
+	if c.history == "link" && c.source != canonicalRuns {
+		return nil
+	}
+	linked, err := c.ids(ctx, linkedRows, rows)
 	if err != nil {
 		return err
 	}
+	known := map[int64]bool{}
+	for _, id := range append(linked, runs...) {
+		known[id] = true
+	}
+	for _, m := range mapped {
+		if !known[m.ID] {
+			c.wrong.add("run %d is missing: its row should have become one", m.ID)
+		}
+	}
+	return nil
+}
+
+// compareMapped looks at the runs that the views found right, and at their labels.
+func (c *comparison) compareMapped(ctx context.Context, mapped []mapping.Run, runs []int64) error {
 	want := map[int64]mapping.Run{}
 	for _, m := range mapped {
 		want[m.ID] = m

@@ -254,6 +254,18 @@ func TestVerifySeesWhatIsMissingAndWhatIsTooMuch(t *testing.T) {
 	s.do("verify")
 }
 
+// The views that wrote the runs may be wrong about which rows become one, too.
+func TestVerifyAsksTheMappingWhichRowsBecomeRuns(t *testing.T) {
+	t.Parallel()
+	s := newStages(t, awkward)
+	s.upTo("verify")
+	s.exec(`create or replace function tenantpilot_takeover.link(bridge bigint, own_id bigint, wizard boolean, found text, wanted text, ours boolean, earlier boolean)
+		returns text language sql stable as $$
+		select case when bridge = own_id then 'imported' when found = wanted and not earlier then 'linked' else 'wizard' end $$`)
+	s.exec("insert into restore_runs (id, tenant_id, backup_set_id, requested_by, status, created_at) values (900001, 1, 1, 'x', 'failed', now())")
+	require.Contains(t, s.fails("a row that the view takes for a draft"), "every field of the runs made of restore_runs is right")
+}
+
 func TestVerifyComparesASampleOfEveryTable(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, awkward)
