@@ -227,6 +227,30 @@ func TestRowsThatDriftRunsComparedAreNotTakenForRuns(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotFitIsKeptBesideWhatDoes(t *testing.T) {
+	t.Parallel()
+	w := newStages(t, awkward)
+	w.do("adopt")
+	for id, want := range map[int64][3]string{ // failures, counts, and what is kept of both
+		57: {`[]`, `{}`, `[[[{"code": "nested"}]], {"total": true}]`},
+		59: {
+			`[{"code": "x", "reason_code": "y", "message": "z", "item": "policy-1", "retryable": true, "remediation": "Wait.", "request_id": "r1"}]`,
+			`{"total": 2}`, `[null, null]`,
+		},
+		60: {
+			`[{"code": "x", "reason_code": "unknown", "message": "", "request_id": ""}, {"code": "unknown", "reason_code": "unknown", "message": ""}]`, `{}`,
+			`[[{"code": "x", "reason_code": "", "item": 7, "retryable": "yes", "request_id": "", "http_status": 429, "message": null}, {}, []],
+				{"total": null, "failed": {"n": null}}]`,
+		},
+	} {
+		for i, column := range []string{
+			"failure_summary", "summary_counts", "jsonb_build_array(context #> '{legacy,failure_summary}', context #> '{legacy,summary_counts}')",
+		} {
+			require.JSONEq(t, want[i], one[string](t, w.tool.target, "select ("+column+")::text from operation_runs where id = $1", id), "run %d: %s", id, column)
+		}
+	}
+}
+
 // live makes a run of this installation.
 func live(t *testing.T, w *stages, id, workspace int64) {
 	t.Helper()

@@ -29,9 +29,15 @@ type Canonical struct {
 // Map answers the run that r becomes. Its identity is computed anew, since type and
 // tenant are others now, if its context tells the inputs.
 func (r Canonical) Map(t Takeover) Run {
-	m, from := t.run(r.Row, "operation_runs", r.Type, r.word(), normalFailures(r.FailureSummary))
+	failures, odd := normalFailures(r.FailureSummary)
+	m, from := t.run(r.Row, "operation_runs", r.Type, r.word(), failures)
 	m.InitiatorName = named(r.InitiatorName, named(r.UserName, "system"))
-	m.SummaryCounts = normalCounts(r.SummaryCounts)
+	if odd {
+		from.Failures = r.FailureSummary
+	}
+	if m.SummaryCounts, odd = normalCounts(r.SummaryCounts); odd {
+		from.Counts = r.SummaryCounts
+	}
 	doc := r.context(t)
 	inputs, known := r.inputs(doc, t.Zone)
 	lost := r.LegacyTenantID != nil && r.TenantID == nil

@@ -1,6 +1,9 @@
 package mapping
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // longestMessage is how much of a legacy error's text is kept, in code points.
 const longestMessage = 120
@@ -57,35 +60,67 @@ func coded(codes json.RawMessage) (failures []Failure) {
 	return failures
 }
 
-// normalFailures answers the failures of a canonical run with what each must have.
-func normalFailures(doc json.RawMessage) (failures []Failure) {
+// normalFailures answers the failures of a canonical run with what each must and may
+// have, and whether doc says more than that.
+func normalFailures(doc json.RawMessage) (failures []Failure, more bool) {
 	for _, v := range entries(doc) {
-		f := Failure{Code: "unknown", ReasonCode: "unknown"}
+		object, ok := v.(map[string]any)
 		c, coded := code(v)
+		if !ok && !coded {
+			more = true
+			continue
+		}
+		f := normalFailure(object)
 		if coded {
 			f.Code = c
 		}
-		object, ok := v.(map[string]any)
-		if !ok && !coded {
-			continue
-		}
-		if reason, _ := object["reason_code"].(string); reason != "" {
-			f.ReasonCode = reason
-		}
-		f.Message, _ = object["message"].(string)
 		failures = append(failures, f)
+		more = more || !ok || f.less(object)
 	}
-	return failures
+	return failures, more
 }
 
-// normalCounts answers the counts of a canonical run.
-func normalCounts(doc json.RawMessage) map[string]int64 {
-	counts := map[string]int64{}
-	object, _ := decode(doc).(map[string]any)
+func normalFailure(object map[string]any) Failure {
+	f := Failure{Code: "unknown", ReasonCode: "unknown"}
+	if reason, _ := object["reason_code"].(string); reason != "" {
+		f.ReasonCode = reason
+	}
+	f.Message, _ = object["message"].(string)
+	f.Item, _ = object["item"].(string)
+	f.Retryable, _ = object["retryable"].(bool)
+	f.Remediation, _ = object["remediation"].(string)
+	f.RequestID, _ = object["request_id"].(string)
+	return f
+}
+
+// less reports whether f lacks anything that object says.
+func (f Failure) less(object map[string]any) bool {
+	kept := map[string]any{
+		"code": f.Code, "reason_code": f.ReasonCode, "message": f.Message,
+		"item": f.Item, "retryable": f.Retryable, "remediation": f.Remediation, "request_id": f.RequestID,
+	}
 	for key, v := range object {
-		if n, ok := whole(v); ok {
-			counts[key] = n
+		if v != nil && v != kept[key] {
+			return true
 		}
 	}
-	return counts
+	return false
+}
+
+// normalCounts answers the counts of a canonical run, and whether doc says more than that.
+func normalCounts(doc json.RawMessage) (counts map[string]int64, more bool) {
+	counts = map[string]int64{}
+	v := decode(doc)
+	object, ok := v.(map[string]any)
+	if list, many := v.([]any); v != nil && !ok && (!many || len(list) > 0) {
+		more = true
+	}
+	for key, v := range object {
+		n, ok := whole(v)
+		if ok {
+			counts[key] = n
+		}
+		more = more || v != nil && !(ok && sameValue(v, json.Number(strconv.FormatInt(n, 10))))
+	}
+	return counts, more
 }

@@ -162,6 +162,14 @@ var canonical = map[string]mapping.Canonical{
 	"context that is none": {LegacyType: "inventory.sync", Type: "inventory_sync", Context: []byte(`["a"]`)},
 	"imported before":      {LegacyType: "inventory_sync", Type: "inventory_sync", Context: []byte(`{"legacy": {"source": "inventory_sync_runs", "id": 3}}`)},
 	"odd documents":        {LegacyType: "inventory_sync", Type: "inventory_sync", SummaryCounts: []byte(`{"total": "7", "failed": -1, "items": {}}`), FailureSummary: []byte(`[{"code": 403}, "timeout", null, {"message": "x", "reason_code": 1}]`)},
+	"whole failures": {
+		LegacyType: "inventory_sync", Type: "inventory_sync", SummaryCounts: []byte(`{"total": 2.0, "failed": null}`),
+		FailureSummary: []byte(`[{"code": "x", "reason_code": "throttled", "message": "m", "item": "policy-1", "retryable": true, "remediation": "Wait.", "request_id": "r1"}, {"code": "y", "item": null}]`),
+	},
+	"failures of other kinds": {
+		LegacyType: "inventory_sync", Type: "inventory_sync",
+		FailureSummary: []byte(`{"code": "x", "item": 7, "retryable": "yes", "remediation": "Wait.", "http_status": 429}`),
+	},
 }
 
 func TestCanonicalRunsKeepWhatTheyCan(t *testing.T) {

@@ -14,7 +14,8 @@
 //   - Codes of failures are strings, numbers, or what an object has as its "code"; a
 //     single one need not stand in a list. What has no code is left out.
 //   - Names are cut at 255 characters, and an empty one is none.
-//   - A context that is no object is kept under legacy.context.
+//   - A context that is no object is kept under legacy.context. So are, by their names,
+//     the counts and the failures of a canonical run if they say more than what they become.
 //   - The baseline_run_id and current_run_id of a drift run are rows of inventory_sync_runs:
 //     they stay as they are, and are neither inputs of an identity nor searched by.
 package mapping
@@ -73,9 +74,13 @@ type Run struct {
 
 // Failure is one cause of a run not succeeding.
 type Failure struct {
-	Code       string `json:"code"`
-	ReasonCode string `json:"reason_code"`
-	Message    string `json:"message"`
+	Code        string `json:"code"`
+	ReasonCode  string `json:"reason_code"`
+	Message     string `json:"message"`
+	Item        string `json:"item,omitempty"`
+	Retryable   bool   `json:"retryable,omitempty"`
+	Remediation string `json:"remediation,omitempty"`
+	RequestID   string `json:"request_id,omitempty"`
 }
 
 // run answers what a row becomes whatever its source: all but identity, counts and context.
@@ -102,6 +107,9 @@ type origin struct {
 	Deleted string          `json:"deleted_at,omitempty"`
 	Earlier json.RawMessage `json:"earlier,omitempty"`
 	Context json.RawMessage `json:"context,omitempty"`
+	// What does not fit is kept as it was.
+	Failures json.RawMessage `json:"failure_summary,omitempty"`
+	Counts   json.RawMessage `json:"summary_counts,omitempty"`
 }
 
 var givenUp = Failure{

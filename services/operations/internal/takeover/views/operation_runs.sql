@@ -22,7 +22,8 @@ select r.*, r.id as legacy_id, case when r.canonical is null then 'archived' els
 	r.id + (select base from tenantpilot_takeover.run_block where source = 'operation_runs') as run_id
 from tenantpilot_takeover.row_operation_runs r;
 
--- A run keeps its context, with where it comes from; what is no object is kept there too.
+-- A run keeps its context, with where it comes from; what is no object, and what
+-- says more than is made of it, is kept there too.
 create view tenantpilot_takeover.mapped_operation_runs as
 select r.legacy_id, r.link, null::bigint as bridge, r.run_id, r.new_workspace_id as workspace_id, r.new_tenant_id as tenant_id, r.new_user_id as user_id,
 	tenantpilot_takeover.named(coalesce(nullif(r.initiator_name, ''), r.user_name), 'system') as initiator_name,
@@ -30,14 +31,16 @@ select r.legacy_id, r.link, null::bigint as bridge, r.run_id, r.new_workspace_id
 	case when h.inputs is not null then tenantpilot_takeover.identity(r.new_tenant_id, r.canonical, h.inputs)
 		when r.run_identity_hash ~ '^[0-9a-fA-F]{64}$' then decode(r.run_identity_hash, 'hex')
 		else sha256(convert_to(coalesce(r.run_identity_hash, ''), 'UTF8')) end as run_identity_hash,
-	tenantpilot_takeover.normal_counts(r.summary_counts) as summary_counts,
+	c.counts as summary_counts,
 	case when l.given_up then tenantpilot_takeover.given_up(f.failures) else f.failures end as failure_summary,
 	d.doc || case when r.trigger is null then '{}' else jsonb_build_object('trigger', r.trigger) end
 		|| jsonb_build_object('legacy',
 			jsonb_build_object('source', 'operation_runs', 'id', r.id, 'status', coalesce(r.status, '') || '/' || coalesce(r.outcome, ''), 'type', r.type)
 			|| case when n.notes = '[]' then '{}' else jsonb_build_object('notes', n.notes) end
 			|| case when d.doc ? 'legacy' then jsonb_build_object('earlier', d.doc -> 'legacy') else '{}' end
-			|| case when jsonb_typeof(r.context) not in ('object', 'null') then jsonb_build_object('context', r.context) else '{}' end) as context,
+			|| case when jsonb_typeof(r.context) not in ('object', 'null') then jsonb_build_object('context', r.context) else '{}' end
+			|| tenantpilot_takeover.odd('failure_summary', r.failure_summary, f.failures)
+			|| tenantpilot_takeover.odd('summary_counts', r.summary_counts, c.counts)) as context,
 	r.started_at, l.completed_at, l.created as created_at, l.updated as updated_at
 from tenantpilot_takeover.link_operation_runs r
 cross join lateral (select case
@@ -50,6 +53,7 @@ cross join lateral (select case when r.tenant_id is null or r.new_tenant_id is n
 	tenantpilot_takeover.inputs(r.canonical, d.doc, (select timezone from tenantpilot_takeover.takeover)) end as inputs offset 0) h
 cross join lateral (select case when r.failure_summary is null or r.failure_summary = '[]' then '[]'
 	else tenantpilot_takeover.normal_failures(r.failure_summary) end as failures offset 0) f
+cross join lateral (select tenantpilot_takeover.normal_counts(r.summary_counts) as counts offset 0) c
 cross join lateral (select * from tenantpilot_takeover.life(tenantpilot_takeover.run_word(r.status, r.outcome), r.started_at, r.finished_at, r.created_at, r.updated_at) offset 0) l
 cross join lateral (select coalesce(l.notes, '[]')
 	|| case when h.inputs is null then '["hash_kept"]' else '[]'::jsonb end

@@ -105,20 +105,33 @@ create or replace function tenantpilot_takeover.coded(codes jsonb) returns jsonb
 			where tenantpilot_takeover.code(c.value) is not null), '[]')
 	end $$;
 
--- The failures of a canonical run, with what each must have.
+-- What a failure may have besides.
+create or replace function tenantpilot_takeover.more_of_failure(failure jsonb) returns jsonb language sql stable as $$
+	select case when jsonb_typeof(failure) = 'object' then coalesce((select jsonb_object_agg(key, value) from jsonb_each(failure)
+		where key in ('item', 'remediation', 'request_id') and jsonb_typeof(value) = 'string' or key = 'retryable' and jsonb_typeof(value) = 'boolean'), '{}')
+	else '{}' end $$;
+
+-- The failures of a canonical run, with what each must and may have.
 create or replace function tenantpilot_takeover.normal_failures(failures jsonb) returns jsonb language sql stable as $$
 	select case
 		when failures is null or failures in ('[]', 'null', '{}') then '[]'
 		else coalesce((select jsonb_agg(tenantpilot_takeover.failure(
 				coalesce(tenantpilot_takeover.code(f.value), 'unknown'),
 				case jsonb_typeof(f.value -> 'reason_code') when 'string' then coalesce(nullif(f.value ->> 'reason_code', ''), 'unknown') else 'unknown' end,
-				case jsonb_typeof(f.value -> 'message') when 'string' then f.value ->> 'message' else '' end) order by f.place)
+				case jsonb_typeof(f.value -> 'message') when 'string' then f.value ->> 'message' else '' end)
+				|| tenantpilot_takeover.more_of_failure(f.value) order by f.place)
 			from jsonb_array_elements(case jsonb_typeof(failures) when 'array' then failures else jsonb_build_array(failures) end) with ordinality f (value, place)
 			where jsonb_typeof(f.value) in ('object', 'string', 'number')), '[]')
 	end $$;
 create or replace function tenantpilot_takeover.normal_counts(counts jsonb) returns jsonb language sql stable as $$
 	select case when jsonb_typeof(counts) is distinct from 'object' or counts = '{}' then '{}' else
 		coalesce((select jsonb_object_agg(key, tenantpilot_takeover.whole(value)) from jsonb_each(counts) where tenantpilot_takeover.whole(value) is not null), '{}') end $$;
+
+-- A document by its name if it says more than what was made of it, to be kept.
+create or replace function tenantpilot_takeover.odd(name text, doc jsonb, made jsonb) returns jsonb language sql stable as $$
+	select case when doc is null or doc in ('[]', 'null', '{}') or made @> jsonb_strip_nulls(doc)
+			or jsonb_typeof(made) = 'array' and jsonb_typeof(doc) = 'object' and made @> jsonb_build_array(jsonb_strip_nulls(doc)) then '{}'
+		else jsonb_build_object(name, doc) end $$;
 
 -- Where a restore's results keep what became of its items: a list, or a list or an object under "items".
 create or replace function tenantpilot_takeover.items(results jsonb) returns jsonpath language sql stable as $$
