@@ -164,7 +164,7 @@ func (t *Tool) foreignKeys(ctx context.Context, r *Report) error {
 const countOld = `-- takeover.countOld
 	select count(*) from {table}
 	where coalesce({ended}, updated_at, created_at) < now() - make_interval(days => $1)
-		and not ($2 and tenantpilot_takeover.word(status) in ('draft', 'scoped', 'checked', 'previewed', 'pending'))`
+		and not ($2 and tenantpilot_takeover.is_wizard(tenantpilot_takeover.word(status)))`
 
 const countOldCanonical = `-- takeover.countOldCanonical
 	select count(*) from operation_runs

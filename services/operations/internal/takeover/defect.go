@@ -86,7 +86,7 @@ func notWizard(t runTable) string {
 	if !t.wizard {
 		return ""
 	}
-	return " and tenantpilot_takeover.word(status) not in ('draft', 'scoped', 'checked', 'previewed', 'pending')"
+	return " and not tenantpilot_takeover.is_wizard(tenantpilot_takeover.word(status))"
 }
 
 func (d document) defects() []defect {

@@ -1,6 +1,6 @@
 create view tenantpilot_takeover.row_restore_runs as
 select r.*, t.workspace_id, t.tenant_id as new_tenant_id,
-	tenantpilot_takeover.word(r.status) in ('draft', 'scoped', 'checked', 'previewed', 'pending') is true as wizard
+	tenantpilot_takeover.is_wizard(tenantpilot_takeover.word(r.status)) as wizard
 from (select null::text as failure_reason, null::boolean as is_dry_run, null::timestamp as deleted_at) missing
 cross join (select timezone as zone from tenantpilot_takeover.takeover limit 1) k
 cross join lateral (

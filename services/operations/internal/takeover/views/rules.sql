@@ -42,6 +42,10 @@ create or replace function tenantpilot_takeover.verdict(word text) returns text 
 		when 'running' then 'pending' when 'pending' then 'pending' when 'queued' then 'pending'
 	end $$;
 
+-- The states of a restore that nobody has asked to be executed yet.
+create or replace function tenantpilot_takeover.is_wizard(word text) returns boolean
+	language sql stable as $$ select word in ('draft', 'scoped', 'checked', 'previewed', 'pending') is true $$;
+
 -- Where in its life a row is: what its status means, when it ended, whether it is given
 -- up because nothing touched it for too long, and what had to be made up for that.
 create or replace function tenantpilot_takeover.life(word text, started_at timestamptz, finished_at timestamptz,
