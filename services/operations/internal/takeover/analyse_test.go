@@ -133,6 +133,8 @@ func TestColumnsThatCameLateMayBeMissing(t *testing.T) {
 	require.Equal(t, int64(len(lateColumns)), finding(r, "missing_column", "").Count)
 	w.adopt(AdoptOptions{Owners: owners})
 	require.Positive(t, one[int64](t, w.tool.target, "select count(*) from operation_runs"))
+	w.upTo("drop")
+	w.do("rollback to drop")
 }
 
 func TestAnotherEncodingIsRefused(t *testing.T) {

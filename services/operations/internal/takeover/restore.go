@@ -32,10 +32,18 @@ var deprecations = []struct{ column, sql string }{
 	comment on column restore_runs.failure_reason is 'Deprecated: failure_summary of the run operation_run_id says it.'`},
 }
 
-// deprecate says at the columns of restore_runs that their runs know better.
+// deprecate says at the columns of restore_runs that their runs know better. One that
+// came late may be missing.
 func (t *Tool) deprecate(ctx context.Context) error {
 	return t.alter(ctx, t.legacy, func(tx pgx.Tx) error {
 		for _, d := range deprecations {
+			there, err := exists(ctx, tx, hasColumn, "restore_runs", d.column)
+			if err != nil {
+				return err
+			}
+			if !there {
+				continue
+			}
 			if _, err := tx.Exec(ctx, recordComment, d.column); err != nil {
 				return err
 			}
