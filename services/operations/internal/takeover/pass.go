@@ -186,7 +186,9 @@ func (p *pass) lose(id int64) {
 const lockBridges = `-- takeover.lockBridges
 	select id from {source} where id = any($1) order by id for no key update nowait`
 
-// A row that the older installation has linked meanwhile is left to the next pass.
+// A row that the older installation has linked meanwhile is left to the next pass. A
+// value that it wrote after an earlier pass takes the place of the saved one: it is
+// neither null nor the row's own run, and no translation, as those above an offset are.
 const writeBridges = `-- takeover.writeBridges
 	with w as (
 		update {source} t set operation_run_id = n.new
@@ -195,7 +197,12 @@ const writeBridges = `-- takeover.writeBridges
 		returning t.id, n.old
 	)
 	insert into tenantpilot_takeover.saved_bridge (source, id, operation_run_id)
-	select '{source}', id, old from w on conflict do nothing`
+	select '{source}', id, old from w
+	on conflict (source, id) do update set operation_run_id = excluded.operation_run_id
+	where not exists (select from tenantpilot_takeover.run_block b
+			where b.source = '{source}' and excluded.operation_run_id = b.base + excluded.id
+				or b.source = 'operation_runs' and b.base > 0 and excluded.operation_run_id > b.base)
+		and excluded.operation_run_id is not null`
 
 // writeBack writes the bridges of a span and that it is done, in one transaction.
 func (p *pass) writeBack(ctx context.Context, w written) error {

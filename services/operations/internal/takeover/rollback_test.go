@@ -104,3 +104,40 @@ func TestARollbackThatIsPlannedChangesNothing(t *testing.T) {
 	sameLines(t, legacy, s.legacyPortrait())
 	sameLines(t, target, s.targetPortrait())
 }
+
+// Rows whose bridge named nothing, or no run, and that the older installation has
+// linked since to runs whose ids adopt moved.
+func TestRollbackRestoresRowsThatWereLinkedAfterTheirFirstPass(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 50_000_000)
+	s.exec("alter table restore_runs drop constraint restore_runs_operation_run_id_foreign")
+	s.exec("update restore_runs set operation_run_id = 999999 where id = 9")
+	s.do("backfill")
+	linked := map[string]string{}
+	for _, row := range []string{"6", "9"} {
+		require.Equal(t, s.runOf("restore_runs", row), value(t, s.tool.legacy, "select operation_run_id from restore_runs where id = $1::bigint", row))
+		linked[row] = s.newRunOf(row)
+		s.exec("update restore_runs set operation_run_id = $2::bigint where id = $1", row, linked[row])
+	}
+	s.do("adopt")
+	for range 2 {
+		s.do("backfill")
+	}
+	for row, run := range linked {
+		require.Equal(t, "true", value(t, s.tool.legacy, "select operation_run_id = 50000000 + $2::bigint from restore_runs where id = $1::bigint", row, run))
+	}
+	s.do("rollback to backfill")
+	for row, run := range linked {
+		require.Equal(t, run, value(t, s.tool.legacy, "select operation_run_id from restore_runs where id = $1::bigint", row), "row %s", row)
+	}
+}
+
+// newRunOf is a canonical run that the older installation made of a restore.
+func (s *stages) newRunOf(restore string) (id string) {
+	s.t.Helper()
+	const sql = `insert into operation_runs (workspace_id, tenant_id, initiator_name, type, status, outcome, run_identity_hash, created_at)
+		select t.workspace_id, t.id, 'x', 'restore.execute', 'completed', 'succeeded', 'x', now()
+		from restore_runs r join tenants t on t.id = r.tenant_id where r.id = $1::bigint returning id::text`
+	require.NoError(s.t, s.tool.legacy.QueryRow(s.t.Context(), sql, restore).Scan(&id))
+	return id
+}
