@@ -174,7 +174,7 @@ func TestAnalyseUnderstandsWhatTheTakeoverDid(t *testing.T) {
 	t.Parallel()
 	w := newStages(t, fixture.Options{Memberships: true})
 	unlinked := rowOf(t, w.analyse(), "What the links are worth", "inventory_sync_runs", "unlinked")[2]
-	w.upTo("repoint")
+	w.upTo("verify again")
 	r := w.analyse()
 	require.Greater(t, rowOf(t, r, "What the links are worth", "inventory_sync_runs", "imported")[2], unlinked, "dangling ones and doubles too")
 	require.Zero(t, finding(r, "dangling_link", "inventory_sync_runs").Count)

@@ -43,6 +43,8 @@ func TestDropHasGates(t *testing.T) {
 	s.gated(withSnapshot, "repoint has passed")
 	s.gated(withSnapshot, "findings.baseline_run_id is gone")
 	s.do("repoint")
+	s.gated(withSnapshot, "verify came after adopt, backfill and repoint")
+	s.do("verify")
 	s.gated(DropOptions{}, "a snapshot was taken")
 	s.gated(DropOptions{Snapshot: "x", ArchiveUnlinked: 1}, "every row has a run")
 
@@ -59,7 +61,7 @@ func TestDropHasGates(t *testing.T) {
 	restore()
 
 	s.do("backfill")
-	s.gated(withSnapshot, "verify came after adopt and backfill")
+	s.gated(withSnapshot, "verify came after adopt, backfill and repoint")
 	s.do("verify")
 
 	s.exec("alter table restore_runs disable trigger tenantpilot_write_seen")
@@ -96,6 +98,7 @@ func TestALinkedHistoryIsDroppedWithItsUnlinkedRowsOnly(t *testing.T) {
 	s.done(s.tool.Backfill(t.Context(), BackfillOptions{History: "link", StaleAfter: 24 * time.Hour, CutOver: true}))
 	s.do("verify")
 	s.do("repoint")
+	s.do("verify")
 	var sum []string
 	for _, table := range droppable {
 		sum = append(sum, "(select count(*) from "+table+" where operation_run_id is null)")
@@ -113,7 +116,7 @@ func TestALinkedHistoryIsDroppedWithItsUnlinkedRowsOnly(t *testing.T) {
 func TestDropEndsTheTakeover(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, awkward)
-	s.upTo("repoint")
+	s.upTo("verify again")
 	before := s.legacyPortrait()
 	s.done(s.tool.Drop(t.Context(), DropOptions{Plan: true, Snapshot: "x"}))
 	sameLines(t, before, s.legacyPortrait())
@@ -138,8 +141,7 @@ func TestDropEndsTheTakeover(t *testing.T) {
 func TestDropReportsWhatRunsSayOfRestores(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, awkward)
-	s.upTo("repoint")
-	s.do("drop")
+	s.upTo("drop")
 	files, err := filepath.Glob(filepath.Join(s.cfg.Reports, "*-restores.csv"))
 	require.NoError(t, err)
 	require.Len(t, files, 1)
@@ -173,7 +175,7 @@ func TestDropWaitsForWhoeverIsThere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStages(t, awkward)
-			s.upTo("repoint")
+			s.upTo("verify again")
 			slow, other := s.connect(), s.connect()
 			tx, err := slow.Begin(t.Context())
 			require.NoError(t, err)

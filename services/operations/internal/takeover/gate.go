@@ -60,7 +60,7 @@ func (a *archiving) stageGates(ctx context.Context, r *Report) error {
 	if err != nil {
 		return err
 	}
-	r.check("verify came after adopt and backfill", !stale, "%s", map[bool]string{true: "verify again", false: "yes"}[stale])
+	r.check("verify came after adopt, backfill and repoint", !stale, "%s", map[bool]string{true: "verify again", false: "yes"}[stale])
 	for _, ref := range references {
 		there, err := exists(ctx, a.legacy, hasColumn, ref.table, ref.old)
 		if err != nil {
@@ -73,7 +73,7 @@ func (a *archiving) stageGates(ctx context.Context, r *Report) error {
 
 const changedSinceVerify = `-- takeover.changedSinceVerify
 	select exists (select from tenantpilot_takeover.stage s join tenantpilot_takeover.stage v on v.name = 'verify'
-		where s.name in ('adopt', 'backfill') and s.began_at > v.began_at)`
+		where s.name in ('adopt', 'backfill', 'repoint') and s.began_at > v.began_at)`
 
 const sumWrites = `-- takeover.sumWrites
 	select source, count(*), max(at)::text from tenantpilot_takeover.write_seen group by source order by source`

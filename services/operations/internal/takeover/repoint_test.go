@@ -153,6 +153,7 @@ func TestRepointComesAfterVerifyAndBeforeDrop(t *testing.T) {
 	require.ErrorContains(t, err, "verify comes first")
 	s.do("verify")
 	s.do("repoint")
+	s.do("verify")
 	s.do("drop")
 	_, err = s.try(t.Context(), "repoint")
 	require.ErrorIs(t, err, errArchived)

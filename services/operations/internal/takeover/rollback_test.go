@@ -15,7 +15,7 @@ func TestRollbackOfADroppedTableIsTheTableByDump(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, everything)
 	s.exec("comment on column restore_runs.status is 'of the wizard, and then some'")
-	s.upTo("repoint")
+	s.upTo("verify again")
 	before := map[string]string{}
 	for _, table := range append([]string{"restore_runs"}, droppable...) {
 		before[table] = dump(t, s.legacyURL, "--table="+table)
@@ -72,7 +72,7 @@ func TestRollbackGoesBackOneStageAtATime(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, everything)
 	portraits, runs := map[string]string{}, map[string]string{}
-	for _, stage := range []string{"adopt", "backfill", "verify", "repoint", "drop"} {
+	for _, stage := range []string{"adopt", "backfill", "verify", "repoint", "verify again", "drop"} {
 		portraits[stage], runs[stage] = s.legacyPortrait(), s.targetPortrait()
 		s.do(stage)
 	}

@@ -70,7 +70,7 @@ func (s *stages) done(r *Report, err error) *Report {
 // upTo takes the takeover through its stages, up to and with the one named.
 func (s *stages) upTo(stage string) {
 	s.t.Helper()
-	for _, name := range []string{"adopt", "backfill", "verify", "repoint", "drop"} {
+	for _, name := range []string{"adopt", "backfill", "verify", "repoint", "verify again", "drop"} {
 		s.do(name)
 		if name == stage {
 			return
@@ -91,7 +91,7 @@ func (s *stages) try(ctx context.Context, stage string) (*Report, error) {
 		return s.tool.Adopt(ctx, AdoptOptions{Owners: s.owners()})
 	case "backfill":
 		return s.tool.Backfill(ctx, BackfillOptions{History: "import", StaleAfter: 24 * time.Hour, CutOver: true})
-	case "verify":
+	case "verify", "verify again":
 		return s.tool.Verify(ctx, VerifyOptions{All: true})
 	case "repoint":
 		return s.tool.Repoint(ctx, RepointOptions{})
