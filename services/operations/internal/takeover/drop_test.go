@@ -136,6 +136,10 @@ func TestDropEndsTheTakeover(t *testing.T) {
 		require.Contains(t, value(t, s.tool.legacy, `select col_description(attrelid, attnum) from pg_attribute
 			where attrelid = 'restore_runs'::regclass and attname = $1`, column), "Deprecated", column)
 	}
+	s.exec("drop schema tenantpilot_takeover cascade") // when the operator is sure
+	for _, table := range droppable {
+		s.exec("drop table " + archived(table))
+	}
 }
 
 func TestDropReportsWhatRunsSayOfRestores(t *testing.T) {
