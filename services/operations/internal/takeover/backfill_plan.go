@@ -3,15 +3,28 @@ package takeover
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
+// Rows without a tenant that was taken over become no run.
 const planLinks = `-- takeover.planLinks
-	select link, count(*), min(legacy_id), max(legacy_id) from tenantpilot_takeover.link_{source} group by link order by link`
+	select r.link, count(*), count(*) filter (where not r.housed), count(*) filter (where r.housed and r.outcome = 'pending'),
+		count(*) filter (where r.housed and r.given_up), coalesce(min(r.id) filter (where r.housed), 0),
+		coalesce(max(r.id) filter (where r.housed), 0), coalesce(min(r.id) filter (where r.housed and r.given_up), 0)
+	from (
+		select k.link, k.legacy_id as id, k.{workspace} is not null as housed, l.outcome, l.given_up
+		from tenantpilot_takeover.link_{source} k
+		cross join lateral (select * from tenantpilot_takeover.life({word}, k.started_at, k.finished_at, k.created_at, k.updated_at) offset 0) l
+	) r
+	group by r.link order by r.link`
 
+// planned is what is known of the rows whose links are worth the same.
 type planned struct {
-	Link        string
-	Rows        int64
-	First, Last int64
+	Link                            string
+	Rows, Homeless, Active, GivenUp int64
+	First, Last, FirstGivenUp       int64
 }
 
 const planSamples = `-- takeover.planSamples
@@ -23,36 +36,80 @@ type plannedRow struct {
 	Status, Outcome, Initiator string
 }
 
-// plan says what would become of the rows, by the worth of their links.
-func (b *backfilling) plan(ctx context.Context) error {
-	classes := b.r.table("What becomes of the rows", "table", "link", "rows", "what happens")
-	samples := b.r.table("Samples", "table", "link", "row", "becomes run", "status", "outcome", "initiator")
-	for _, source := range bridged {
-		found, err := collect[planned](ctx, b.legacy, in(source, planLinks))
-		if err != nil {
-			return fmt.Errorf("links of %s: %w", source, err)
-		}
-		for _, c := range found {
-			what, becomes := b.happens(c.Link)
-			classes.row(source, c.Link, c.Rows, what)
-			if !becomes {
-				continue
-			}
-			rows, err := collect[plannedRow](ctx, b.legacy, in(source, planSamples), []int64{c.First, c.Last})
-			if err != nil {
-				return fmt.Errorf("samples of %s: %w", source, err)
-			}
-			for _, r := range rows {
-				samples.row(source, c.Link, r.ID, r.RunID, r.Status, r.Outcome, r.Initiator)
-			}
-		}
-	}
-	return nil
+// planning is what a plan of backfill tells.
+type planning struct {
+	*backfilling
+	tx               pgx.Tx
+	classes, samples *Table
 }
 
-// happens says what becomes of rows with a link of a kind, and whether it is a run of their own.
+// plan says what would become of the rows. What becomes of active ones depends on
+// what is decided for this pass: it is decided, and then that is undone.
+func (b *backfilling) plan(ctx context.Context) error {
+	p := &planning{
+		backfilling: b,
+		classes:     b.r.table("What becomes of the rows", "table", "link", "rows", "what happens", "still active", "given up", "left out without a tenant"),
+		samples:     b.r.table("Samples", "table", "link", "row", "becomes run", "status", "outcome", "initiator"),
+	}
+	return rolledBack(ctx, b.legacy, func(tx pgx.Tx) error {
+		p.tx = tx
+		if _, err := tx.Exec(ctx, decideBackfill, b.o.History, b.o.StaleAfter, b.o.CutOver); err != nil {
+			return err
+		}
+		for _, source := range sources {
+			if err := p.source(ctx, source); err != nil {
+				return fmt.Errorf("plan %s: %w", source, err)
+			}
+		}
+		return nil
+	})
+}
+
+// source says it of a table, by the worth of its links.
+func (p *planning) source(ctx context.Context, source string) error {
+	found, err := collect[planned](ctx, p.tx, linksToPlan(source))
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		what, becomes := p.happens(c.Link)
+		if !becomes {
+			p.classes.row(source, c.Link, c.Rows, what, 0, 0, 0)
+			continue
+		}
+		p.classes.row(source, c.Link, c.Rows, what, c.Active, c.GivenUp, c.Homeless)
+		rows, err := collect[plannedRow](ctx, p.tx, in(source, planSamples), []int64{c.First, c.Last, c.FirstGivenUp})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			p.samples.row(source, c.Link, r.ID, r.RunID, r.Status, r.Outcome, r.Initiator)
+		}
+	}
+	if source == canonicalRuns {
+		return nil
+	}
+	return (&pass{backfilling: p.backfilling, source: source}).checkTenants(ctx)
+}
+
+// linksToPlan is the statement for a source. A canonical row has its outcome besides
+// its status, and another name for the new workspace.
+func linksToPlan(source string) string {
+	word, workspace := "tenantpilot_takeover.word(k.status)", "workspace_id"
+	if source == canonicalRuns {
+		word, workspace = "tenantpilot_takeover.run_word(k.status, k.outcome)", "new_workspace_id"
+	}
+	return strings.NewReplacer("{source}", source, "{word}", word, "{workspace}", workspace).Replace(planLinks)
+}
+
+// happens says what becomes of rows with a link of a kind, and whether they are, or
+// become, a run of their own.
 func (b *backfilling) happens(link string) (what string, becomes bool) {
 	switch {
+	case link == "adopt":
+		return "has its run, which ends if the row is given up", true
+	case link == "archived":
+		return "nothing: its type stays behind", false
 	case link == "linked":
 		return "keeps the run it is linked to", false
 	case link == "wizard":

@@ -228,6 +228,11 @@ const countHomeless = `-- takeover.countHomeless
 func (p *pass) check(ctx context.Context) error {
 	p.r.check("the runs that rows of "+p.source+" are linked to were adopted", p.lostCount == 0,
 		"%d are linked to runs that were not, such as rows %v: run adopt again", p.lostCount, p.lost)
+	return p.checkTenants(ctx)
+}
+
+// checkTenants says which rows cannot become runs.
+func (p *pass) checkTenants(ctx context.Context) error {
 	if p.o.History == "link" {
 		return nil
 	}
