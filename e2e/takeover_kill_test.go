@@ -77,6 +77,7 @@ func (k *killer) compare(t *testing.T, m, calm *move, stages []string) {
 	require.Equal(t, people, m.people(t), "nobody was left out, seed %d", k.seed)
 	m.all(t, back, k.kill)
 	world{m.legacyDump(t, nil), m.runsDump(t, nil)}.same(t, began, "killed on the way back, seed %d", k.seed)
+	require.Greater(t, k.hit, k.stages/2, "most stages were killed before their end, seed %d", k.seed)
 }
 
 // named is both databases with runs called by what they were.

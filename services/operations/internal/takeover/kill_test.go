@@ -16,23 +16,34 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
 )
 
-// killer ends a process, as far as its databases can tell, before its n-th statement.
+// killer ends a process, as far as its databases can tell, before its n-th statement
+// or batch of statements.
 type killer struct {
 	mu   sync.Mutex
 	left int
 	kill context.CancelFunc
 }
 
-func (k *killer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (k *killer) count() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.left--; k.left < 0 {
 		k.kill()
 	}
-	return ctx
 }
 
+func (k *killer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	k.count()
+	return ctx
+}
 func (k *killer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (k *killer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	k.count()
+	return ctx
+}
+func (k *killer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (k *killer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
 // killed runs a stage until its n-th statement, and reports whether it came to its end.
 func (s *stages) killed(stage string, n int) bool {
@@ -86,9 +97,11 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 	o := fixture.Options{Memberships: true, Now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)}
 	calm, s := newStages(t, o), newStages(t, o)
 	atFirst, runsAtFirst := s.legacyPortrait(), s.targetPortrait()
-	calm.upTo("backfill")
-	s.upTo("backfill")
-	for _, stage := range []string{"verify", "repoint", "verify again", "drop", "rollback to repoint", "rollback to verify"} {
+	for _, each := range []*stages{calm, s} {
+		each.exec("update tenantpilot_takeover.takeover set created_at = $1", o.Now) // which rows without any time take
+		each.do("adopt")
+	}
+	for _, stage := range []string{"backfill", "verify", "repoint", "verify again", "drop", "rollback to repoint", "rollback to verify"} {
 		calm.do(stage)
 		step := 1
 		if strings.HasPrefix(stage, "verify") {
@@ -96,6 +109,7 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 		}
 		s.killedOver(stage, step)
 		sameLines(t, calm.legacyPortrait(), s.legacyPortrait())
+		sameLines(t, calm.targetPortrait(), s.targetPortrait())
 		sameLines(t, stateOf(calm), stateOf(s))
 	}
 	for _, stage := range []string{"verify", "repoint", "verify again", "drop"} {
