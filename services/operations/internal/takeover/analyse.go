@@ -12,11 +12,14 @@ import (
 
 // Analyse says what is in the legacy database, what is wrong with it, and how long
 // taking it over will take. It changes nothing.
-func (t *Tool) Analyse(ctx context.Context, _ AnalyseOptions) (*Report, error) {
-	return t.run(ctx, "analyse", false, nil, func(ctx context.Context, r *Report) error {
+func (t *Tool) Analyse(ctx context.Context, o AnalyseOptions) (*Report, error) {
+	return t.run(ctx, "analyse", o.Plan, nil, func(ctx context.Context, r *Report) error {
 		ready, err := t.checkDatabases(ctx, r)
 		if err != nil || !ready {
 			return err
+		}
+		if o.Plan {
+			return t.planAnalyse(ctx, r)
 		}
 		steps := []func(context.Context, *Report) error{
 			t.fillRates, t.linkClasses, t.histograms, t.typeHistogram, t.foreignKeys, t.defects, t.retention, t.estimate,

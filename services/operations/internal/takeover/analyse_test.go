@@ -58,6 +58,20 @@ func TestAnalyseCountsAndChangesNothing(t *testing.T) {
 	require.NotEmpty(t, rowOf(t, r, "Statuses", "restore_runs", "draft"))
 }
 
+func TestAPlannedAnalysisReadsLittle(t *testing.T) {
+	t.Parallel()
+	w := newStages(t, fixture.Options{Memberships: true})
+	legacy, target := dump(t, w.legacyURL), dump(t, w.targetURL)
+	r := w.done(w.tool.Analyse(t.Context(), AnalyseOptions{Plan: true}))
+	require.Equal(t, legacy, dump(t, w.legacyURL))
+	require.Equal(t, target, dump(t, w.targetURL))
+	for _, table := range runTables {
+		first := rowOf(t, r, "Tables to read from end to end", table.name)[3]
+		require.Contains(t, first, value(t, w.tool.legacy, "select min(id) from "+table.name), table.name)
+	}
+	require.Equal(t, "false", value(t, w.tool.legacy, "select exists (select from tenantpilot_takeover.stage)"))
+}
+
 func TestAnalyseFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newStages(t, fixture.Options{UnknownType: true, LooseTenants: true, BadTenants: true})

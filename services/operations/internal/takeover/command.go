@@ -56,13 +56,16 @@ func planFlag(c *cobra.Command, plan *bool) {
 }
 
 func analyseCommand() *cobra.Command {
-	return &cobra.Command{
+	var o AnalyseOptions
+	c := &cobra.Command{
 		Use: "analyse", Args: cobra.NoArgs,
 		Short: "How much there is, how much of it is linked, what is wrong with it, how long it will take",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Analyse(ctx, AnalyseOptions{}) })
+			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Analyse(ctx, o) })
 		},
 	}
+	planFlag(c, &o.Plan)
+	return c
 }
 
 func adoptCommand() *cobra.Command {
@@ -138,6 +141,7 @@ func verifyCommand() *cobra.Command {
 			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Verify(ctx, o) })
 		},
 	}
+	planFlag(c, &o.Plan)
 	c.Flags().BoolVar(&o.All, "all", false, "compare every row field by field")
 	c.Flags().IntVar(&o.Sample, "sample", 1000, "else compare this many rows of each table")
 	return c

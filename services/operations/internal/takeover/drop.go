@@ -49,10 +49,12 @@ func (t *Tool) Drop(ctx context.Context, o DropOptions) (*Report, error) {
 }
 
 func (a *archiving) do(ctx context.Context) error {
+	bar := a.bar("archive", int64(len(droppable)))
 	for _, table := range droppable {
 		if err := a.archive(ctx, table); err != nil {
 			return fmt.Errorf("archive %s: %w", table, err)
 		}
+		_ = bar.Add(1)
 	}
 	if err := a.deprecate(ctx); err != nil {
 		return fmt.Errorf("deprecate columns of restore_runs: %w", err)

@@ -63,6 +63,7 @@ func (t *Tool) bringBack(ctx context.Context, r *Report, stage string, after fun
 	if err != nil {
 		return err
 	}
+	bar := t.bar("bring back what "+stage+" dropped", int64(len(list)))
 	for _, g := range list {
 		if err := t.remake(ctx, r, g); err != nil {
 			return fmt.Errorf("bring back %s of %s: %w", g.Name, g.Table, err)
@@ -73,6 +74,7 @@ func (t *Tool) bringBack(ctx context.Context, r *Report, stage string, after fun
 		if _, err := t.legacy.Exec(ctx, forgetDropped, g.Place); err != nil {
 			return err
 		}
+		_ = bar.Add(1)
 	}
 	return nil
 }

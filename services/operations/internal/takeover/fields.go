@@ -72,10 +72,12 @@ func (c *comparison) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	bar := c.bar("compare some of "+c.source, int64(len(ids)))
 	for batch := range slices.Chunk(ids, compareBatch) {
 		if err := c.compare(ctx, batch); err != nil {
 			return err
 		}
+		_ = bar.Add(len(batch))
 	}
 	return nil
 }

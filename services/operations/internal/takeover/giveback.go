@@ -10,7 +10,7 @@ import (
 
 // savedValues are values of a column that go back to their rows, and the statements
 // for that. They are short ones with lists, which the planner cannot mistake.
-type savedValues struct{ next, lock, write, forget string }
+type savedValues struct{ of, count, next, lock, write, forget string }
 
 // savedValue is what a row had.
 type savedValue struct {
@@ -20,6 +20,9 @@ type savedValue struct {
 
 const lockRows = `-- takeover.lockRows
 	select id from {table} where id = any($1) order by id for update skip locked`
+
+const countReferenceValues = `-- takeover.countReferenceValues
+	select count(*) from tenantpilot_takeover.saved_reference where table_name = '{table}' and column_name = '{column}'`
 
 const nextReferenceValues = `-- takeover.nextReferenceValues
 	select id, value from tenantpilot_takeover.saved_reference where table_name = '{table}' and column_name = '{column}' order by id limit $1`
@@ -34,8 +37,13 @@ const forgetReferenceValues = `-- takeover.forgetReferenceValues
 
 // savedColumn is what repoint saved of a column.
 func savedColumn(table, column string) savedValues {
-	return savedValues{nextReferenceValues, lockRows, writeReferences, forgetReferenceValues}.of(table, column)
+	return savedValues{
+		"{table}.{column}", countReferenceValues, nextReferenceValues, lockRows, writeReferences, forgetReferenceValues,
+	}.in(table, column)
 }
+
+const countBridges = `-- takeover.countBridges
+	select count(*) from tenantpilot_takeover.saved_bridge where source = '{table}'`
 
 const nextBridges = `-- takeover.nextBridges
 	select id, operation_run_id from tenantpilot_takeover.saved_bridge where source = '{table}' order by id limit $1`
@@ -55,18 +63,23 @@ const forgetBridges = `-- takeover.forgetBridges
 
 // savedBridges is what backfill saved of a table's bridges.
 func savedBridges(table string) savedValues {
-	return savedValues{nextBridges, lockRows, restoreBridges, forgetBridges}.of(table, "operation_run_id")
+	return savedValues{"{table}.{column}", countBridges, nextBridges, lockRows, restoreBridges, forgetBridges}.in(table, "operation_run_id")
 }
 
-func (s savedValues) of(table, column string) savedValues {
+func (s savedValues) in(table, column string) savedValues {
 	in := strings.NewReplacer("{table}", table, "{column}", column)
-	return savedValues{in.Replace(s.next), in.Replace(s.lock), in.Replace(s.write), in.Replace(s.forget)}
+	return savedValues{in.Replace(s.of), in.Replace(s.count), in.Replace(s.next), in.Replace(s.lock), in.Replace(s.write), in.Replace(s.forget)}
 }
 
 // giveBack writes saved values back, and forgets them with that. A row that a writer
 // has locked is left for the next time: waiting for it with others locked, the two
 // could wait for each other.
 func (u *undoing) giveBack(ctx context.Context, s savedValues) error {
+	var total int64
+	if err := u.legacy.QueryRow(ctx, s.count).Scan(&total); err != nil {
+		return err
+	}
+	bar := u.bar("give back "+s.of, total)
 	for {
 		var seen, done int
 		err := u.alter(ctx, u.legacy, func(tx pgx.Tx) (err error) {
@@ -76,6 +89,7 @@ func (u *undoing) giveBack(ctx context.Context, s savedValues) error {
 		if err != nil || seen == 0 {
 			return err
 		}
+		_ = bar.Add(done)
 		if done == 0 {
 			if err := pause(ctx); err != nil {
 				return err

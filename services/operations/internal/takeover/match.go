@@ -83,8 +83,11 @@ func (v *verifying) match(ctx context.Context, table, link, block string) (*matc
 	}
 	defer runs.rows.Close()
 	m := &match{states: map[state]int64{}}
+	bar := v.bar("match "+link+" rows of "+table, v.worth[table+" "+link])
+	defer bar.Finish() //nolint:errcheck // it is only shown
 	return m, merge(rows, runs, func(row *rowOfRun, run *runOfRow) error {
 		m.pair(block, row, run)
+		_ = bar.Add(1)
 		return nil
 	})
 }

@@ -4,7 +4,9 @@ import "time"
 
 // AnalyseOptions is what analyse is asked; it never changes anything but the
 // takeover's own notes.
-type AnalyseOptions struct{}
+type AnalyseOptions struct {
+	Plan bool // only say what would be read
+}
 
 // AdoptOptions is what adopt is told.
 type AdoptOptions struct {
@@ -34,6 +36,7 @@ type BackfillOptions struct {
 // VerifyOptions is what verify is told. It changes nothing but the takeover's own
 // notes and the triggers that note writes.
 type VerifyOptions struct {
+	Plan   bool // not even those
 	All    bool // compare every row field by field
 	Sample int  // else this many of each table
 }

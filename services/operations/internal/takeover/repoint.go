@@ -25,8 +25,11 @@ func (t *Tool) Repoint(ctx context.Context, o RepointOptions) (*Report, error) {
 		if _, err := t.noteMissing(ctx); err != nil {
 			return err
 		}
-		if err := t.countReferences(ctx, r, "References before"); err != nil || o.Plan {
+		if err := t.countReferences(ctx, r, "References before"); err != nil {
 			return err
+		}
+		if o.Plan {
+			return t.sampleReferences(ctx, r)
 		}
 		for _, ref := range references {
 			if err := t.moveReference(ctx, r, ref); err != nil {
@@ -96,6 +99,55 @@ func (t *Tool) countReferences(ctx context.Context, r *Report, title string) err
 		counts.row(ref.String(), n[0], n[1], n[2], n[3], n[4], n[5])
 	}
 	return nil
+}
+
+// Some that become a run, and some that become null.
+const sampleReferences = `-- takeover.sampleReferences
+	with r as (
+		select t.id, t.{old} as was, coalesce(tenantpilot_takeover.run_of_sync(t.{old}), tenantpilot_takeover.existing_run({own})) as becomes
+		from {table} t where t.{old} is not null
+	)
+	(select id, was, becomes from r where becomes is not null order by id limit $1)
+	union all
+	(select id, was, becomes from r where becomes is null order by id limit $1)`
+
+type referenceSample struct {
+	ID, Was int64
+	Becomes *int64
+}
+
+// sampleReferences shows what some references would become. The functions that say it
+// are made for that, and undone.
+func (t *Tool) sampleReferences(ctx context.Context, r *Report) error {
+	shown := r.table("Samples", "reference", "row", "refers to row", "becomes run")
+	return rolledBack(ctx, t.legacy, func(tx pgx.Tx) error {
+		for _, ref := range references {
+			found, err := t.sampleReference(ctx, tx, ref)
+			if err != nil {
+				return fmt.Errorf("samples of %s: %w", ref, err)
+			}
+			for _, s := range found {
+				becomes := "none"
+				if s.Becomes != nil {
+					becomes = fmt.Sprint(*s.Becomes)
+				}
+				shown.row(ref.String(), s.ID, s.Was, becomes)
+			}
+		}
+		return nil
+	})
+}
+
+func (t *Tool) sampleReference(ctx context.Context, tx pgx.Tx, ref reference) ([]referenceSample, error) {
+	there, err := t.columnsOf(ctx, tx, ref)
+	if err != nil || !there.old {
+		return nil, err
+	}
+	if _, err := tx.Exec(ctx, strings.ReplaceAll(ref.in(referenceFunctions), "{added}", "true")); err != nil {
+		return nil, err
+	}
+	own := columnOrNull(there.new, ref.new)
+	return collect[referenceSample](ctx, tx, strings.ReplaceAll(ref.in(sampleReferences), "{own}", own), samples)
 }
 
 func columnOrNull(there bool, column string) string {

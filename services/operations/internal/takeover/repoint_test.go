@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,10 +141,22 @@ func TestAPlannedRepointChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStages(t, everything)
 	s.upTo("verify")
+	s.execRuns("delete from operation_runs where id = $1", *s.column(syncRuns, "operation_run_id")[70])
 	before := s.legacyPortrait()
 	r := s.done(s.tool.Repoint(t.Context(), RepointOptions{Plan: true}))
-	require.Len(t, r.Tables, 1)
+	require.Len(t, r.Tables, 2)
 	sameLines(t, before, s.legacyPortrait())
+
+	s.do("repoint")
+	seen := map[string]bool{}
+	for _, row := range r.Tables[1].Rows {
+		ref := references[slices.IndexFunc(references, func(ref reference) bool { return ref.String() == row[0] })]
+		id, ok := row[1].(int64)
+		require.True(t, ok)
+		require.Equal(t, row[3], strings.Replace(text(s.column(ref.table, ref.new)[id]), "null", "none", 1), "%v", row)
+		seen[ref.String()+" "+fmt.Sprint(row[3] == "none")] = true
+	}
+	require.Len(t, seen, 2*len(references), "of each that becomes a run and that does not: %v", seen)
 }
 
 func TestRepointComesAfterVerifyAndBeforeDrop(t *testing.T) {

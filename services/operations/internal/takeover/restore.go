@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/schollz/progressbar/v3"
 )
 
 // recordComment notes the comment of a column before another takes its place.
@@ -92,7 +93,8 @@ func (t *Tool) reportRestores(ctx context.Context, r *Report) (err error) {
 		return fmt.Errorf("report: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	list := &restoreList{all: csv.NewWriter(file), first: r.table("Restores, as their runs know them; all are in "+path, restoreColumns...)}
+	list := &restoreList{bar: t.bar("report of restores", -1), all: csv.NewWriter(file), first: r.table("Restores, as their runs know them; all are in "+path, restoreColumns...)}
+	defer list.bar.Finish() //nolint:errcheck // it is only shown
 	if err := list.all.Write(restoreColumns); err != nil {
 		return err
 	}
@@ -121,11 +123,13 @@ var restoreColumns = []string{"restore", "legacy status", "run", "status", "outc
 
 // restoreList is the report of restores.
 type restoreList struct {
+	bar   *progressbar.ProgressBar
 	all   *csv.Writer
 	first *Table
 }
 
 func (l *restoreList) add(r *restore, e *execution) error {
+	_ = l.bar.Add(1)
 	if r == nil || e == nil {
 		return nil // a run of no restore, or of one that is in another table; verify says so
 	}

@@ -18,6 +18,7 @@ type verifying struct {
 	rows    pgx.Tx // of the legacy database
 	runs    pgx.Tx // of the operations database
 	history string
+	worth   map[string]int64 // rows by table and link, -1: not counted
 }
 
 // Verify proves that what the operations database has is what the legacy database
@@ -32,11 +33,14 @@ func (t *Tool) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 		}
 	}
 	options := map[string]string{"all": strconv.FormatBool(o.All), "sample": strconv.Itoa(o.Sample)}
-	return t.run(ctx, "verify", false, options, func(ctx context.Context, r *Report) error {
+	return t.run(ctx, "verify", o.Plan, options, func(ctx context.Context, r *Report) error {
 		for _, stage := range []string{"adopt", "backfill"} {
 			if err := t.requires(ctx, stage); err != nil {
 				return err
 			}
+		}
+		if o.Plan {
+			return t.planVerify(ctx, r, o)
 		}
 		history, err := t.history(ctx)
 		if err != nil {
@@ -48,7 +52,7 @@ func (t *Tool) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 			}
 		}
 		return t.inSnapshots(ctx, func(rows, runs pgx.Tx) error {
-			v := &verifying{Tool: t, o: o, r: r, rows: rows, runs: runs, history: history}
+			v := &verifying{Tool: t, o: o, r: r, rows: rows, runs: runs, history: history, worth: map[string]int64{canonicalRuns + " adopt": -1}}
 			return v.do(ctx)
 		})
 	})
@@ -86,10 +90,12 @@ func (v *verifying) do(ctx context.Context) error {
 		{"history of runs", v.events},
 		{"statistics", v.statistics},
 	}
+	bar := v.bar("verify", int64(len(steps)))
 	for _, s := range steps {
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+		_ = bar.Add(1)
 	}
 	return nil
 }
@@ -114,6 +120,7 @@ func (v *verifying) links(ctx context.Context) error {
 		var open []string
 		for _, c := range classes {
 			worth.row(table, c.What, c.Rows)
+			v.worth[table+" "+c.What] = c.Rows
 			if !settled[v.history][c.What] {
 				open = append(open, fmt.Sprintf("%d %s", c.Rows, c.What))
 			}
