@@ -26,16 +26,22 @@ const tryFoldLock = `-- store.tryFoldLock
 // Which runs are folded, and whether the snapshot that says so can be from this
 // cluster at all: transaction numbers of another mean nothing here.
 const getFold = `-- store.getFold
-	select pg_snapshot_xmin(seen)::text, seen::text, pg_snapshot_xmax(seen) <= pg_snapshot_xmax(pg_current_snapshot())
-	from run_stat_fold`
+	select seen::text, pg_snapshot_xmax(seen) <= pg_snapshot_xmax(pg_current_snapshot()) from run_stat_fold`
+
+// What ended in transactions that the last fold's snapshot (its xmax, and its
+// running ones) did not see: however long somebody else has been writing, not
+// what it did see.
+const unfolded = `
+	(select * from run_measure where txid >= $1::text::xid8
+	union all
+	select * from run_measure where txid = any($2::text[]::xid8[]))`
 
 // The new snapshot is that of the statement itself, so that it sees exactly the
 // runs it counts.
 const foldRuns = `-- store.foldRuns
 	with m as materialized (
 		select workspace_id, type, date_trunc('hour', completed_at, 'UTC') as start_at, measure, key, count(*) as runs
-		from run_measure
-		where txid >= $1::text::xid8 and not pg_visible_in_snapshot(txid, $2::text::pg_snapshot)
+		from ` + unfolded + ` u
 		group by 1, 2, 3, 4, 5
 	), s as (
 		insert into run_stat (workspace_id, grain, measure, start_at, type, key, runs)
@@ -61,11 +67,11 @@ func (s *Store) Fold(ctx context.Context) (int64, error) {
 		if err := tx.QueryRow(ctx, tryFoldLock, FoldLock).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		f, err := prepareFold(ctx, tx)
+		seen, err := prepareFold(ctx, tx)
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, foldRuns, f.from, f.seen).Scan(&folded)
+		return tx.QueryRow(ctx, foldRuns, seen.xmaxText(), seen.runningTexts()).Scan(&folded)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("fold statistics: %w", err)
@@ -73,28 +79,25 @@ func (s *Store) Fold(ctx context.Context) (int64, error) {
 	return folded, nil
 }
 
-// fold says which runs are in the sums: those visible in the snapshot seen, which
-// are all that ended in transactions before from.
-type fold struct{ from, seen string }
-
 // The planner has no idea how few runs are not folded yet, and must not compile
 // for the many it fears.
 const planFold = `-- store.planFold
 	select set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 
-func prepareFold(ctx context.Context, tx pgx.Tx) (fold, error) {
-	var f fold
-	var ours bool
+// prepareFold answers the snapshot that sees the runs in the sums.
+func prepareFold(ctx context.Context, tx pgx.Tx) (Snapshot, error) {
 	if _, err := tx.Exec(ctx, planFold); err != nil {
-		return f, err
+		return Snapshot{}, err
 	}
-	if err := tx.QueryRow(ctx, getFold).Scan(&f.from, &f.seen, &ours); err != nil {
-		return f, err
+	var seen string
+	var ours bool
+	if err := tx.QueryRow(ctx, getFold).Scan(&seen, &ours); err != nil {
+		return Snapshot{}, err
 	}
 	if !ours {
-		return f, errForeignSnapshot
+		return Snapshot{}, errForeignSnapshot
 	}
-	return f, nil
+	return parseSnapshot(seen)
 }
 
 // SummaryAsk says what to summarise: runs that ended from From until before Until.
@@ -141,11 +144,11 @@ type ReasonCount struct {
 func (s *Store) Summarize(ctx context.Context, a SummaryAsk) (*Summary, error) {
 	sum := &Summary{Durations: map[string]run.Durations{}}
 	err := pgx.BeginTxFunc(ctx, s.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		f, err := prepareFold(ctx, tx)
+		seen, err := prepareFold(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if err := sum.ended(ctx, tx, a, f); err != nil {
+		if err := sum.ended(ctx, tx, a, seen); err != nil {
 			return err
 		}
 		return sum.active(ctx, tx, a)
@@ -160,21 +163,20 @@ func (s *Store) Summarize(ctx context.Context, a SummaryAsk) (*Summary, error) {
 // nothing but its index be thought of.
 const summarizeEnded = `-- store.summarizeEnded
 	with tail as materialized (
-		select workspace_id, measure, completed_at, type, key from run_measure
-		where txid >= $6::text::xid8 and not pg_visible_in_snapshot(txid, $7::text::pg_snapshot)
+		select workspace_id, measure, completed_at, type, key from ` + unfolded + ` u
 	), stat as (
 		select start_at, type, measure, key, runs from run_stat
-		where workspace_id = $1 and grain = $2 and measure in ('outcome', 'duration', 'reason') and start_at >= $3 and start_at < $4
+		where workspace_id = $3 and grain = $4 and measure in ('outcome', 'duration', 'reason') and start_at >= $5 and start_at < $6
 		union all
-		select date_trunc($2, completed_at, 'UTC'), type, measure, key, 1 from tail
-		where workspace_id = $1 and completed_at >= $3 and completed_at < $4
+		select date_trunc($4, completed_at, 'UTC'), type, measure, key, 1 from tail
+		where workspace_id = $3 and completed_at >= $5 and completed_at < $6
 	)
 	select case measure when 'outcome' then start_at end, case when measure <> 'reason' then type else '' end, measure, key, sum(runs)::bigint
-	from stat where cardinality($5::text[]) = 0 or type = any($5)
+	from stat where cardinality($7::text[]) = 0 or type = any($7)
 	group by 1, 2, 3, 4 order by 1, 2, 4`
 
-func (sum *Summary) ended(ctx context.Context, tx pgx.Tx, a SummaryAsk, f fold) error {
-	rows, err := tx.Query(ctx, summarizeEnded, a.WorkspaceID, a.Grain, a.From, a.Until, list(a.Types), f.from, f.seen)
+func (sum *Summary) ended(ctx context.Context, tx pgx.Tx, a SummaryAsk, seen Snapshot) error {
+	rows, err := tx.Query(ctx, summarizeEnded, seen.xmaxText(), seen.runningTexts(), a.WorkspaceID, a.Grain, a.From, a.Until, list(a.Types))
 	if err != nil {
 		return err
 	}
