@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
@@ -19,25 +20,39 @@ import (
 // end of the transaction; any number will do.
 const FoldLock = 0x666f_6c64
 
-// After an outage there is much to fold, and the fold takes its time.
+const (
+	// foldStep is about how many events a step folds: those that were written in
+	// one transaction are folded in one step.
+	foldStep = 20_000
+	// mostUnfolded is how many events that are not folded a summary looks at.
+	mostUnfolded = 200_000
+	// stepTimeout ends a step whose connection has gone dead without a word; the
+	// server has ended its statement before.
+	stepTimeout = 150 * time.Second
+)
+
+// A step takes less than a second, if no single transaction ended more runs.
 const tryFoldLock = `-- store.tryFoldLock
-	select pg_try_advisory_xact_lock($1) from set_config('statement_timeout', '10min', true)`
+	select pg_try_advisory_xact_lock($1) from set_config('statement_timeout', '2min', true)`
 
-// Which runs are folded, and whether the snapshot that says so can be from this
-// cluster at all: transaction numbers of another mean nothing here.
+// Which runs are folded, which can be, and up to which transaction there are more
+// than $1 events to fold. And whether the snapshot can be from this cluster at all:
+// transaction numbers of another mean nothing here.
 const getFold = `-- store.getFold
-	select seen::text, pg_snapshot_xmax(seen) <= pg_snapshot_xmax(pg_current_snapshot()) from run_stat_fold`
+	select seen::text, pg_current_snapshot()::text,
+		(select txid from run_event where txid >= pg_snapshot_xmax(seen) order by txid offset $1 limit 1)::text::bigint,
+		pg_snapshot_xmax(seen) <= pg_snapshot_xmax(pg_current_snapshot())
+	from run_stat_fold`
 
-// What ended in transactions that the last fold's snapshot (its xmax, and its
-// running ones) did not see: however long somebody else has been writing, not
-// what it did see.
+// What ended in transactions that one snapshot (its xmax, and its running ones) did
+// not see, and another does: however long somebody else has been writing, not
+// what the first did see.
 const unfolded = `
-	(select * from run_measure where txid >= $1::text::xid8
+	(select * from run_measure where txid >= $1::text::xid8 and txid < pg_snapshot_xmax($3::text::pg_snapshot) and pg_visible_in_snapshot(txid, $3::text::pg_snapshot)
 	union all
-	select * from run_measure where txid = any($2::text[]::xid8[]))`
+	select * from run_measure where txid = any($2::text[]::xid8[]) and pg_visible_in_snapshot(txid, $3::text::pg_snapshot))`
 
-// The new snapshot is that of the statement itself, so that it sees exactly the
-// runs it counts.
+// A step that finds no ended run writes nothing, unless there are more to come.
 const foldRuns = `-- store.foldRuns
 	with m as materialized (
 		select workspace_id, type, date_trunc('hour', completed_at, 'UTC') as start_at, measure, key, count(*) as runs
@@ -50,7 +65,7 @@ const foldRuns = `-- store.foldRuns
 		select workspace_id, 'day', measure, date_trunc('day', start_at, 'UTC'), type, key, sum(runs) from m group by 1, 2, 3, 4, 5, 6
 		on conflict (workspace_id, grain, measure, start_at, type, key) do update set runs = run_stat.runs + excluded.runs
 	), f as (
-		update run_stat_fold set seen = pg_current_snapshot(), folded_at = clock_timestamp() where exists (select from m)
+		update run_stat_fold set seen = $3::text::pg_snapshot, folded_at = clock_timestamp() where $4 or exists (select from m)
 	)
 	select coalesce(sum(runs), 0)::bigint from m where measure = 'outcome'`
 
@@ -58,25 +73,55 @@ var errForeignSnapshot = errors.New("the database was restored from a dump of an
 	"as its owner: update run_event set txid = null; update run_stat_fold set seen = pg_current_snapshot()")
 
 // Fold adds the runs that ended since the last fold to the statistics, each
-// exactly once, and answers how many they were. One replica folds at a time;
+// exactly once, and answers how many they were. It goes in steps: what one has
+// added stays, whatever becomes of the next. One replica folds at a time;
 // another's turn is no error.
 func (s *Store) Fold(ctx context.Context) (int64, error) {
 	var folded int64
-	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
+	for {
+		n, more, err := s.foldSome(ctx, foldStep)
+		folded += n
+		if err != nil {
+			return folded, fmt.Errorf("fold statistics: %w", err)
+		}
+		if !more {
+			return folded, nil
+		}
+	}
+}
+
+// foldSome adds the runs that about the next so many events tell of, and answers
+// how many they were and whether there is more.
+func (s *Store) foldSome(ctx context.Context, events int) (folded int64, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	err = pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, tryFoldLock, FoldLock).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		seen, err := prepareFold(ctx, tx)
+		f, err := prepareFold(ctx, tx, events)
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, foldRuns, seen.xmaxText(), seen.runningTexts()).Scan(&folded)
+		more = f.more
+		return tx.QueryRow(ctx, foldRuns, append(f.args(), f.more)...).Scan(&folded)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("fold statistics: %w", err)
+		return 0, false, err
 	}
-	return folded, nil
+	return folded, more, nil
+}
+
+// fold is a step: the sums hold what seen sees, and are to hold what until does.
+type fold struct {
+	seen, until Snapshot
+	more        bool
+}
+
+// args are those of [unfolded].
+func (f fold) args() []any {
+	return []any{f.seen.xmaxText(), f.seen.runningTexts(), f.until.String()}
 }
 
 // The planner has no idea how few runs are not folded yet, and must not compile
@@ -84,20 +129,28 @@ func (s *Store) Fold(ctx context.Context) (int64, error) {
 const planFold = `-- store.planFold
 	select set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 
-// prepareFold answers the snapshot that sees the runs in the sums.
-func prepareFold(ctx context.Context, tx pgx.Tx) (Snapshot, error) {
+func prepareFold(ctx context.Context, tx pgx.Tx, events int) (fold, error) {
+	var f fold
 	if _, err := tx.Exec(ctx, planFold); err != nil {
-		return Snapshot{}, err
+		return f, err
 	}
-	var seen string
+	var seen, now string
+	var next *int64
 	var ours bool
-	if err := tx.QueryRow(ctx, getFold).Scan(&seen, &ours); err != nil {
-		return Snapshot{}, err
+	if err := tx.QueryRow(ctx, getFold, events).Scan(&seen, &now, &next, &ours); err != nil {
+		return f, err
 	}
 	if !ours {
-		return Snapshot{}, errForeignSnapshot
+		return f, errForeignSnapshot
 	}
-	return parseSnapshot(seen)
+	var err error
+	if f.seen, err = parseSnapshot(seen); err != nil {
+		return f, err
+	}
+	if f.until, err = parseSnapshot(now); err == nil && next != nil {
+		f.until, f.more = f.until.upTo(*next), true
+	}
+	return f, err
 }
 
 // SummaryAsk says what to summarise: runs that ended from From until before Until.
@@ -139,16 +192,21 @@ type ReasonCount struct {
 	Runs int64
 }
 
+var errBehind = errs.Unavailable("STATISTICS_BEHIND", "more runs have ended than the statistics have taken in yet; they are being added").RetryIn(5 * time.Second)
+
 // Summarize answers statistics, exact at the moment it looks: what is folded and
-// what is not yet, in one snapshot.
+// what is not yet, in one snapshot. If too much is not, it is unavailable.
 func (s *Store) Summarize(ctx context.Context, a SummaryAsk) (*Summary, error) {
 	sum := &Summary{Durations: map[string]run.Durations{}}
 	err := pgx.BeginTxFunc(ctx, s.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		seen, err := prepareFold(ctx, tx)
+		f, err := prepareFold(ctx, tx, mostUnfolded)
 		if err != nil {
 			return err
 		}
-		if err := sum.ended(ctx, tx, a, seen); err != nil {
+		if f.more {
+			return errBehind
+		}
+		if err := sum.ended(ctx, tx, a, f); err != nil {
 			return err
 		}
 		return sum.active(ctx, tx, a)
@@ -166,17 +224,17 @@ const summarizeEnded = `-- store.summarizeEnded
 		select workspace_id, measure, completed_at, type, key from ` + unfolded + ` u
 	), stat as (
 		select start_at, type, measure, key, runs from run_stat
-		where workspace_id = $3 and grain = $4 and measure in ('outcome', 'duration', 'reason') and start_at >= $5 and start_at < $6
+		where workspace_id = $4 and grain = $5 and measure in ('outcome', 'duration', 'reason') and start_at >= $6 and start_at < $7
 		union all
-		select date_trunc($4, completed_at, 'UTC'), type, measure, key, 1 from tail
-		where workspace_id = $3 and completed_at >= $5 and completed_at < $6
+		select date_trunc($5, completed_at, 'UTC'), type, measure, key, 1 from tail
+		where workspace_id = $4 and completed_at >= $6 and completed_at < $7
 	)
 	select case measure when 'outcome' then start_at end, case when measure <> 'reason' then type else '' end, measure, key, sum(runs)::bigint
-	from stat where cardinality($7::text[]) = 0 or type = any($7)
+	from stat where cardinality($8::text[]) = 0 or type = any($8)
 	group by 1, 2, 3, 4 order by 1, 2, 4`
 
-func (sum *Summary) ended(ctx context.Context, tx pgx.Tx, a SummaryAsk, seen Snapshot) error {
-	rows, err := tx.Query(ctx, summarizeEnded, seen.xmaxText(), seen.runningTexts(), a.WorkspaceID, a.Grain, a.From, a.Until, list(a.Types))
+func (sum *Summary) ended(ctx context.Context, tx pgx.Tx, a SummaryAsk, f fold) error {
+	rows, err := tx.Query(ctx, summarizeEnded, append(f.args(), a.WorkspaceID, a.Grain, a.From, a.Until, list(a.Types))...)
 	if err != nil {
 		return err
 	}

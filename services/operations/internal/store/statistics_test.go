@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
@@ -30,6 +32,13 @@ const seedEnded = `with r as (
 		returning id, status, outcome)
 	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
 	select id, 1, 'completed', 'inventory', status, outcome, 1, 1 from r`
+
+// endOne is a run of workspace 3.
+const endOne = `with r as (
+		insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, created_at, completed_at, max_attempts)
+		values (3, 'x', 'inventory_sync', 'completed', 'failed', sha256('x'), '2026-03-05T11:00:00Z', '2026-03-05T12:00:00Z', 3) returning id)
+	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
+	select id, 1, 'completed', 'x', 'completed', 'failed', 1, 1 from r`
 
 func execute(t *testing.T, db *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
@@ -70,7 +79,7 @@ func TestStatisticsAndRetentionLookAtWhatTheyNeed(t *testing.T) {
 	tx, err := db.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
-	f, err := prepareFold(t.Context(), tx)
+	f, err := prepareFold(t.Context(), tx, foldStep)
 	require.NoError(t, err)
 	hour := time.Now().UTC().Truncate(time.Hour).Add(time.Hour)
 	days := hour.AddDate(0, 0, -20)
@@ -79,8 +88,8 @@ func TestStatisticsAndRetentionLookAtWhatTheyNeed(t *testing.T) {
 		args    []any
 		buffers int
 	}{
-		"fold":     {foldRuns, []any{f.xmaxText(), f.runningTexts()}, 1500},
-		"summary":  {summarizeEnded, []any{f.xmaxText(), f.runningTexts(), 1, "hour", hour.Add(-48 * time.Hour), hour, []string{}}, 1000},
+		"fold":     {foldRuns, append(f.args(), f.more), 1500},
+		"summary":  {summarizeEnded, append(f.args(), 1, "hour", hour.Add(-48*time.Hour), hour, []string{}), 1000},
 		"active":   {countActive, []any{1, []string{}, activeLimit}, 10},
 		"oldest":   {oldestActive, []any{1, []string{}}, 10},
 		"kept":     {keptFrom, []any{1, "inventory_sync", 99}, 150},
@@ -115,6 +124,119 @@ func explained(t *testing.T, tx pgx.Tx, sql string, args []any) (buffers int, pl
 	}
 	require.NoError(t, json.Unmarshal(raw, &said))
 	return int(said[0].Plan["Shared Hit Blocks"].(float64) + said[0].Plan["Shared Read Blocks"].(float64)), string(raw)
+}
+
+// sums answers how many runs are in the sums, and how many the snapshot says are.
+func sums(t *testing.T, db *pgxpool.Pool) (summed, seen int64) {
+	t.Helper()
+	require.NoError(t, db.QueryRow(t.Context(), `
+		select (select coalesce(sum(runs), 0)::bigint from run_stat where grain = 'day' and measure = 'outcome'),
+			(select count(*) from run_event e, run_stat_fold f where e.kind = 'completed' and pg_visible_in_snapshot(e.txid, f.seen))`).Scan(&summed, &seen))
+	return summed, seen
+}
+
+// What one step has added stays, whatever becomes of the next.
+func TestABacklogIsFoldedInSteps(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	s := New(db.Pool, run.DefaultTypes())
+	execute(t, db.Pool, seedEnded, foldStep+1)
+	blocker, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = blocker.Rollback(context.WithoutCancel(t.Context())) }()
+	execute(t, db.Pool, endOne)
+	_, err = blocker.Exec(t.Context(), "insert into run_stat values (3, 'day', 'outcome', '2026-03-05T00:00:00Z', 'inventory_sync', 'failed', 1)")
+	require.NoError(t, err)
+
+	tx, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	buffers, plan := cost(t, tx, getFold, []any{100})
+	require.LessOrEqual(t, buffers, 200, "looks no further than it must\n%s", plan)
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	folded, err := s.Fold(t.Context())
+	require.Error(t, err, "the second step waits for the blocker")
+	require.EqualValues(t, foldStep+1, folded)
+	summed, seen := sums(t, db.Pool)
+	require.EqualValues(t, foldStep+1, summed)
+	require.Equal(t, summed, seen)
+	require.NoError(t, blocker.Rollback(t.Context()))
+	folded, err = s.Fold(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, folded)
+}
+
+// Transactions of any length that end in any order, folds of a few events each
+// that often die: the sums hold what the snapshot sees, at each moment.
+func TestStepsFoldEachRunOnce(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	s := New(db.Pool, run.DefaultTypes())
+	const writers, transactions = 8, 25
+	var writing errgroup.Group
+	for range writers {
+		writing.Go(func() error {
+			for range transactions {
+				err := pgx.BeginFunc(t.Context(), db.Pool, func(tx pgx.Tx) error {
+					for range 1 + rand.IntN(3) {
+						if _, err := tx.Exec(t.Context(), endOne+", pg_sleep($1)", rand.Float64()/100); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	written := make(chan error, 1)
+	go func() { written <- writing.Wait() }()
+	for over := false; !over; {
+		select {
+		case err := <-written:
+			require.NoError(t, err)
+			over = true
+		default:
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Duration(1+rand.IntN(100))*time.Millisecond)
+		_, _, _ = s.foldSome(short, rand.IntN(5))
+		cancel()
+		summed, seen := sums(t, db.Pool)
+		require.Equal(t, seen, summed)
+	}
+	// A fold whose caller has gone may still hold the lock for a moment.
+	require.Eventually(t, func() bool {
+		_, _, err := s.foldSome(t.Context(), 3)
+		require.NoError(t, err)
+		summed, seen := sums(t, db.Pool)
+		require.Equal(t, seen, summed)
+		var ended int64
+		require.NoError(t, db.Pool.QueryRow(t.Context(), "select count(*) from operation_runs").Scan(&ended))
+		return summed == ended
+	}, 30*time.Second, time.Millisecond)
+}
+
+// What is behind says so at once, and folds catch up over events that end nothing.
+func TestASummaryOfTooMuchThatIsNotFoldedIsRefused(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, "operations", migrate)
+	s := New(db.Pool, run.DefaultTypes())
+	execute(t, db.Pool, endOne)
+	folded, err := s.Fold(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, folded)
+	execute(t, db.Pool, `insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
+		select r.id, n, 'created', 'x', 'running', 'pending', 1, 1 from operation_runs r, generate_series(2, $1 + 1) n`, mostUnfolded+1)
+	_, err = s.Summarize(t.Context(), SummaryAsk{WorkspaceID: 3, Grain: "hour"})
+	require.ErrorIs(t, err, errBehind)
+	folded, err = s.Fold(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, folded)
+	_, err = s.Summarize(t.Context(), SummaryAsk{WorkspaceID: 3, Grain: "hour"})
+	require.NoError(t, err)
 }
 
 func TestRunsThatEndedBeforeThereWereStatisticsAreInThem(t *testing.T) {
