@@ -80,7 +80,7 @@ func (h *Hub) committed() {
 }
 
 func (h *Hub) reported(ids []int64) {
-	if h.progress.add(ids) {
+	if on, _ := h.progress.add(ids); on { // the poll finds the others
 		nudge(h.wake)
 	}
 	h.say.reported.Store(true)

@@ -39,17 +39,27 @@ func (p *progress) forget() {
 	p.dirty, p.told, p.digests = map[int64]struct{}{}, map[int64]telling{}, map[int64]string{}
 }
 
-// add reports whether there is anybody to tell.
-func (p *progress) add(ids []int64) bool {
+// add reports whether there is anybody to tell, and for which runs there was no room.
+func (p *progress) add(ids []int64) (on bool, left []int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.on || len(p.dirty) >= most {
-		return p.on
+	if !p.on {
+		return false, nil
 	}
-	for _, id := range ids {
+	taken := min(len(ids), max(0, most-len(p.dirty)))
+	for _, id := range ids[:taken] {
 		p.dirty[id] = struct{}{}
 	}
-	return true
+	return true, ids[taken:]
+}
+
+// addSeen is add for runs whose digest is known: for which there was no room, the
+// next scan finds again.
+func (p *progress) addSeen(ids []int64) {
+	_, left := p.add(ids)
+	for _, id := range left {
+		delete(p.digests, id)
+	}
 }
 
 // waiting reports whether there are runs to tell of, now or in a moment.
@@ -117,7 +127,7 @@ func (h *Hub) readProgress(ctx context.Context, workspaces []int64) error {
 	}
 	runs, err := h.store.Among(ctx, ids, workspaces)
 	if err != nil {
-		p.add(ids)
+		p.addSeen(ids)
 		return err
 	}
 	at := h.position()
@@ -152,7 +162,7 @@ func (p *progress) look(ctx context.Context, st *store.Store, workspaces []int64
 			delete(p.told, id)
 		}
 	}
-	p.add(ids)
+	p.addSeen(ids)
 	return nil
 }
 

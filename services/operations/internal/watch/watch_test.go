@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -65,6 +66,32 @@ func TestProgressIsToldAtOnceAndThenAsTheLatestValue(t *testing.T) {
 	report(last) // nothing new
 	complete(t, h, r)
 	require.Equal(t, fmt.Sprint("completed ", r.ID), w.next(t).String())
+}
+
+// A run that reported when there was no room for it is found again by the poll.
+func TestMoreProgressThanThereIsRoomForIsToldLater(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	h, theirs := replica(t, db.Pool), store.New(db.Pool, run.DefaultTypes())
+	r := start(t, h, "x")
+	w := watch(t, h, Filter{WorkspaceID: 1}, nil)
+	w.next(t)
+	w.next(t)
+	require.True(t, h.takeTurn(t.Context()))
+	p := &h.progress
+	others := make([]int64, most)
+	for i := range others {
+		others[i] = r.ID + 1 + int64(i)
+	}
+	p.add(others)
+	_, err := theirs.Progress(t.Context(), "inventory", r.ID, r.Epoch, map[string]int64{"processed": 1})
+	require.NoError(t, err)
+	require.NoError(t, p.look(t.Context(), h.store, []int64{1}))
+	require.Len(t, p.due(time.Now()), most)
+	h.endTurn()
+	h.scan.Store(true)
+	nudge(h.wake)
+	require.Equal(t, fmt.Sprint("progress ", r.ID, " ", map[string]int64{"processed": 1}), w.next(t).String())
 }
 
 // What other replicas commit is told too: by their hints, and without these by the poll.
