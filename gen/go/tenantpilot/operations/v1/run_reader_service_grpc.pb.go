@@ -56,7 +56,9 @@ type RunReaderServiceClient interface {
 	// SummarizeRuns answers statistics of a workspace's runs, from maintained
 	// aggregates: its cost does not grow with the number of runs.
 	//
-	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start).
+	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start);
+	// UNAVAILABLE (STATISTICS_BEHIND) with RetryInfo while too many runs that ended, for
+	// example in an outage of the service, are still to be added.
 	SummarizeRuns(ctx context.Context, in *SummarizeRunsRequest, opts ...grpc.CallOption) (*SummarizeRunsResponse, error)
 	// GetRetention answers what retention did: a platform matter.
 	GetRetention(ctx context.Context, in *GetRetentionRequest, opts ...grpc.CallOption) (*GetRetentionResponse, error)
@@ -188,7 +190,9 @@ type RunReaderServiceServer interface {
 	// SummarizeRuns answers statistics of a workspace's runs, from maintained
 	// aggregates: its cost does not grow with the number of runs.
 	//
-	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start).
+	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start);
+	// UNAVAILABLE (STATISTICS_BEHIND) with RetryInfo while too many runs that ended, for
+	// example in an outage of the service, are still to be added.
 	SummarizeRuns(context.Context, *SummarizeRunsRequest) (*SummarizeRunsResponse, error)
 	// GetRetention answers what retention did: a platform matter.
 	GetRetention(context.Context, *GetRetentionRequest) (*GetRetentionResponse, error)
