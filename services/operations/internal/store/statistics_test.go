@@ -54,7 +54,7 @@ func TestStatisticsAndRetentionLookAtWhatTheyNeed(t *testing.T) {
 	elsewhere, err := pgtest.New(t, "operations", migrate).Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, elsewhere.Rollback(t.Context())) }()
-	_, err = elsewhere.Exec(t.Context(), "select pg_current_xact_id()")
+	_, err = elsewhere.Exec(t.Context(), "select pg_current_xact_id(), set_config('idle_in_transaction_session_timeout', '0', true)")
 	require.NoError(t, err)
 	types := run.DefaultTypes()
 	s := New(db.Pool, types)
