@@ -3,57 +3,16 @@ package takeover
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
 )
 
-// stopper ends a context when a number of statements and batches have begun.
-type stopper struct {
-	left atomic.Int64
-	stop atomic.Pointer[context.CancelFunc]
-}
-
-func (s *stopper) count() {
-	if s.left.Add(-1) == 0 {
-		(*s.stop.Load())()
-	}
-}
-
-func (s *stopper) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	s.count()
-	return ctx
-}
-func (s *stopper) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-func (s *stopper) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	s.count()
-	return ctx
-}
-func (s *stopper) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-func (s *stopper) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
-
-// stopped makes the tool's statements count for s.
-func (w *stages) stopped(s *stopper) {
-	w.t.Helper()
-	for _, db := range []**pgxpool.Pool{&w.tool.legacy, &w.tool.target} {
-		cfg := (*db).Config()
-		(*db).Close()
-		cfg.ConnConfig.Tracer = s
-		var err error
-		*db, err = pgxpool.NewWithConfig(w.t.Context(), cfg)
-		require.NoError(w.t, err)
-	}
-}
-
-// Stopped at its first statement, then at its second, and so on, adopt ends where it
-// ends when nobody disturbs it.
+// Killed again and again, a bit later each time, adopt ends where it ends when nobody
+// disturbs it.
 func TestAdoptEndsTheSameWhereverItIsStopped(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -62,20 +21,10 @@ func TestAdoptEndsTheSameWhereverItIsStopped(t *testing.T) {
 	undisturbed.adopt(o)
 
 	w := newStages(t, fixture.Options{Now: now, LooseTenants: true})
-	s := &stopper{}
-	w.stopped(s)
-	stops := int64(0)
-	for ended := false; !ended; {
-		ctx, stop := context.WithCancel(t.Context())
-		s.stop.Store(&stop)
-		stops++
-		s.left.Store(stops)
+	w.killedOver("adopt", 1, func(ctx context.Context) error {
 		_, err := w.tool.Adopt(ctx, o)
-		ended = ctx.Err() == nil
-		require.Equal(t, ended, err == nil, "stopped at statement %d: %v", stops, err)
-		stop()
-	}
-	require.Greater(t, stops, int64(30), "adopt says more than that")
+		return err
+	})
 	require.Equal(t, undisturbed.adopted(), w.adopted())
 	once := w.state()
 	w.adopt(AdoptOptions{})

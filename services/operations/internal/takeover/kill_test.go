@@ -46,7 +46,7 @@ func (k *killer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQuery
 func (k *killer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
 // killed runs a stage until its n-th statement, and reports whether it came to its end.
-func (s *stages) killed(stage string, n int) bool {
+func (s *stages) killed(n int, run func(context.Context) error) bool {
 	s.t.Helper()
 	ctx, kill := context.WithCancel(s.t.Context())
 	defer kill()
@@ -58,10 +58,8 @@ func (s *stages) killed(stage string, n int) bool {
 		s.tool.target.Close()
 		*s.tool = whole
 	}()
-	_, err := s.try(ctx, stage)
-	if ctx.Err() == nil {
-		require.NoError(s.t, err, "%s, killed before statement %d", stage, n+1)
-	}
+	err := run(ctx)
+	require.Equal(s.t, ctx.Err() == nil, err == nil, "killed before statement %d: %v", n+1, err)
 	return ctx.Err() == nil
 }
 
@@ -78,7 +76,7 @@ func (s *stages) traced(db *pgxpool.Pool, k *killer) *pgxpool.Pool {
 // that is killed step statements later, and so on until one reaches the end.
 // TENANTPILOT_PROOF=1 takes the step as it is; else it is eight times as long, and
 // each run of the test begins somewhere else.
-func (s *stages) killedOver(stage string, step int) {
+func (s *stages) killedOver(stage string, step int, run func(context.Context) error) {
 	s.t.Helper()
 	n := 0
 	if os.Getenv("TENANTPILOT_PROOF") == "" {
@@ -86,10 +84,19 @@ func (s *stages) killedOver(stage string, step int) {
 		n = rand.IntN(step) //nolint:gosec // a test's dice
 		s.t.Logf("%s is killed before statement %d and every %d later", stage, n+1, step)
 	}
-	for !s.killed(stage, n) {
+	for !s.killed(n, run) {
 		n += step
 	}
 	require.Greater(s.t, n, 10, stage)
+}
+
+// killedAnywhere is killedOver for a stage by its name.
+func (s *stages) killedAnywhere(stage string, step int) {
+	s.t.Helper()
+	s.killedOver(stage, step, func(ctx context.Context) error {
+		_, err := s.try(ctx, stage)
+		return err
+	})
 }
 
 func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
@@ -107,7 +114,7 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 		if strings.HasPrefix(stage, "verify") {
 			step = 9 // it takes long, and changes little
 		}
-		s.killedOver(stage, step)
+		s.killedAnywhere(stage, step)
 		sameLines(t, calm.legacyPortrait(), s.legacyPortrait())
 		sameLines(t, calm.targetPortrait(), s.targetPortrait())
 		sameLines(t, stateOf(calm), stateOf(s))
@@ -115,7 +122,7 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 	for _, stage := range []string{"verify", "repoint", "verify again", "drop"} {
 		s.do(stage)
 	}
-	s.killedOver("rollback to adopt", 3)
+	s.killedAnywhere("rollback to adopt", 3)
 	s.do("rollback to analyse")
 	sameLines(t, atFirst, s.legacyPortrait())
 	sameLines(t, runsAtFirst, s.targetPortrait())
