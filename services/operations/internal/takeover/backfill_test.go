@@ -3,6 +3,7 @@ package takeover
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,47 @@ func TestLabelsOfImportedRunsAreThoseOfLiveOnes(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Greater(t, labelled, 2000)
+}
+
+// told is a log that says that it was written to.
+type told chan struct{}
+
+func (c told) Write(line []byte) (int, error) {
+	c <- struct{}{}
+	return len(line), nil
+}
+
+// A row that a writer holds is waited for, as often as it takes.
+func TestBackfillWaitsForARowThatAWriterHolds(t *testing.T) {
+	t.Parallel()
+	s := adopted(t, 0)
+	s.backfill(BackfillOptions{History: "import", StaleAfter: daily})
+	var row int64
+	require.NoError(t, s.tool.legacy.QueryRow(t.Context(), `update entra_group_sync_runs set operation_run_id = null
+		where id = (select min(legacy_id) from tenantpilot_takeover.link_entra_group_sync_runs where link = 'imported') returning id`).Scan(&row))
+	writer, err := s.tool.legacy.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = writer.Exec(t.Context(), "select from entra_group_sync_runs where id = $1 for update", row)
+	require.NoError(t, err)
+	tries := make(told, 100)
+	s.tool.log = slog.New(slog.NewTextHandler(tries, nil))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.tool.Backfill(t.Context(), BackfillOptions{History: "import", StaleAfter: daily})
+		ended <- err
+	}()
+	for again := 2; again > 0; {
+		select {
+		case <-tries:
+			again--
+		case err := <-ended:
+			require.NoError(t, writer.Rollback(t.Context()))
+			require.NoError(t, err)
+			require.Zero(t, again, "it did not wait")
+		}
+	}
+	require.NoError(t, writer.Rollback(t.Context()))
+	require.NoError(t, <-ended)
 }
 
 // The older installation makes, ends and removes runs while they are taken over.

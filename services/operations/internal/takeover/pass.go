@@ -210,13 +210,15 @@ func (p *pass) writeBack(ctx context.Context, w written) error {
 	for i, b := range w.bridges {
 		ids[i], olds[i], news[i] = b.ID, b.Old, b.New
 	}
-	batch := &pgx.Batch{}
-	if len(ids) > 0 {
-		batch.Queue(in(p.source, lockBridges), ids)
-		batch.Queue(in(p.source, writeBridges), ids, olds, news)
-	}
-	batch.Queue(saveProgress, "backfill", p.source, w.until)
-	err := p.alter(ctx, p.legacy, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
+	err := p.alter(ctx, p.legacy, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{} // a new one for each try: it remembers statements of its connection
+		if len(ids) > 0 {
+			batch.Queue(in(p.source, lockBridges), ids)
+			batch.Queue(in(p.source, writeBridges), ids, olds, news)
+		}
+		batch.Queue(saveProgress, "backfill", p.source, w.until)
+		return tx.SendBatch(ctx, batch).Close()
+	})
 	p.bridges += int64(len(ids))
 	return err
 }
