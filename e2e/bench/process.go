@@ -3,9 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -140,7 +138,11 @@ type usage struct {
 
 // usage asks the process's own metrics.
 func (p *process) usage(ctx context.Context) (u usage, err error) {
-	resp, err := p.ask(ctx, "/metrics")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return u, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return u, err
 	}
@@ -158,30 +160,4 @@ func (p *process) usage(ctx context.Context) (u usage, err error) {
 		}
 	}
 	return u, lines.Err()
-}
-
-func (p *process) ask(ctx context.Context, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	return http.DefaultClient.Do(req)
-}
-
-// profile writes a CPU profile of the next seconds to file.
-func (p *process) profile(ctx context.Context, length time.Duration, file string) error {
-	resp, err := p.ask(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", max(int(length.Seconds()), 1)))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return err
-	}
-	f, err := os.Create(file) //nolint:gosec // named by who runs the benchmark
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, resp.Body)
-	return errors.Join(err, f.Close())
 }

@@ -75,7 +75,7 @@ func (w *world) spending(ctx context.Context) (map[string]usage, error) {
 	if w.opts.profile != "" {
 		for _, name := range []string{gateway.Name, operations.Name} {
 			group.Go(func() error {
-				return w.fleet[name].profile(within, w.opts.length-time.Second, filepath.Join(w.opts.profile, name+".pprof"))
+				return measure.Profile(within, w.fleet[name].admin, w.opts.length-time.Second, filepath.Join(w.opts.profile, name+".pprof"))
 			})
 		}
 	}

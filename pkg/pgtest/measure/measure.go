@@ -1,12 +1,15 @@
 // Package measure tells what a benchmark over a PostgreSQL server must say or know of
 // the machine: what it is, what else it does, and what processes took of it. It needs
-// Linux's /proc, and makes no measurements of its own.
+// Linux's /proc.
 package measure
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -129,4 +132,28 @@ func PeakMemory() (int64, error) {
 	}
 	kibibytes, err := strconv.ParseInt(fields[0], 10, 64)
 	return kibibytes << 10, err
+}
+
+// Profile writes a CPU profile of the next length of the process whose debug port is
+// at address, at least a second, to file, and makes its folder.
+func Profile(ctx context.Context, address string, length time.Duration, file string) error {
+	query := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", address, max(int(length.Seconds()), 1))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, query, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	f, err := os.Create(file) //nolint:gosec // named by who runs the benchmark
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
 }

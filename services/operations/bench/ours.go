@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
 )
 
 // player calls the service and remembers what was acknowledged.
@@ -203,7 +204,7 @@ func (t *turn) profiled(ctx context.Context, svc *service, f func(context.Contex
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return svc.profile(ctx, t.opts.length-time.Second, filepath.Join(t.opts.profile, fileName(t.name)+".pprof"))
+		return measure.Profile(ctx, svc.admin, t.opts.length-time.Second, filepath.Join(t.opts.profile, fileName(t.name)+".pprof"))
 	})
 	group.Go(func() (err error) { done, err = f(ctx); return err })
 	return done, group.Wait()

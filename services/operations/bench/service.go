@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -118,27 +115,4 @@ func (s *service) stop() error {
 		return fmt.Errorf("the service: %w; its log is %s", err, s.log)
 	}
 	return nil
-}
-
-// profile writes a CPU profile of the next seconds to file.
-func (s *service) profile(ctx context.Context, length time.Duration, file string) error {
-	query := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, max(int(length.Seconds()), 1))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, query, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return err
-	}
-	f, err := os.Create(file) //nolint:gosec // named by who runs the benchmark
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, resp.Body)
-	return errors.Join(err, f.Close())
 }

@@ -10,7 +10,7 @@ import (
 
 // savedValues are values of a column that go back to their rows, and the statements
 // for that. They are short ones with lists, which the planner cannot mistake.
-type savedValues struct{ of, count, next, lock, write, forget string }
+type savedValues struct{ column, count, next, lock, write, forget string }
 
 // savedValue is what a row had.
 type savedValue struct {
@@ -38,8 +38,8 @@ const forgetReferenceValues = `-- takeover.forgetReferenceValues
 // savedColumn is what repoint saved of a column.
 func savedColumn(table, column string) savedValues {
 	return savedValues{
-		"{table}.{column}", countReferenceValues, nextReferenceValues, lockRows, writeReferences, forgetReferenceValues,
-	}.in(table, column)
+		count: countReferenceValues, next: nextReferenceValues, lock: lockRows, write: writeReferences, forget: forgetReferenceValues,
+	}.of(table, column)
 }
 
 const countBridges = `-- takeover.countBridges
@@ -63,12 +63,14 @@ const forgetBridges = `-- takeover.forgetBridges
 
 // savedBridges is what backfill saved of a table's bridges.
 func savedBridges(table string) savedValues {
-	return savedValues{"{table}.{column}", countBridges, nextBridges, lockRows, restoreBridges, forgetBridges}.in(table, "operation_run_id")
+	return savedValues{
+		count: countBridges, next: nextBridges, lock: lockRows, write: restoreBridges, forget: forgetBridges,
+	}.of(table, "operation_run_id")
 }
 
-func (s savedValues) in(table, column string) savedValues {
+func (s savedValues) of(table, column string) savedValues {
 	in := strings.NewReplacer("{table}", table, "{column}", column)
-	return savedValues{in.Replace(s.of), in.Replace(s.count), in.Replace(s.next), in.Replace(s.lock), in.Replace(s.write), in.Replace(s.forget)}
+	return savedValues{table + "." + column, in.Replace(s.count), in.Replace(s.next), in.Replace(s.lock), in.Replace(s.write), in.Replace(s.forget)}
 }
 
 // giveBack writes saved values back, and forgets them with that. A row that a writer
@@ -79,7 +81,7 @@ func (u *undoing) giveBack(ctx context.Context, s savedValues) error {
 	if err := u.legacy.QueryRow(ctx, s.count).Scan(&total); err != nil {
 		return err
 	}
-	bar := u.bar("give back "+s.of, total)
+	bar := u.bar("give back "+s.column, total)
 	for {
 		var seen, done int
 		err := u.alter(ctx, u.legacy, func(tx pgx.Tx) (err error) {
