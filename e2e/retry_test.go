@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 // A sync that was refused one type is run again once that is mended: the same

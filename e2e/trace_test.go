@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 // spans is what every service of this process exports.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/postgres"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
 // makeKeys is the one-shot step of compose that makes keys and certificates.

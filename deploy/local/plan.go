@@ -14,7 +14,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 func stores() []string { return provision.Stores() }

@@ -133,7 +133,7 @@ func (m *machine) hold() error {
 
 // build makes the binaries of the services.
 func (m *machine) build(ctx context.Context) error {
-	args := []string{"build", "-o", m.bin + string(filepath.Separator), "./pkg/graphsim/cmd/graphsim"}
+	args := []string{"build", "-o", m.bin + string(filepath.Separator), "./pkg/testkit/graphsim/cmd/graphsim"}
 	for _, service := range append(stores(), "gateway") {
 		args = append(args, "./"+filepath.Join("services", service, "cmd", service))
 	}

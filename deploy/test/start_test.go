@@ -20,7 +20,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
 // host is docker-compose.yml acted out by processes of this machine: what it

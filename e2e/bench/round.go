@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 )
 
 func someone() actor.Actor {

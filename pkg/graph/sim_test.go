@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 const simTenant = "11111111-2222-3333-4444-555555555555"

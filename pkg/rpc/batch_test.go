@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
 // An element of a batch is held to what its own call is held to, to the byte,

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	authzv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/authz/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
 // The note service exists only here: one method of each kind of rule, and one

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 )
 
 // A process that is told to stop while it still starts has done nothing wrong.

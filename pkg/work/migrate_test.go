@@ -3,7 +3,7 @@ package work
 import (
 	"testing"
 
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 )
 
 func TestMigrateMayBeRepeatedAtOnce(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
 // player calls the service and remembers what was acknowledged.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
 // work is what a load did.

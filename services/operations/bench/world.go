@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 

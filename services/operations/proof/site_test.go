@@ -22,12 +22,12 @@ import (
 	"google.golang.org/grpc"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 

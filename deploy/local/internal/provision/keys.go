@@ -14,7 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 )
 
 // Keys is a folder with one folder for each process, holding what that process

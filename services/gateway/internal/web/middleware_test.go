@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }

@@ -15,9 +15,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/services/inventory"
 )
 

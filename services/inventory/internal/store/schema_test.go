@@ -4,7 +4,7 @@ import (
 	"flag"
 	"testing"
 
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 )
 
 var update = flag.Bool("update", false, "write schema.sql anew")

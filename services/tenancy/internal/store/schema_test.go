@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
-	"github.com/tenantpilot/tenantpilot/pkg/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
 // score is what was measured in one turn.

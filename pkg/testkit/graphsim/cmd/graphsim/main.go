@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 func main() {

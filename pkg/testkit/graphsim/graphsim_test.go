@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
 func migrate(ctx context.Context, ownerURL string) error {

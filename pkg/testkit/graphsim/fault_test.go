@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 // faulty serves one rule on the policy list.

@@ -20,7 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
 // DB is the database of one test.

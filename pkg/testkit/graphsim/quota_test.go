@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 func TestQuotas(t *testing.T) {

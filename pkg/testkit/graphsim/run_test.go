@@ -18,8 +18,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
-	"github.com/tenantpilot/tenantpilot/pkg/graphsim"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/pkg/devca"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 )
 
 func leaf(t *testing.T, ca *devca.CA, name string) *x509.Certificate {
