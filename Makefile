@@ -39,7 +39,7 @@ test-big: launcher ## the tests that need a million runs
 		./services/operations/internal/store ./services/operations/internal/api
 
 test-proof: launcher ## the run store and the takeover under kills, restarts and faults, at length
-	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/internal/takeover ./pkg/work -count=1 -timeout 30m
+	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/takeover ./pkg/work -count=1 -timeout 30m
 	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./e2e -run '^TestKilled' -count=1 -timeout 60m
 	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
 
@@ -56,7 +56,7 @@ bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
 	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync
 
 bench-takeover: go-ready ## the takeover of 5 million legacy rows beside the least PostgreSQL needs for them
-	@go build -o $(BIN)/bench-takeover ./services/operations/internal/takeover/bench && $(BIN)/bench-takeover $(BENCH_FLAGS)
+	@go build -o $(BIN)/bench-takeover ./services/operations/takeover/bench && $(BIN)/bench-takeover $(BENCH_FLAGS)
 
 check: tools generated proto-format proto-lint proto-breaking gofmt lint vet tidy guards compose test ## everything CI asks of a commit
 
@@ -77,7 +77,7 @@ grpcurl: go-ready ## a gRPC client into .bin, for the calls that `make up` print
 	@GOWORK=off GOBIN=$(BIN) go -C tools/lint install github.com/fullstorydev/grpcurl/cmd/grpcurl
 
 takeover: go-ready ## the tool that takes over an older TenantPilot, into .bin
-	@go build -o $(BIN)/takeover ./services/operations/cmd/takeover
+	@go build -o $(BIN)/takeover ./services/operations/takeover/cmd/takeover
 
 tools-buf: go-ready
 	@GOWORK=off GOBIN=$(BIN) go -C tools/buf install tool

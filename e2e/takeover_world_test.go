@@ -30,7 +30,7 @@ var takeoverBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "takeover")
-	build := exec.Command("go", "build", "-o", path, "github.com/tenantpilot/tenantpilot/services/operations/cmd/takeover")
+	build := exec.Command("go", "build", "-o", path, "github.com/tenantpilot/tenantpilot/services/operations/takeover/cmd/takeover")
 	build.Stderr = os.Stderr
 	return path, build.Run()
 })

@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover"
 )
 
 func main() {

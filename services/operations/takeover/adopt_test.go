@@ -15,7 +15,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
 func (s *stages) adopt(o AdoptOptions) *Report {

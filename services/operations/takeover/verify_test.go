@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
 // fails asserts that verify does not pass, because of a check, and answers those that

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/mapping"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/mapping"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

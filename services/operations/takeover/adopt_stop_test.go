@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
 // Killed again and again, a bit later each time, adopt ends where it ends when nobody

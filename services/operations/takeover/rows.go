@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/mapping"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/mapping"
 )
 
 // The end of time, in words that Go has for it.

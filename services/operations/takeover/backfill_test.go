@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
 func (s *stages) backfill(o BackfillOptions) *Report {

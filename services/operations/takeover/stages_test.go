@@ -17,8 +17,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/services/operations"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture/fixturetest"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture/fixturetest"
 )
 
 // stages is a takeover of a legacy database of its own, to be taken through its stages.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture/fixturetest"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture/fixturetest"
 )
 
 func (s *stages) analyse() *Report {

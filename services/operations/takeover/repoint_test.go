@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
 // column is a table's column by row; nil is null.

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/mapping"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/mapping"
 )
 
 const sampleRows = `-- takeover.sampleRows

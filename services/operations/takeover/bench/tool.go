@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover"
 )
 
 // spent is what a process took.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/fixture"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/takeover/mapping"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/mapping"
 )
 
 // awkwardRows are everything odd that does not stop a takeover, and some ordinary rows.
