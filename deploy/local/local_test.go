@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 )
 
 func TestEveryFolderIsATenantOfItsOwn(t *testing.T) {
@@ -29,14 +31,14 @@ func TestEveryFolderIsATenantOfItsOwn(t *testing.T) {
 func TestNoTwoListenOnOnePort(t *testing.T) {
 	t.Parallel()
 	taken := map[string]string{}
-	for name, addr := range ports(defaultPortBase).all() {
+	for name, addr := range ports(roster.DefaultBase).all() {
 		if other, ok := taken[addr]; ok {
 			t.Errorf("%s and %s share %s", name, other, addr)
 		}
 		taken[addr] = name
 	}
-	if len(taken) != 9 {
-		t.Errorf("%d ports, want 9: %v", len(taken), taken)
+	if want := 2*len(roster.All()) + 1; len(taken) != want {
+		t.Errorf("%d ports, want %d: %v", len(taken), want, taken)
 	}
 }
 

@@ -10,14 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
-
-func stores() []string { return provision.Stores() }
 
 // Source is what the simulated tenant is made of.
 type Source struct {
@@ -35,8 +33,8 @@ func (s Source) String() string {
 	return fmt.Sprintf("a generated tenant of %d policies (seed %d)", s.Size, s.Seed)
 }
 
-// tenant names the simulated tenant and its directory. Every folder is a tenant
-// of its own: what it lacks must not look removed from another.
+// tenant returns the name of the simulated tenant and its directory id. Every folder
+// is a tenant of its own: a policy that one folder lacks must not look removed.
 func (s Source) tenant() (name, directory string) {
 	if s.Load == "" {
 		return "Contoso Demo", graphsim.DemoTenant
@@ -47,7 +45,7 @@ func (s Source) tenant() (name, directory string) {
 	return fmt.Sprintf("Folder %s (%s)", filepath.Base(s.Load), id[:8]), id // two may have one name
 }
 
-// plan is how the processes of one machine are run.
+// plan says how the processes of one machine are run.
 type plan struct {
 	bin       string // folder of the binaries
 	token     string // file of the API token
@@ -57,19 +55,18 @@ type plan struct {
 	source    Source
 }
 
-// migrations bring the databases up to the binaries.
-func (p plan) migration(service string) (fleet.Process, error) {
-	owner, err := p.keys.OwnerURL(p.superuser, service)
-	prefix := strings.ToUpper(service) + "_"
+// migration returns the process that brings a service's database up to its binary.
+func (p plan) migration(s roster.Service) (fleet.Process, error) {
+	owner, err := p.OwnerURL(s.Name)
 	return fleet.Process{
-		Name: service, Path: filepath.Join(p.bin, service), Args: []string{"migrate"},
-		Env: []string{prefix + "OWNER_DATABASE_URL=" + owner},
+		Name: s.Name, Path: filepath.Join(p.bin, s.Name), Args: []string{"migrate"},
+		Env: []string{s.Variable("OWNER_DATABASE_URL") + "=" + owner},
 	}, err
 }
 
-// bootstrap makes the first workspace, its owner and token, and the tenant.
+// bootstrap returns the process that makes the first workspace, its owner and token, and the tenant.
 func (p plan) bootstrap() (fleet.Process, error) {
-	app, err := p.keys.AppURL(p.superuser, "tenancy")
+	app, err := p.AppURL("tenancy")
 	name, directory := p.source.tenant()
 	return fleet.Process{
 		Name: "tenancy", Path: filepath.Join(p.bin, "tenancy"),
@@ -80,31 +77,31 @@ func (p plan) bootstrap() (fleet.Process, error) {
 	}, err
 }
 
-// processes are the fleet in the order it starts: nobody calls one below itself.
+// processes returns the fleet in the order it starts: a service starts after all that it calls.
 func (p plan) processes() ([]fleet.Process, error) {
 	sim, err := p.simulator()
 	if err != nil {
 		return nil, err
 	}
 	all := []fleet.Process{sim}
-	for _, service := range stores() {
-		process, err := p.service(service)
+	for _, s := range roster.All() {
+		process, err := p.service(s)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, process)
 	}
-	return append(all, p.gateway()), nil
+	return all, nil
 }
 
 func (p plan) simulator() (fleet.Process, error) {
-	client, err := trusting(p.keys.File("graphsim", "ca.pem"))
+	client, err := trusting(p.keys.File(roster.Simulator, "ca.pem"))
 	_, directory := p.source.tenant()
 	args := []string{
 		"-listen", p.ports.simulator(),
-		"-tls-cert", p.keys.File("graphsim", "cert.pem"), "-tls-key", p.keys.File("graphsim", "key.pem"),
+		"-tls-cert", p.keys.File(roster.Simulator, "cert.pem"), "-tls-key", p.keys.File(roster.Simulator, "key.pem"),
 		"-tenant", directory, "-client-id", graphsim.DemoClient,
-		"-client-secret-file", p.keys.File("graphsim", "client-secret"),
+		"-client-secret-file", p.keys.File(roster.Simulator, "client-secret"),
 	}
 	if p.source.Load != "" {
 		args = append(args, "-load", p.source.Load)
@@ -112,82 +109,41 @@ func (p plan) simulator() (fleet.Process, error) {
 		args = append(args, "-size", strconv.Itoa(p.source.Size), "-seed", strconv.Itoa(p.source.Seed))
 	}
 	return fleet.Process{
-		Name: "graphsim", Path: filepath.Join(p.bin, "graphsim"), Args: args,
+		Name: roster.Simulator, Path: filepath.Join(p.bin, roster.Simulator), Args: args,
 		Ready: "https://" + p.ports.simulator() + "/_sim/health", HTTP: client,
 	}, err
 }
 
-func (p plan) service(name string) (fleet.Process, error) {
-	app, err := p.keys.AppURL(p.superuser, name)
-	env := append(p.identity(name),
-		"LISTEN="+p.ports.grpc(name),
-		"ACTOR_KEYS="+p.keys.File(name, "actor-pub.pem"),
-		"PAGE_KEY_FILE="+p.keys.File(name, "page.key"),
-		"REFLECTION=true",
-		"DATABASE_URL="+app,
-	)
-	authority := p.keys.File(name, "ca.pem")
-	switch name {
-	case "operations":
-		owner, err := p.keys.OwnerURL(p.superuser, name)
-		if err != nil {
-			return fleet.Process{}, err
-		}
-		env = append(env, "OWNER_DATABASE_URL="+owner) // retention is the owner's
-	case "tenancy":
-		env = append(env,
-			"MASTER_KEY_FILE="+p.keys.File(name, "master.key"),
-			"AUTHORITY_OVERRIDE=https://"+p.ports.simulator(),
-			"GRAPH_OVERRIDE=https://"+p.ports.simulator(),
-			"EXTRA_CA="+authority,
-		)
-	case "inventory":
-		env = append(env,
-			"OPERATIONS_TARGET="+p.ports.grpc("operations"),
-			"TENANCY_TARGET="+p.ports.grpc("tenancy"),
-			"GRAPH_CA="+authority,
-		)
-	}
-	return p.process(name, env), err
-}
-
-func (p plan) gateway() fleet.Process {
-	return p.process("gateway", append(p.identity("gateway"),
-		"LISTEN="+p.ports.gateway(),
-		"ACTOR_KEY="+p.keys.File("gateway", "actor-key.pem"),
-		"SESSION_KEY_FILE="+p.keys.File("gateway", "session.key"),
-		"OPERATIONS_TARGET="+p.ports.grpc("operations"),
-		"TENANCY_TARGET="+p.ports.grpc("tenancy"),
-		"INVENTORY_TARGET="+p.ports.grpc("inventory"),
-	))
-}
-
-// identity is what every process of ours has: its certificate and its admin port.
-func (p plan) identity(name string) []string {
-	return []string{
-		"ADMIN_LISTEN=" + p.ports.admin(name),
-		"TLS_CERT=" + p.keys.File(name, "cert.pem"),
-		"TLS_KEY=" + p.keys.File(name, "key.pem"),
-		"TLS_CA=" + p.keys.File(name, "ca.pem"),
-	}
-}
-
-// process runs a service with env, each with the service's own prefix.
-func (p plan) process(name string, env []string) fleet.Process {
-	prefixed := make([]string, 0, len(env)+1)
-	for _, each := range env {
-		prefixed = append(prefixed, strings.ToUpper(name)+"_"+each)
-	}
+// service returns the process of a row of the table.
+func (p plan) service(s roster.Service) (fleet.Process, error) {
+	env, err := s.Environment(p)
 	if os.Getenv("LOG_FORMAT") == "" {
-		prefixed = append(prefixed, "LOG_FORMAT=text")
+		env = append(env, "LOG_FORMAT=text")
 	}
 	return fleet.Process{
-		Name: name, Path: filepath.Join(p.bin, name), Env: prefixed,
-		Ready: "http://" + p.ports.admin(name) + "/readyz",
-	}
+		Name: s.Name, Path: filepath.Join(p.bin, s.Name), Env: env,
+		Ready: "http://" + p.ports.addr(s.Admin()) + "/readyz",
+	}, err
 }
 
-// trusting is a client that trusts the authority in file and no other.
+// The methods below make plan a roster.Place: every process is on loopback.
+
+// Listen implements [roster.Place].
+func (p plan) Listen(port int) string { return p.ports.addr(port) }
+
+// Address implements [roster.Place].
+func (p plan) Address(_ string, port int) string { return p.ports.addr(port) }
+
+// Key implements [roster.Place].
+func (p plan) Key(process, file string) string { return p.keys.File(process, file) }
+
+// AppURL implements [roster.Place].
+func (p plan) AppURL(service string) (string, error) { return p.keys.AppURL(p.superuser, service) }
+
+// OwnerURL implements [roster.Place].
+func (p plan) OwnerURL(service string) (string, error) { return p.keys.OwnerURL(p.superuser, service) }
+
+// trusting returns a client that trusts the authority in file and no other.
 func trusting(file string) (*http.Client, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/postgres"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 )
 
 // machine is the fleet of this checkout while it runs. Its owner calls close.
@@ -68,6 +69,9 @@ func launch(ctx context.Context, source Source, out *os.File) (*machine, error) 
 
 func (m *machine) start(ctx context.Context, source Source) (err error) {
 	if m.root, err = findRoot(); err != nil {
+		return err
+	}
+	if err := roster.Check(m.root); err != nil {
 		return err
 	}
 	m.source, m.bin, m.token = source, filepath.Join(m.root, ".bin"), filepath.Join(dataDir(m.root), "token")
@@ -134,8 +138,8 @@ func (m *machine) hold() error {
 // build makes the binaries of the services.
 func (m *machine) build(ctx context.Context) error {
 	args := []string{"build", "-o", m.bin + string(filepath.Separator), "./pkg/testkit/graphsim/cmd/graphsim"}
-	for _, service := range append(stores(), "gateway") {
-		args = append(args, "./"+filepath.Join("services", service, "cmd", service))
+	for _, s := range roster.All() {
+		args = append(args, "./"+filepath.Join("services", s.Name, "cmd", s.Name))
 	}
 	return quietly(ctx, m.root, "go", args...)
 }
@@ -165,8 +169,8 @@ func (m *machine) makeDatabases(ctx context.Context) error {
 	if err := provision.MakeDatabases(ctx, m.superuser, m.keys); err != nil {
 		return err
 	}
-	for _, service := range stores() {
-		p, err := m.migration(service)
+	for _, s := range roster.Stores() {
+		p, err := m.migration(s)
 		if err != nil {
 			return err
 		}
@@ -261,7 +265,7 @@ The tenant is %[1]s.
   logs        %[10]s
   traces      OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 make up sends them to a Jaeger that listens there
 `, s.Source, s.Console, relative(m.root, s.Token), s.WorkspaceID,
-		operator("ca.pem"), operator("cert.pem"), operator("key.pem"), m.ports.grpc("operations"),
+		operator("ca.pem"), operator("cert.pem"), operator("key.pem"), m.ports.addr(roster.Stores()[0].GRPC()),
 		m.pg.What, relative(m.root, filepath.Join(dataDir(m.root), "log")))
 }
 

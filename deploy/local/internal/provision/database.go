@@ -7,13 +7,14 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 )
 
 // MakeDatabases makes the two roles and the database of every service on the
 // server of superuser, a URL whose role may create both.
 func MakeDatabases(ctx context.Context, superuser string, k Keys) error {
-	for _, name := range Stores() {
+	for _, name := range roster.Names(roster.Stores()) {
 		owner, err := password(k.File(name, "owner.pgpass"))
 		if err != nil {
 			return err
@@ -29,18 +30,18 @@ func MakeDatabases(ctx context.Context, superuser string, k Keys) error {
 	return nil
 }
 
-// OwnerURL is how the owner of a service's tables reaches its database.
+// OwnerURL returns the URL of a service's database for the owner of its tables.
 func (k Keys) OwnerURL(superuser, service string) (string, error) {
 	return roleURL(superuser, service, service+"_owner", k.File(service, "owner.pgpass"))
 }
 
-// AppURL is how a service reaches its database.
+// AppURL returns the URL of a service's database for the service itself.
 func (k Keys) AppURL(superuser, service string) (string, error) {
 	return roleURL(superuser, service, service+"_app", k.File(service, "app.pgpass"))
 }
 
-// roleURL is superuser's server seen by another role. The password stays in its
-// file: a URL ends up in environments and process lists.
+// roleURL returns a URL of superuser's server for another role. The password stays
+// in its file, because URLs end up in environments and process lists.
 func roleURL(superuser, service, role, passfile string) (string, error) {
 	u, err := url.Parse(superuser)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {

@@ -1,6 +1,6 @@
 // Package provision makes what the services need before they can start: keys,
 // certificates, roles and databases. `make up` and docker compose share it.
-// Everything it makes once it finds again the next time.
+// It makes each thing once and finds it the next time.
 package provision
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 )
 
@@ -21,13 +22,10 @@ import (
 // may know and nothing else, and "ca" with the authority's own key.
 type Keys struct{ dir string }
 
-// Stores names the services that have a database.
-func Stores() []string { return []string{"operations", "tenancy", "inventory"} }
-
-// KeysIn is the keys that MakeKeys made in dir.
+// KeysIn returns the keys that MakeKeys made in dir.
 func KeysIn(dir string) Keys { return Keys{dir: dir} }
 
-// MakeKeys makes what is missing of dir and renews what is near its end.
+// MakeKeys makes the keys that dir lacks and renews certificates that expire soon.
 func MakeKeys(dir string) (Keys, error) {
 	k := KeysIn(dir)
 	authority := filepath.Join(dir, "ca")
@@ -38,21 +36,20 @@ func MakeKeys(dir string) (Keys, error) {
 	if err := devca.ActorKey(authority); err != nil {
 		return k, err
 	}
-	// The operator is a person with grpcurl, takeover a tool of theirs; graphsim stands for Microsoft.
-	for _, name := range append(Stores(), "gateway", "operator", "takeover", "graphsim") {
+	for _, name := range roster.Certificates() {
 		if err := k.certificate(ca, name); err != nil {
 			return k, fmt.Errorf("keys of %s: %w", name, err)
 		}
 	}
-	for _, name := range Stores() {
-		if err := k.store(authority, name); err != nil {
-			return k, fmt.Errorf("keys of %s: %w", name, err)
+	for _, s := range roster.All() {
+		if err := k.service(authority, s); err != nil {
+			return k, fmt.Errorf("keys of %s: %w", s.Name, err)
 		}
 	}
 	return k, k.shared(authority)
 }
 
-// File is where the process keeps what.
+// File returns the path of a file that process may read.
 func (k Keys) File(process, what string) string { return filepath.Join(k.dir, process, what) }
 
 func (k Keys) certificate(ca *devca.CA, name string) error {
@@ -69,8 +66,22 @@ func (k Keys) certificate(ca *devca.CA, name string) error {
 	)
 }
 
-// store makes what a service with a database has: the key its page tokens are
-// sealed with, the passwords of its two roles, and how to know the gateway.
+// service makes the secrets that the table asks for, and what every service with a
+// database has.
+func (k Keys) service(authority string, s roster.Service) error {
+	for _, file := range s.Secrets {
+		if err := once(k.File(s.Name, file), randomKey); err != nil {
+			return err
+		}
+	}
+	if s.Web {
+		return nil
+	}
+	return k.store(authority, s.Name)
+}
+
+// store makes what a service with a database has: the key that seals its page
+// tokens, the passwords of its two roles, and the gateway's public key.
 func (k Keys) store(authority, name string) error {
 	return errors.Join(
 		give(filepath.Join(authority, "actor-pub.pem"), k.File(name, "actor-pub.pem")),
@@ -84,8 +95,6 @@ func (k Keys) store(authority, name string) error {
 func (k Keys) shared(authority string) error {
 	if err := errors.Join(
 		give(filepath.Join(authority, "actor-key.pem"), k.File("gateway", "actor-key.pem")),
-		once(k.File("gateway", "session.key"), randomKey),
-		once(k.File("tenancy", "master.key"), randomKey),
 		once(k.File("graphsim", "client-secret"), randomText),
 		os.MkdirAll(filepath.Join(k.dir, "postgres"), 0o700),
 	); err != nil {
@@ -97,8 +106,8 @@ func (k Keys) shared(authority string) error {
 	)
 }
 
-// superuser makes the password of a PostgreSQL that asks for one at its birth,
-// as that wants it and as its clients do.
+// superuser makes the password of PostgreSQL's superuser in two forms: the plain
+// file that a new server reads, and the password file that its clients read.
 func (k Keys) superuser() error {
 	plain := k.File("postgres", "password")
 	if err := once(plain, randomText); err != nil {
@@ -111,7 +120,7 @@ func (k Keys) superuser() error {
 	return replace(k.File("postgres", "superuser.pgpass"), passLine("postgres", text))
 }
 
-// give copies a file to the process that may read it, if it is not there already.
+// give copies a file to a process that may read it, unless it is there already.
 func give(from, to string) error {
 	text, err := os.ReadFile(from)
 	if err != nil {
@@ -152,7 +161,7 @@ func randomText() []byte {
 	return []byte(hex.EncodeToString(key))
 }
 
-// passLine is a PostgreSQL password file for role, good for any host and database.
+// passLine returns a PostgreSQL password file for role that fits any host and database.
 func passLine(role string, password []byte) []byte {
 	return fmt.Appendf(nil, "*:*:*:%s:%s\n", role, password)
 }

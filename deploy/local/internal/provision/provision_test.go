@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 )
 
@@ -58,7 +59,7 @@ func TestALostKeyIsReplacedEverywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := contents(t, dir)
-	for _, name := range []string{"operations", "tenancy", "inventory", "gateway", "operator", "takeover", "graphsim"} {
+	for _, name := range roster.Certificates() {
 		if after[name+"/ca.pem"] == before[name+"/ca.pem"] || after[name+"/ca.pem"] != after["ca/ca.pem"] {
 			t.Errorf("%s does not trust the new authority", name)
 		}
@@ -135,7 +136,7 @@ func TestDatabasesAreMadeOnceAndReachedByTheirRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, service := range Stores() {
+	for _, service := range roster.Names(roster.Stores()) {
 		app, appErr := k.AppURL(superuser, service)
 		owner, ownerErr := k.OwnerURL(superuser, service)
 		if appErr != nil || ownerErr != nil {
