@@ -3,8 +3,6 @@ package local
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +12,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/provision"
 	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
@@ -145,13 +144,9 @@ func (p plan) OwnerURL(service string) (string, error) { return p.keys.OwnerURL(
 
 // trusting returns a client that trusts the authority in file and no other.
 func trusting(file string) (*http.Client, error) {
-	text, err := os.ReadFile(file)
+	trusted, err := roots.Only(file)
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, errors.New(file + ": no certificate in it")
-	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, nil
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}, nil
 }

@@ -23,6 +23,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // Config is how a service reaches Graph. Start from [DefaultConfig].
@@ -100,7 +102,7 @@ func newPool(cfg Config) (*Pool, error) {
 	}
 	return &Pool{
 		cfg: cfg, base: base, http: newHTTPClient(cfg), workloads: workloads(),
-		now: time.Now, sleep: sleep, jitter: randomFraction,
+		now: time.Now, sleep: pause.For, jitter: randomFraction,
 		tenants: make(map[string]*tenant),
 	}, nil
 }

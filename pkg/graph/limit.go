@@ -156,15 +156,4 @@ func (t *tenant) bucket(workload string) *bucket {
 	return t.buckets[workloadOther]
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
 func randomFraction() float64 { return rand.Float64() }

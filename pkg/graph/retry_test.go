@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 const good = `{"value":[{"id":"1"}]}`
@@ -182,7 +184,7 @@ func TestRetry_cancelDuringBackoff(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	w := setup(t, status(429, "300"))
-	w.pool.now, w.pool.sleep = time.Now, sleep
+	w.pool.now, w.pool.sleep = time.Now, pause.For
 	w.OnThrottle(func(time.Time) { cancel() })
 	began := time.Now()
 	_, err := w.Get(ctx, "/beta/x")

@@ -15,6 +15,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 )
 
 // certificates are a process's own certificate and the CA it trusts, read from
@@ -75,15 +77,11 @@ func (c *certificates) read(stamp [3]time.Time) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(c.ca)
+	trusted, err := roots.Only(c.ca)
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return fmt.Errorf("%s: no certificate in it", c.ca)
-	}
-	c.pair, c.roots, c.stamp = pair, roots, stamp
+	c.pair, c.roots, c.stamp = pair, trusted, stamp
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 const (
@@ -25,7 +26,7 @@ func persist(ctx context.Context, until time.Time, call func(context.Context) er
 	defer cancel()
 	for wait := firstPause; ; wait = min(2*wait, lastPause) {
 		err := try(ctx, call)
-		if err == nil || notOurs(err) || refused(err) || !pause(ctx, wait) {
+		if err == nil || notOurs(err) || refused(err) || pause.For(ctx, wait) != nil {
 			return err
 		}
 	}
@@ -50,15 +51,3 @@ func notOurs(err error) bool {
 // Everything else is waited out: whatever ails operations, its restart or its
 // database's, may pass while the lease lasts, and giving up early helps nobody.
 func refused(err error) bool { return errs.Code(err) == codes.InvalidArgument }
-
-// pause reports whether d passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}

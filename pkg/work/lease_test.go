@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
@@ -99,7 +100,7 @@ func TestProgressIsSentSoonerButNotMoreThanOnceASecond(t *testing.T) {
 		go l.keep(working)
 		for i := range int64(25) { // a change every 100 ms, for 2.5 s
 			l.progress.set(map[string]int64{"processed": i})
-			pause(working, 100*time.Millisecond)
+			_ = pause.For(working, 100*time.Millisecond)
 		}
 		<-working.Done()
 		synctest.Wait()

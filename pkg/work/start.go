@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
@@ -20,7 +21,7 @@ func (w *Worker) Start(ctx context.Context, req *operationsv1.StartRunRequest) (
 			return resp, nil
 		}
 		again, ok := startAgain(req, errs.FromStatus(err))
-		if !ok || !timeFor(ctx, again) || !pause(ctx, again) {
+		if !ok || !timeFor(ctx, again) || pause.For(ctx, again) != nil {
 			return nil, err
 		}
 	}

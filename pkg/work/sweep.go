@@ -7,13 +7,14 @@ import (
 	"time"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // sweep sees to it until ctx ends that every queued run of our types has a slip.
 // What it could not ask or write it tries again soon, and says so once.
 func (w *Worker) sweep(ctx context.Context) {
 	failing := false
-	for wait := time.Duration(0); pause(ctx, wait); {
+	for wait := time.Duration(0); pause.For(ctx, wait) == nil; {
 		err := w.sweepOnce(ctx)
 		if ctx.Err() != nil {
 			return

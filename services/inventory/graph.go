@@ -2,16 +2,15 @@ package inventory
 
 import (
 	"cmp"
-	"crypto/x509"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 )
 
 // graph is how Graph is reached. Where it is, tenancy says per tenant.
@@ -65,19 +64,12 @@ func parseLimit(text string) (graph.Limit, error) {
 	return graph.Limit{Requests: n, Per: window}, nil
 }
 
-func (c Config) trust(g *graph.Config) error {
+func (c Config) trust(g *graph.Config) (err error) {
 	if c.GraphCA == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(c.GraphCA)
-	if err != nil {
+	if g.RootCAs, err = roots.WithSystem(c.GraphCA); err != nil {
 		return fmt.Errorf("graph CA: %w", err)
-	}
-	if g.RootCAs, err = x509.SystemCertPool(); err != nil {
-		return fmt.Errorf("graph CA: %w", err)
-	}
-	if !g.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("graph CA: %s holds no certificate", c.GraphCA)
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // Rule makes matching calls go wrong. It is JSON in a faults file and at
@@ -160,7 +162,7 @@ func (s *Server) withFault(c *call, r *http.Request, rule *Rule) *response {
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case FaultSlow:
-		if !pause(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond) {
+		if pause.For(r.Context(), time.Duration(rule.DelayMS)*time.Millisecond) != nil {
 			panic(http.ErrAbortHandler)
 		}
 	case FaultEmptyPage:

@@ -8,7 +8,6 @@
 package graphsim
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // Config describes a simulator. The zero value of everything but Tenants is
@@ -137,7 +138,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.admin.ServeHTTP(w, r)
 		return
 	}
-	if !pause(r.Context(), s.latency) {
+	if pause.For(r.Context(), s.latency) != nil {
 		return
 	}
 	resp := s.answer(r)
@@ -164,19 +165,4 @@ func (s *Server) route(c *call, r *http.Request) *response {
 		return resp
 	}
 	return s.graph(c, r)
-}
-
-// pause waits d, or answers false where the caller went away first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

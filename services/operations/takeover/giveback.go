@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // savedValues are values of a column that go back to their rows, and the statements
@@ -93,7 +95,7 @@ func (u *undoing) giveBack(ctx context.Context, s savedValues) error {
 		}
 		_ = bar.Add(done)
 		if done == 0 {
-			if err := pause(ctx); err != nil {
+			if err := pause.For(ctx, retryPause); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // syncRuns is the table that findings and inventory items refer to.
@@ -211,7 +213,7 @@ func (t *Tool) fillRange(ctx context.Context, ref reference, after, until int64)
 		if err := t.legacy.QueryRow(ctx, ref.in(countDue), after, until).Scan(&left); err != nil || left == 0 {
 			return err
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause.For(ctx, retryPause); err != nil {
 			return err
 		}
 	}

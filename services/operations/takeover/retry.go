@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // retryPause is how long those who queued behind us are left alone before we try again.
@@ -33,7 +35,7 @@ func (t *Tool) retried(ctx context.Context, do func() error) error {
 			return err
 		}
 		t.log.Info("others are at work there, trying again", "err", err)
-		if err := pause(ctx); err != nil {
+		if err := pause.For(ctx, retryPause); err != nil {
 			return err
 		}
 	}
@@ -42,17 +44,6 @@ func (t *Tool) retried(ctx context.Context, do func() error) error {
 // alter runs do in a transaction, again while others are in its way.
 func (t *Tool) alter(ctx context.Context, db *pgxpool.Pool, do func(pgx.Tx) error) error {
 	return t.retried(ctx, func() error { return pgx.BeginFunc(ctx, db, do) })
-}
-
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(retryPause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // violated says that rows are not as a constraint wants them.

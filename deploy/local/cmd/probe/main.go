@@ -4,13 +4,13 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 )
 
 func main() {
@@ -25,15 +25,11 @@ func main() {
 func probe(url, authority string) error {
 	client := http.Client{Timeout: 3 * time.Second}
 	if authority != "" {
-		text, err := os.ReadFile(authority)
+		trusted, err := roots.Only(authority)
 		if err != nil {
 			return err
 		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(text) {
-			return errors.New(authority + ": no certificate in it")
-		}
-		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 	}
 	resp, err := client.Get(url)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // guardian is a shell that outlives us and cleans up: it reads a pipe that only
@@ -75,7 +77,7 @@ func takeTurn(ctx context.Context, dir string) (*os.File, error) {
 		if err == nil {
 			return f, nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) || pause(ctx, 20*time.Millisecond) != nil {
+		if !errors.Is(err, syscall.EWOULDBLOCK) || pause.For(ctx, 20*time.Millisecond) != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("another process runs a server there: %w", err)
 		}

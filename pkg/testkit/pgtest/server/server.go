@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 // Options are what a server is made of.
@@ -116,7 +118,7 @@ func (s *Server) launch(ctx context.Context) error {
 			s.halt(Immediate)
 			return fmt.Errorf("%w\n%s", err, s.logTail())
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 200*time.Millisecond); err != nil {
 			return fmt.Errorf("%w\n%s", err, s.logTail())
 		}
 	}
@@ -178,7 +180,7 @@ func (s *Server) answers(ctx context.Context) error {
 		if s.ended() {
 			return errEnded
 		}
-		if pauseErr := pause(ctx, 15*time.Millisecond); pauseErr != nil {
+		if pauseErr := pause.For(ctx, 15*time.Millisecond); pauseErr != nil {
 			return fmt.Errorf("%w: %w", pauseErr, err)
 		}
 	}
@@ -238,14 +240,3 @@ func (s *Server) Stop(mode Mode) error {
 
 func (s *Server) dataDir() string { return filepath.Join(s.opts.Dir, "data") }
 func (s *Server) logFile() string { return filepath.Join(s.opts.Dir, "postgres.log") }
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

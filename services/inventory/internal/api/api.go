@@ -28,7 +28,7 @@ type Config struct {
 
 // Register adds inventory's services to a server.
 func Register(r grpc.ServiceRegistrar, cfg Config) {
-	tenants := &tenants{client: cfg.Tenants, now: time.Now, seen: map[tenantKey]time.Time{}}
+	tenants := newTenants(cfg.Tenants)
 	inventoryv1.RegisterInventoryReaderServiceServer(r, &reader{Config: cfg, tenants: tenants})
 	inventoryv1.RegisterInventoryServiceServer(r, &writer{Config: cfg, tenants: tenants})
 }

@@ -2,8 +2,9 @@ package api
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 )
@@ -22,11 +23,17 @@ type tenants struct {
 	client tenancyv1.TenantReaderServiceClient
 	now    func() time.Time
 
-	mu   sync.Mutex
-	seen map[tenantKey]time.Time
+	// When each was last seen. The library's own expiring cache is no use here: it
+	// starts a goroutine that nobody can end.
+	seen *lru.Cache[tenantKey, time.Time]
 }
 
-// exists answers tenancy's NotFound if the workspace has no such tenant.
+func newTenants(client tenancyv1.TenantReaderServiceClient) *tenants {
+	seen, _ := lru.New[tenantKey, time.Time](maxTenants) // fails for a size below one only
+	return &tenants{client: client, now: time.Now, seen: seen}
+}
+
+// exists returns tenancy's NotFound if the workspace has no such tenant.
 func (t *tenants) exists(ctx context.Context, workspaceID, id int64) error {
 	key := tenantKey{workspaceID, id}
 	if t.known(key) {
@@ -35,19 +42,12 @@ func (t *tenants) exists(ctx context.Context, workspaceID, id int64) error {
 	if err := t.ask(ctx, workspaceID, id); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.seen) >= maxTenants {
-		clear(t.seen)
-	}
-	t.seen[key] = t.now()
+	t.seen.Add(key, t.now())
 	return nil
 }
 
 func (t *tenants) known(key tenantKey) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at, ok := t.seen[key]
+	at, ok := t.seen.Get(key)
 	return ok && t.now().Sub(at) < believed
 }
 

@@ -24,6 +24,7 @@ import (
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 	job "github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -53,17 +54,15 @@ func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
 		return err
 	}
-	pem, err := os.ReadFile(t.CA)
+	trusted, err := roots.Only(t.CA)
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
 	var o outcome
 	if t.Database != "" {
-		o, err = t.sync(ctx, roots)
+		o, err = t.sync(ctx, trusted)
 	} else {
-		o, err = t.bare(ctx, roots)
+		o, err = t.bare(ctx, trusted)
 	}
 	if err != nil {
 		return err
@@ -74,14 +73,14 @@ func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(o)
 }
 
-func (t task) sync(ctx context.Context, roots *x509.CertPool) (outcome, error) {
+func (t task) sync(ctx context.Context, trusted *x509.CertPool) (outcome, error) {
 	db, err := pg.Open(ctx, t.Database, 0)
 	if err != nil {
 		return outcome{}, err
 	}
 	defer db.Close()
 	cfg := graph.DefaultConfig()
-	cfg.RootCAs, cfg.Concurrency, cfg.Limits = roots, concurrency, graph.Unlimited()
+	cfg.RootCAs, cfg.Concurrency, cfg.Limits = trusted, concurrency, graph.Unlimited()
 	syncer := sync.New(store.New(db), t, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer syncer.Close()
 	about, err := structpb.NewStruct(item.Selection{policies}.Context(0))
@@ -104,9 +103,9 @@ func (t task) IssueGraphToken(context.Context, *tenancyv1.IssueGraphTokenRequest
 }
 
 // bare makes the requests in the order they were made, and reads the answers.
-func (t task) bare(ctx context.Context, roots *x509.CertPool) (outcome, error) {
+func (t task) bare(ctx context.Context, trusted *x509.CertPool) (outcome, error) {
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: concurrency,
+		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: concurrency,
 	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}

@@ -17,6 +17,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -205,11 +206,7 @@ func patiently(ctx context.Context, passing func(error) bool, f func() error) er
 		case err == nil, ctx.Err() != nil, attempt == patience, !passing(err):
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait) != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
 		wait = min(2*wait, longest)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 const (
@@ -56,7 +58,7 @@ func (h *Hub) hint(ctx context.Context) {
 		default:
 			pace = askPace
 		}
-		if !rest(ctx, pace) {
+		if pause.For(ctx, pace) != nil {
 			return
 		}
 	}
@@ -89,7 +91,7 @@ func (h *Hub) listen(ctx context.Context) {
 			return
 		}
 		h.log.WarnContext(ctx, "watch: the listening connection is made again", "err", err)
-		if !rest(ctx, listenWait) {
+		if pause.For(ctx, listenWait) != nil {
 			return
 		}
 	}

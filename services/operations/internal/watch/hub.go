@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
@@ -129,19 +130,9 @@ func (h *Hub) readOn(ctx context.Context) {
 			failing = err != nil
 			h.log.WarnContext(ctx, "watch", "failing", failing, "err", err)
 		}
-		if !rest(ctx, pace) {
+		if pause.For(ctx, pace) != nil {
 			return
 		}
-	}
-}
-
-// rest reports whether ctx lasted for d.
-func rest(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 

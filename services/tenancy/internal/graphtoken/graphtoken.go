@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 )
 
@@ -69,13 +69,13 @@ func New(cfg Config) (*Issuer, error) {
 			return nil, fmt.Errorf("override %q: want an https address", override)
 		}
 	}
-	roots, err := trust(cfg.ExtraCA)
+	trusted, err := trust(cfg.ExtraCA)
 	if err != nil {
 		return nil, err
 	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 		ForceAttemptHTTP2:   true,
@@ -95,16 +95,9 @@ func trust(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil // the system's own
 	}
-	text, err := os.ReadFile(file)
+	pool, err := roots.WithSystem(file)
 	if err != nil {
 		return nil, fmt.Errorf("extra CA: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("extra CA %s: no certificate in it", file)
 	}
 	return pool, nil
 }
