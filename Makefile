@@ -66,7 +66,9 @@ generate: tools-buf tools-gen protodeps ## gen/ from proto/, and the pages from 
 	@cd services/gateway && templ generate -path . -log-level error
 	@go test ./services/gateway/internal/web -run '^TestOpenAPI$$' -count=1 -update >/dev/null
 
-lint: go-ready tools-lint ## golangci-lint over the workspace
+lint: go-ready tools-lint ## who imports whom, and golangci-lint over the workspace
+	@echo "lint: who imports whom"
+	@go run ./deploy/local/cmd/rooms
 	@echo "lint: golangci-lint"
 	@golangci-lint run $$(go list -m -f '{{.Dir}}/...')
 
