@@ -59,7 +59,7 @@ type runJSON struct {
 
 type failureJSON struct {
 	Code        string `json:"code"`
-	ReasonCode  string `json:"reason_code"`
+	Reason      string `json:"reason"`
 	Message     string `json:"message"`
 	Item        string `json:"item"`
 	Remediation string `json:"remediation"`
@@ -105,7 +105,7 @@ type coverageJSON struct {
 	UpdatedCount   string `json:"updated_count"`
 	UnchangedCount string `json:"unchanged_count"`
 	RemovedCount   string `json:"removed_count"`
-	ReasonCode     string `json:"reason_code"`
+	Reason         string `json:"reason"`
 }
 
 func (f *fleet) coverage(t *testing.T, runID string) map[string]coverageJSON {

@@ -37,13 +37,13 @@ func TestGraphFaults(t *testing.T) {
 		"truncated JSON":       {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultTruncated}, succeeded, ""},
 		"HTML with 200":        {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultHTML}, succeeded, ""},
 		"an empty page":        {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultEmptyPage}, succeeded, ""},
-		"HTML that stays":      {graphsim.Rule{Path: list, Kind: graphsim.FaultHTML}, partially, "dependency"},
-		"a looping nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultLoop}, partially, "dependency"},
-		"a foreign nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, partially, "dependency"},
-		"a wrong settingCount": {graphsim.Rule{Path: list, Kind: graphsim.FaultSettingCount}, partially, "dependency"},
-		"403 on one type":      {graphsim.Rule{Path: list, Kind: graphsim.FaultStatus, Status: 403}, partially, "permission"},
-		"400 on all settings":  {graphsim.Rule{Path: settings, Kind: graphsim.FaultStatus, Status: 400}, partially, "validation"},
-		"an oversize page":     {graphsim.Rule{Path: list, Kind: graphsim.FaultOversize}, partially, "dependency"},
+		"HTML that stays":      {graphsim.Rule{Path: list, Kind: graphsim.FaultHTML}, partially, "FAILURE_REASON_DEPENDENCY"},
+		"a looping nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultLoop}, partially, "FAILURE_REASON_DEPENDENCY"},
+		"a foreign nextLink":   {graphsim.Rule{Path: list, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, partially, "FAILURE_REASON_DEPENDENCY"},
+		"a wrong settingCount": {graphsim.Rule{Path: list, Kind: graphsim.FaultSettingCount}, partially, "FAILURE_REASON_DEPENDENCY"},
+		"403 on one type":      {graphsim.Rule{Path: list, Kind: graphsim.FaultStatus, Status: 403}, partially, "FAILURE_REASON_PERMISSION"},
+		"400 on all settings":  {graphsim.Rule{Path: settings, Kind: graphsim.FaultStatus, Status: 400}, partially, "FAILURE_REASON_VALIDATION"},
+		"an oversize page":     {graphsim.Rule{Path: list, Kind: graphsim.FaultOversize}, partially, "FAILURE_REASON_DEPENDENCY"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestGraphFaults(t *testing.T) {
 			require.Zero(t, removed, "an incomplete read removes nothing")
 			require.False(t, coverage["configurationPolicies"].Complete)
 			require.NotEmpty(t, r.FailureSummary)
-			require.Equal(t, tt.reason, r.FailureSummary[0].ReasonCode, "%+v", r.FailureSummary[0])
+			require.Equal(t, tt.reason, r.FailureSummary[0].Reason, "%+v", r.FailureSummary[0])
 			require.NotEmpty(t, r.FailureSummary[0].Message)
 		})
 	}
@@ -80,7 +80,7 @@ func TestWrongSecretFailsWithoutAStorm(t *testing.T) {
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, secret: "not the secret"})
 	r := f.sync(t)
 	require.Equal(t, failed, r.Outcome)
-	require.Equal(t, "tenant_auth", r.FailureSummary[0].ReasonCode)
+	require.Equal(t, "FAILURE_REASON_TENANT_AUTH", r.FailureSummary[0].Reason)
 	require.NotEmpty(t, r.FailureSummary[0].Remediation)
 	asked := 0
 	for call, n := range f.sim.Stats().Calls {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
 const (
@@ -40,11 +42,8 @@ func try(ctx context.Context, call func(context.Context) error) error {
 
 // notOurs reports whether err says that the run is not ours to work on, or no more.
 func notOurs(err error) bool {
-	switch errs.Reason(err) {
-	case "LEASE_HELD", "LEASE_LOST", "RUN_COMPLETED":
-		return true
-	}
-	return errs.Code(err) == codes.NotFound
+	return errs.Code(err) == codes.NotFound || errs.HasReason(err, operationsv1.RunReason_RUN_REASON_LEASE_HELD,
+		operationsv1.RunReason_RUN_REASON_LEASE_LOST, operationsv1.RunReason_RUN_REASON_RUN_COMPLETED)
 }
 
 // refused reports whether err says that the request can never work as written.

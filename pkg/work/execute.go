@@ -101,7 +101,7 @@ func (w *Worker) call(ctx context.Context, r *Run) (res Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.cfg.Log.ErrorContext(ctx, "job panicked", "run_id", r.ID, "type", r.Type, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			res, err = Result{}, &Failure{ReasonCode: "internal", Message: "The job stopped because of a fault in the program.", Cause: fmt.Errorf("panic: %v", p)}
+			res, err = Result{}, &Failure{Reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, Message: "The job stopped because of a fault in the program.", Cause: fmt.Errorf("panic: %v", p)}
 		}
 	}()
 	return job(ctx, r)

@@ -6,13 +6,15 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
 // Failure is an error a [Job] returns to fail its run with words for the people
 // who will read it. Everything but the cause is shown to them.
 type Failure struct {
-	ReasonCode  string // of the taxonomy: "tenant_auth", "permission", …
+	Reason      operationsv1.FailureReason
 	Code        string // of the part that failed, for example Graph's error code
 	Message     string
 	Item        string // "configurationPolicies/3f2a…"; empty for the run as a whole
@@ -22,17 +24,34 @@ type Failure struct {
 	Cause       error  // for the log only
 }
 
-// Fail makes a Failure; what else is known is set on it.
-func Fail(reasonCode, format string, args ...any) *Failure {
-	return &Failure{ReasonCode: reasonCode, Message: fmt.Sprintf(format, args...)}
+// Fail returns a Failure with a reason and a message. The caller sets what else it
+// knows.
+func Fail(reason operationsv1.FailureReason, format string, args ...any) *Failure {
+	return &Failure{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Reason returns the reason that has the given stored word, for example the one
+// graph.ReasonCode returns, and unknown for a word that no reason has.
+func Reason(word string) operationsv1.FailureReason {
+	reason, ok := errs.FromWord[operationsv1.FailureReason](word)
+	if !ok {
+		return operationsv1.FailureReason_FAILURE_REASON_UNKNOWN
+	}
+	return reason
+}
+
+// ReasonWord returns the word that is stored for a reason: "tenant_auth".
+func ReasonWord(reason operationsv1.FailureReason) string {
+	return strings.ToLower(errs.Word(reason))
 }
 
 // Error is for logs: it has the cause in it.
 func (f *Failure) Error() string {
+	said := ReasonWord(f.Reason) + ": " + f.Message
 	if f.Cause == nil {
-		return f.ReasonCode + ": " + f.Message
+		return said
 	}
-	return f.ReasonCode + ": " + f.Message + ": " + f.Cause.Error()
+	return said + ": " + f.Cause.Error()
 }
 
 // Unwrap returns the cause.
@@ -42,7 +61,7 @@ func (f *Failure) Unwrap() error { return f.Cause }
 func (f *Failure) Proto() *operationsv1.Failure {
 	return &operationsv1.Failure{
 		Code:        f.Code,
-		ReasonCode:  f.ReasonCode,
+		Reason:      f.Reason,
 		Message:     f.Message,
 		Item:        f.Item,
 		Retryable:   f.Retryable,
@@ -68,8 +87,8 @@ func fit(failures []*operationsv1.Failure) []*operationsv1.Failure {
 		size += len(protojson.Format(f))
 		if i == maxFailures || size > maxFailureBytes {
 			return append(out, &operationsv1.Failure{
-				ReasonCode: "unknown",
-				Message:    fmt.Sprintf("%d more failures are not listed", len(failures)-i),
+				Reason:  operationsv1.FailureReason_FAILURE_REASON_UNKNOWN,
+				Message: fmt.Sprintf("%d more failures are not listed", len(failures)-i),
 			})
 		}
 		out = append(out, f)
@@ -78,13 +97,9 @@ func fit(failures []*operationsv1.Failure) []*operationsv1.Failure {
 }
 
 func clip(f *operationsv1.Failure) *operationsv1.Failure {
-	reason := text(f.GetReasonCode(), 64)
-	if reason == "" {
-		reason = "unknown"
-	}
 	return &operationsv1.Failure{
 		Code:        text(f.GetCode(), 128),
-		ReasonCode:  reason,
+		Reason:      f.GetReason(),
 		Message:     text(f.GetMessage(), 2000),
 		Item:        text(f.GetItem(), 512),
 		Retryable:   f.GetRetryable(),

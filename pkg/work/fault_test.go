@@ -19,15 +19,15 @@ func TestJobGoingWrongEndsItsRun(t *testing.T) {
 		res    Result
 		err    error
 		panics any
-		reason string
+		reason operationsv1.FailureReason
 		says   string
 	}{
-		"an error of its own":     {err: secret, reason: "worker_error", says: "service's log"},
-		"a failure for people":    {err: &Failure{ReasonCode: "tenant_auth", Message: "The secret is wrong.", Cause: secret}, reason: "tenant_auth", says: "The secret is wrong."},
-		"a panic":                 {panics: secret, reason: "internal", says: "fault in the program"},
-		"no outcome":              {reason: "internal", says: "did not say how"},
-		"counters nobody accepts": {res: Result{Outcome: succeeded, Counts: map[string]int64{"Not a name": 1}}, reason: "internal", says: "not acceptable"},
-		"negative counters":       {res: Result{Outcome: succeeded, Counts: map[string]int64{"processed": -1}}, reason: "internal", says: "not acceptable"},
+		"an error of its own":     {err: secret, reason: operationsv1.FailureReason_FAILURE_REASON_WORKER_ERROR, says: "service's log"},
+		"a failure for people":    {err: &Failure{Reason: operationsv1.FailureReason_FAILURE_REASON_TENANT_AUTH, Message: "The secret is wrong.", Cause: secret}, reason: operationsv1.FailureReason_FAILURE_REASON_TENANT_AUTH, says: "The secret is wrong."},
+		"a panic":                 {panics: secret, reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, says: "fault in the program"},
+		"no outcome":              {reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, says: "did not say how"},
+		"counters nobody accepts": {res: Result{Outcome: succeeded, Counts: map[string]int64{"Not a name": 1}}, reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, says: "not acceptable"},
+		"negative counters":       {res: Result{Outcome: succeeded, Counts: map[string]int64{"processed": -1}}, reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, says: "not acceptable"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestJobGoingWrongEndsItsRun(t *testing.T) {
 				t.Fatalf("the run ended as %v", got)
 			}
 			f := got.GetFailureSummary()[0]
-			if f.GetReasonCode() != tt.reason || !strings.Contains(f.GetMessage(), tt.says) || strings.Contains(f.String(), "hunter2") {
+			if f.GetReason() != tt.reason || !strings.Contains(f.GetMessage(), tt.says) || strings.Contains(f.String(), "hunter2") {
 				t.Errorf("people are told %v", f)
 			}
 		})

@@ -50,7 +50,7 @@ func conclude(cause error, res Result, err error) ending {
 func finished(res Result) ending {
 	if res.Outcome <= operationsv1.RunOutcome_RUN_OUTCOME_PENDING {
 		return ending{kind: complete, outcome: failed, counts: res.Counts,
-			failures: append(res.Failures, Fail("internal", "The job did not say how it ended.").Proto())}
+			failures: append(res.Failures, Fail(operationsv1.FailureReason_FAILURE_REASON_INTERNAL, "The job did not say how it ended.").Proto())}
 	}
 	return ending{kind: complete, outcome: res.Outcome, counts: res.Counts, failures: res.Failures}
 }
@@ -60,7 +60,7 @@ func entry(err error) *operationsv1.Failure {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Proto()
 	}
-	return Fail("worker_error", "The job failed for a reason that is only in the service's log.").Proto()
+	return Fail(operationsv1.FailureReason_FAILURE_REASON_WORKER_ERROR, "The job failed for a reason that is only in the service's log.").Proto()
 }
 
 // settle says to the store how the job ended; jobErr is for the log.
@@ -102,7 +102,7 @@ func (w *Worker) complete(ctx context.Context, l *lease, r *Run, end ending) err
 	// What the job said is at fault, and would be for every attempt to come.
 	l.log.ErrorContext(ctx, "result refused", "err", err)
 	req.Outcome, req.SummaryCounts = failed, nil
-	req.FailureSummary = []*operationsv1.Failure{Fail("internal", "The job's result was not acceptable to the run store.").Proto()}
+	req.FailureSummary = []*operationsv1.Failure{Fail(operationsv1.FailureReason_FAILURE_REASON_INTERNAL, "The job's result was not acceptable to the run store.").Proto()}
 	return w.sendComplete(ctx, until, req)
 }
 

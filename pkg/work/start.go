@@ -33,7 +33,7 @@ func startAgain(req *operationsv1.StartRunRequest, err error) (time.Duration, bo
 		return 0, false
 	}
 	e, ok := errs.As(err)
-	if !ok || e.Reason() != "RUN_ALREADY_ACTIVE" {
+	if !ok || !errs.HasReason(e, operationsv1.RunReason_RUN_REASON_RUN_ALREADY_ACTIVE) {
 		return 0, false
 	}
 	return e.RetryAfter(), e.RetryAfter() > 0

@@ -131,7 +131,7 @@ func TestRunIsWorkedFromStartToEnd(t *testing.T) {
 		seen <- r
 		<-goOn
 		return Result{Outcome: partially, Counts: map[string]int64{"processed": 2}, Failures: []*operationsv1.Failure{
-			Fail("permission", "Scripts could not be read.").Proto(),
+			Fail(operationsv1.FailureReason_FAILURE_REASON_PERMISSION, "Scripts could not be read.").Proto(),
 		}}, nil
 	})
 	run(t, worker)
@@ -152,7 +152,7 @@ func TestRunIsWorkedFromStartToEnd(t *testing.T) {
 	w.store.until(t, id, "in progress", func(r *operationsv1.Run) bool { return r.GetSummaryCounts()["processed"] == 1 })
 	close(goOn)
 	got := w.store.untilCompleted(t, id)
-	if got.GetOutcome() != partially || got.GetSummaryCounts()["processed"] != 2 || got.GetFailureSummary()[0].GetReasonCode() != "permission" {
+	if got.GetOutcome() != partially || got.GetSummaryCounts()["processed"] != 2 || got.GetFailureSummary()[0].GetReason() != operationsv1.FailureReason_FAILURE_REASON_PERMISSION {
 		t.Errorf("the run ended as %v", got)
 	}
 }

@@ -27,7 +27,7 @@ func TestALateCompletionIsRefusedAndKept(t *testing.T) {
 	w.until(t, r.Id, completed)
 	reaped := w.get(t, r.Id)
 	require.Equal(t, failed, reaped.Outcome)
-	require.Equal(t, "lease_expired", reaped.FailureSummary[0].ReasonCode)
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_LEASE_EXPIRED, reaped.FailureSummary[0].Reason)
 	for range 3 {
 		_, err := w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{
 			RunId: r.Id, LeaseEpoch: r.LeaseEpoch, Outcome: succeeded, SummaryCounts: map[string]int64{"processed": 42},

@@ -219,7 +219,7 @@ func (a *adoption) settleTenants(tenants []legacyTenant, results []*tenancyv1.Im
 			here.id = twin
 			a.people.tenantIDs[tenant.ID] = here
 			merged = append(merged, fmt.Sprint(tenant.ID))
-		case errs.Reason(err) == "LEGACY_ID_ELSEWHERE" && tenant.Imported:
+		case errs.HasReason(err, tenancyv1.TenancyReason_TENANCY_REASON_LEGACY_ID_ELSEWHERE) && tenant.Imported:
 			t.found++
 			moved = append(moved, fmt.Sprint(tenant.ID))
 		default:
@@ -247,7 +247,7 @@ func (a *adoption) tellTenants(merged, moved []string) {
 // what is wrong.
 func twinOf(err error) int64 {
 	e, ok := errs.As(err)
-	if !ok || e.Reason() != "TENANT_EXISTS" {
+	if !ok || !errs.HasReason(e, tenancyv1.TenancyReason_TENANCY_REASON_TENANT_EXISTS) {
 		return 0
 	}
 	id, _ := strconv.ParseInt(e.Metadata()["tenant_id"], 10, 64) // 0: a name is in the way
@@ -276,7 +276,7 @@ func (a *adoption) sendMembers(ctx context.Context, rehearse bool) (*tally, erro
 		switch err := itemError(r.Error); {
 		case err == nil:
 			t.count(r.Outcome)
-		case errs.Reason(err) == "USER_CLAIMED":
+		case errs.HasReason(err, tenancyv1.TenancyReason_TENANCY_REASON_USER_CLAIMED):
 			t.found++
 			claimed = append(claimed, who)
 		default:

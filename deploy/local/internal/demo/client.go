@@ -41,7 +41,7 @@ func (r Run) Succeeded() bool { return r.Completed() && r.Outcome == "RUN_OUTCOM
 
 // Failure is one cause of a run not succeeding.
 type Failure struct {
-	ReasonCode  string `json:"reason_code"`
+	Reason      string `json:"reason"` // FAILURE_REASON_PERMISSION
 	Message     string `json:"message"`
 	Item        string `json:"item"`
 	Remediation string `json:"remediation"`

@@ -160,7 +160,7 @@ func TestReportTellsEverythingThatWentWrong(t *testing.T) {
 	run := Run{
 		ID: 12, Type: "inventory_sync", Status: "RUN_STATUS_COMPLETED", Outcome: "RUN_OUTCOME_PARTIALLY_SUCCEEDED",
 		SummaryCounts: map[string]count{"total": 60, "created": 58}, CreateTime: began, CompleteTime: began.Add(2340 * time.Millisecond),
-		FailureSummary: []Failure{{ReasonCode: "permission", Item: "mobileApps", Message: "Graph refused", Remediation: "Grant the permission."}},
+		FailureSummary: []Failure{{Reason: "FAILURE_REASON_PERMISSION", Item: "mobileApps", Message: "Graph refused", Remediation: "Grant the permission."}},
 	}
 	var out strings.Builder
 	Report(&out, run, []Coverage{

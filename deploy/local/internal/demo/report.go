@@ -57,7 +57,7 @@ func table(out io.Writer, coverage []Coverage) {
 }
 
 func failure(out io.Writer, f Failure) {
-	fmt.Fprintf(out, "  %s", f.ReasonCode)
+	fmt.Fprintf(out, "  %s", strings.ToLower(strings.TrimPrefix(f.Reason, "FAILURE_REASON_")))
 	if f.Item != "" {
 		fmt.Fprintf(out, " %s", f.Item)
 	}

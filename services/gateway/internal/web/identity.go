@@ -46,7 +46,7 @@ func (i *identity) resolve(ctx context.Context, token string) (actor.Actor, erro
 		return a, nil
 	}
 	answer, err := i.tenancy.ResolveApiToken(ctx, &tenancyv1.ResolveApiTokenRequest{Token: token})
-	if errs.Reason(err) == tokenInvalid {
+	if errs.HasReason(err, tokenInvalid) {
 		return actor.Actor{}, errTokenInvalid() // the caller's to mend; any other refusal of tenancy's is ours
 	}
 	if err != nil {
@@ -58,10 +58,10 @@ func (i *identity) resolve(ctx context.Context, token string) (actor.Actor, erro
 }
 
 // tokenInvalid is tenancy's reason for a token it doesn't know.
-const tokenInvalid = "TOKEN_INVALID"
+const tokenInvalid = tenancyv1.TenancyReason_TENANCY_REASON_TOKEN_INVALID
 
 func errTokenInvalid() error {
-	return errs.Unauthenticated(tokenInvalid, "the token is unknown, expired or revoked")
+	return errs.Unauthenticated(errs.Word(tokenInvalid), "the token is unknown, expired or revoked")
 }
 
 func (i *identity) recall(key [sha256.Size]byte) (actor.Actor, bool) {

@@ -169,7 +169,7 @@ func failuresOf(run *operationsv1.Run) []templates.Failure {
 	var failures []templates.Failure
 	for _, f := range run.GetFailureSummary() {
 		failures = append(failures, templates.Failure{
-			Reason: f.GetReasonCode(), Code: f.GetCode(), Message: f.GetMessage(), Item: f.GetItem(),
+			Reason: reasonWord(f), Code: f.GetCode(), Message: f.GetMessage(), Item: f.GetItem(),
 			Remediation: f.GetRemediation(), RequestID: f.GetRequestId(), Retryable: f.GetRetryable(),
 		})
 	}

@@ -138,8 +138,7 @@ func (s *watches) follow(ctx context.Context, r *room) {
 
 // unresumable reports that a watch must begin anew.
 func unresumable(err error) bool {
-	reason := errs.Reason(err)
-	return reason == "INVALID_RESUME_TOKEN" || reason == "RESUME_TOKEN_TOO_OLD"
+	return errs.HasReason(err, operationsv1.RunReason_RUN_REASON_INVALID_RESUME_TOKEN, operationsv1.RunReason_RUN_REASON_RESUME_TOKEN_TOO_OLD)
 }
 
 // listen hands what one stream says to the room.

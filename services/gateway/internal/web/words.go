@@ -10,8 +10,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web/templates"
 )
+
+// reasonWord returns the word for why a run failed, as filters take it. Runs that
+// were imported may have words of their own.
+func reasonWord(f *operationsv1.Failure) string {
+	if f.GetReason() == operationsv1.FailureReason_FAILURE_REASON_OTHER {
+		return f.GetOtherReason()
+	}
+	return strings.ToLower(errs.Word(f.GetReason()))
+}
 
 // badgeOf is a run's state in one word.
 func badgeOf(run *operationsv1.Run) templates.Badge {

@@ -108,7 +108,7 @@ func endedRun(id, workspace int64) *operationsv1.Run {
 	r.SummaryCounts = map[string]int64{"total": 1240, "processed": 1240, "created": 12, "updated": 3, "unchanged": 1225, "failed": 1}
 	r.CompleteTime = timestamppb.New(start().Add(95 * time.Second))
 	r.FailureSummary = []*operationsv1.Failure{{
-		Code: "Forbidden", ReasonCode: "permission", Message: `Graph refused <img src=x onerror=alert(1)>`,
+		Code: "Forbidden", Reason: operationsv1.FailureReason_FAILURE_REASON_PERMISSION, Message: `Graph refused <img src=x onerror=alert(1)>`,
 		Item: "mobileApps", Remediation: "Grant DeviceManagementApps.Read.All to the app registration.", RequestId: "3b1c",
 	}}
 	return r
@@ -291,7 +291,7 @@ func (w *world) GetCoverage(context.Context, *inventoryv1.GetCoverageRequest) (*
 	end := timestamppb.New(start().Add(time.Minute))
 	return &inventoryv1.GetCoverageResponse{Coverage: []*inventoryv1.Coverage{
 		{Type: "configurationPolicies", Complete: true, ListedCount: 840, ReadCount: 840, CreatedCount: 12, UpdatedCount: 3, UnchangedCount: 825, EndTime: end},
-		{Type: "mobileApps", ListedCount: 400, ReadCount: 399, FailedCount: 1, UnchangedCount: 399, ReasonCode: "permission", Message: "1 of 400 could not be read", EndTime: end},
+		{Type: "mobileApps", ListedCount: 400, ReadCount: 399, FailedCount: 1, UnchangedCount: 399, Reason: operationsv1.FailureReason_FAILURE_REASON_PERMISSION, Message: "1 of 400 could not be read", EndTime: end},
 	}}, nil
 }
 

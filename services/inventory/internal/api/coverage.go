@@ -7,6 +7,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	inventoryv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/inventory/v1"
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
@@ -38,9 +40,17 @@ func coverageMessage(c item.Coverage) *inventoryv1.Coverage {
 		Type: c.Type, OperationRunId: c.RunID, Complete: c.Complete,
 		ListedCount: c.Listed, ReadCount: c.Counts.Read, FailedCount: c.Failed,
 		CreatedCount: c.Created, UpdatedCount: c.Updated, UnchangedCount: c.Unchanged, RemovedCount: c.Removed,
-		ReasonCode: c.Reason, Message: c.Message,
+		Reason: reason(c), Message: c.Message,
 		StartTime: timestamppb.New(c.Start), EndTime: timestamppb.New(c.End),
 	}
+}
+
+// reason is unspecified for a type that was read completely.
+func reason(c item.Coverage) operationsv1.FailureReason {
+	if c.Reason == "" {
+		return operationsv1.FailureReason_FAILURE_REASON_UNSPECIFIED
+	}
+	return work.Reason(c.Reason)
 }
 
 // ListPolicyTypes answers what can be synced.

@@ -42,16 +42,16 @@ func (r *reading) confirm(ctx context.Context, c item.Coverage) (item.Coverage, 
 	case err != nil:
 		entry := failure(r.of.Name, err)
 		r.failures.add(entry)
-		return incomplete(c, entry.GetReasonCode(), entry.GetMessage()), nil
+		return incomplete(c, entry.GetReason(), entry.GetMessage()), nil
 	case len(there) == 0:
 		return c, nil
 	}
 	for _, id := range there {
 		r.failures.add(&operationsv1.Failure{
-			ReasonCode: string(graph.ClassDependency), Code: graph.CodeIncomplete, Item: r.of.Name + "/" + id, Retryable: true,
+			Reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY, Code: graph.CodeIncomplete, Item: r.of.Name + "/" + id, Retryable: true,
 			Message: "Graph's list left it out, but it is there.", Remediation: "Nothing was removed. Run again.",
 		})
 	}
-	return incomplete(c, string(graph.ClassDependency),
+	return incomplete(c, operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY,
 		fmt.Sprintf("%d that are there were not in Graph's list: it moved while it was read.", len(there))), nil
 }

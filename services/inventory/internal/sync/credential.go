@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
@@ -87,9 +88,9 @@ func (c *credential) failure(err error) error {
 	case errors.As(err, &refused):
 		return c.refused(refused)
 	case errs.Code(err) == codes.NotFound:
-		return work.Fail("validation", "the tenant no longer exists")
+		return work.Fail(operationsv1.FailureReason_FAILURE_REASON_VALIDATION, "the tenant no longer exists")
 	case unavailable(err):
-		f := work.Fail("dependency", "No access token could be had: the tenancy service is not available.")
+		f := work.Fail(operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY, "No access token could be had: the tenancy service is not available.")
 		f.Retryable, f.Cause = true, err
 		return f
 	}
@@ -100,7 +101,7 @@ func (c *credential) failure(err error) error {
 func (c *credential) refused(e *graph.Error) *work.Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := work.Fail(graph.ReasonCode(e), "%s", e.Message)
+	f := work.Fail(work.Reason(graph.ReasonCode(e)), "%s", e.Message)
 	f.Code, f.RequestID, f.Cause, f.Remediation = e.Code, e.RequestID, e, c.remediation
 	if f.Remediation == "" {
 		f.Remediation = graph.Remediation(e)

@@ -6,6 +6,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
 )
 
 const maxFailures = 100
@@ -37,14 +38,14 @@ func (f *failures) list() []*operationsv1.Failure {
 		return f.kept
 	}
 	return append(f.kept[:len(f.kept):len(f.kept)], &operationsv1.Failure{
-		ReasonCode: "unknown", Message: fmt.Sprintf("and %d more", f.more),
+		Reason: operationsv1.FailureReason_FAILURE_REASON_UNKNOWN, Message: fmt.Sprintf("and %d more", f.more),
 	})
 }
 
 // failure tells a person about err, met at what: a type, or "type/external id".
 func failure(what string, err error) *operationsv1.Failure {
 	entry := &operationsv1.Failure{
-		ReasonCode: graph.ReasonCode(err), Message: message(err), Item: what,
+		Reason: work.Reason(graph.ReasonCode(err)), Message: message(err), Item: what,
 		Retryable: graph.Retryable(err), Remediation: graph.Remediation(err),
 	}
 	var g *graph.Error

@@ -118,14 +118,14 @@ func TestFaultsOfGraph(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		rule   graphsim.Rule
-		reason string
+		reason operationsv1.FailureReason
 	}{
-		"looping list":       {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultLoop}, reason: "dependency"},
-		"list of elsewhere":  {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, reason: "dependency"},
-		"list is a web page": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultHTML}, reason: "dependency"},
-		"list is cut off":    {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultTruncated}, reason: "dependency"},
-		"settings missing":   {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultSettingCount}, reason: "dependency"},
-		"throttled to death": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultStatus, Status: 429}, reason: "throttled"},
+		"looping list":       {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultLoop}, reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY},
+		"list of elsewhere":  {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultEvilLink, Host: "evil.example"}, reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY},
+		"list is a web page": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultHTML}, reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY},
+		"list is cut off":    {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultTruncated}, reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY},
+		"settings missing":   {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultSettingCount}, reason: operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY},
+		"throttled to death": {rule: graphsim.Rule{Path: "*/" + catalogPolicies, Kind: graphsim.FaultStatus, Status: 429}, reason: operationsv1.FailureReason_FAILURE_REASON_THROTTLED},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestFaultsOfGraph(t *testing.T) {
 			r := w.run(t, catalogPolicies)
 			result := w.sync(t, r)
 			require.NotEqual(t, succeeded, result.Outcome)
-			require.Equal(t, tt.reason, result.Failures[0].GetReasonCode())
+			require.Equal(t, tt.reason, result.Failures[0].GetReason())
 			require.Zero(t, result.Counts["removed"])
 			require.Len(t, w.items(t, false), 3)
 			coverage, err := w.store.LatestCoverage(t.Context(), workspaceID, tenantID, item.Selection{catalogPolicies})

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -36,7 +37,7 @@ func (j *job) readType(ctx context.Context, t graph.Type) error {
 		return err
 	})
 	if passing(err) {
-		f := work.Fail("dependency", "The inventory database was not available for too long.")
+		f := work.Fail(operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY, "The inventory database was not available for too long.")
 		f.Item, f.Retryable, f.Cause = t.Name, true, err
 		return f
 	}
@@ -103,7 +104,7 @@ func (j *job) abandon(ctx context.Context, c item.Coverage) {
 	if errors.Is(cause, work.ErrLeaseLost) {
 		return
 	}
-	reason, why := "unknown", "The read was cut short."
+	why := "The read was cut short."
 	switch {
 	case errors.Is(cause, work.ErrCancelRequested):
 		why = "The run was cancelled while it was read."
@@ -112,7 +113,7 @@ func (j *job) abandon(ctx context.Context, c item.Coverage) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if _, err := j.store.EndRead(ctx, incomplete(c, reason, why)); err != nil {
+	if _, err := j.store.EndRead(ctx, incomplete(c, unknown, why)); err != nil {
 		j.log.DebugContext(ctx, "read left open", "run_id", j.run.ID, "type", c.Type, "err", err)
 	}
 }
@@ -167,14 +168,14 @@ func (r *reading) judge(c item.Coverage, got graph.ReadResult, err error) (item.
 	case err != nil:
 		entry := failure(r.of.Name, err)
 		r.failures.add(entry)
-		return incomplete(c, entry.GetReasonCode(), entry.GetMessage()), nil
+		return incomplete(c, entry.GetReason(), entry.GetMessage()), nil
 	case c.Failed > 0:
 		first := r.failures.kept[0]
-		return incomplete(c, first.GetReasonCode(), fmt.Sprintf("%d of %d could not be read.", c.Failed, c.Listed)), nil
+		return incomplete(c, first.GetReason(), fmt.Sprintf("%d of %d could not be read.", c.Failed, c.Listed)), nil
 	}
 	c.Complete = got.Complete
 	if !c.Complete {
-		return incomplete(c, "unknown", "The list was not read to its end."), nil
+		return incomplete(c, unknown, "The list was not read to its end."), nil
 	}
 	return c, nil
 }

@@ -106,12 +106,12 @@ func selection(r *work.Run) ([]graph.Type, error) {
 	for i, name := range names {
 		t, ok := graph.Lookup(name.GetStringValue())
 		if !ok {
-			return nil, work.Fail("validation", "%q is not a policy type this version knows", name.GetStringValue())
+			return nil, work.Fail(operationsv1.FailureReason_FAILURE_REASON_VALIDATION, "%q is not a policy type this version knows", name.GetStringValue())
 		}
 		types[i] = t
 	}
 	if len(types) == 0 {
-		return nil, work.Fail("validation", "the run names no policy types")
+		return nil, work.Fail(operationsv1.FailureReason_FAILURE_REASON_VALIDATION, "the run names no policy types")
 	}
 	return types, nil
 }
@@ -217,10 +217,12 @@ const (
 	succeeded = operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED
 	partially = operationsv1.RunOutcome_RUN_OUTCOME_PARTIALLY_SUCCEEDED
 	failed    = operationsv1.RunOutcome_RUN_OUTCOME_FAILED
+
+	unknown = operationsv1.FailureReason_FAILURE_REASON_UNKNOWN
 )
 
 // incomplete is c as a read that did not get everything, and why.
-func incomplete(c item.Coverage, reason, message string) item.Coverage {
-	c.Complete, c.Reason, c.Message = false, reason, message
+func incomplete(c item.Coverage, reason operationsv1.FailureReason, message string) item.Coverage {
+	c.Complete, c.Reason, c.Message = false, work.ReasonWord(reason), message
 	return c
 }

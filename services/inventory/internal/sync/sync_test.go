@@ -125,7 +125,7 @@ func TestOnlyACompleteReadRemoves(t *testing.T) {
 	require.Equal(t, partially, result.Outcome)
 	require.Zero(t, result.Counts["removed"])
 	require.Len(t, result.Failures, 1)
-	require.Equal(t, "permission", result.Failures[0].GetReasonCode())
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_PERMISSION, result.Failures[0].GetReason())
 	require.Equal(t, catalogPolicies+"/"+broken, result.Failures[0].GetItem())
 	require.NotEmpty(t, result.Failures[0].GetRemediation())
 	require.NotEmpty(t, result.Failures[0].GetRequestId())
@@ -183,7 +183,7 @@ func TestNothingIsRemovedThatCannotBeAskedFor(t *testing.T) {
 	result := w.sync(t, w.run(t, configurations))
 	require.Equal(t, partially, result.Outcome)
 	require.Len(t, result.Failures, 1)
-	require.Equal(t, "permission", result.Failures[0].GetReasonCode())
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_PERMISSION, result.Failures[0].GetReason())
 	require.Nil(t, w.find(t, gone).Removed)
 }
 
@@ -256,7 +256,7 @@ func TestAWrongSecretEndsTheRunAtOnce(t *testing.T) {
 	_, err := w.syncer.Sync(t.Context(), w.run(t, configurations), func(map[string]int64) {})
 	f, ok := errors.AsType[*work.Failure](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, "tenant_auth", f.ReasonCode)
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_TENANT_AUTH, f.Reason)
 	require.Equal(t, "Enter a new client secret.", f.Remediation)
 	require.NotContains(t, f.Error(), "wrong")
 	require.EqualValues(t, 1, w.tenancy.asked.Load())
@@ -269,7 +269,7 @@ func TestATokenThatIsRefusedIsReplacedOnce(t *testing.T) {
 	_, err := w.syncer.Sync(t.Context(), w.run(t, configurations, catalogPolicies), func(map[string]int64) {})
 	f, ok := errors.AsType[*work.Failure](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, "tenant_auth", f.ReasonCode)
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_TENANT_AUTH, f.Reason)
 	require.LessOrEqual(t, w.tenancy.asked.Load(), int64(3))
 }
 

@@ -45,8 +45,9 @@ func toProto(r *run.Run) *operationsv1.Run {
 	p := basic(r)
 	p.Context = object(r.Context)
 	for _, f := range r.Failures {
+		reason, other := reasonProto(f.Reason)
 		p.FailureSummary = append(p.FailureSummary, &operationsv1.Failure{
-			Code: f.Code, ReasonCode: f.ReasonCode, Message: f.Message, Item: f.Item,
+			Code: f.Code, Message: f.Message, Item: f.Item, Reason: reason, OtherReason: other,
 			Retryable: f.Retryable, Remediation: f.Remediation, RequestId: f.RequestID,
 		})
 	}

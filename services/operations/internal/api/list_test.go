@@ -97,7 +97,7 @@ func TestListFilters(t *testing.T) {
 	two := w.start(t, sync("b"))
 	_, err := w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{
 		RunId: two.Id, LeaseEpoch: w.begin(t, two.Id, "us").LeaseEpoch, Outcome: failed,
-		FailureSummary: []*operationsv1.Failure{{ReasonCode: "throttled", Message: "x"}, {ReasonCode: "permission", Message: "x"}, {ReasonCode: "throttled", Message: "y"}},
+		FailureSummary: []*operationsv1.Failure{{Reason: operationsv1.FailureReason_FAILURE_REASON_THROTTLED, Message: "x"}, {Reason: operationsv1.FailureReason_FAILURE_REASON_PERMISSION, Message: "x"}, {Reason: operationsv1.FailureReason_FAILURE_REASON_THROTTLED, Message: "y"}},
 	})
 	require.NoError(t, err)
 	retried := sync("b")

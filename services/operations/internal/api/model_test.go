@@ -261,7 +261,7 @@ func essence(r *run.Run) string {
 		holder = r.Lease.Holder
 	}
 	for _, f := range r.Failures {
-		reasons = append(reasons, f.ReasonCode)
+		reasons = append(reasons, f.Reason)
 	}
 	return fmt.Sprintf("%s/%s epoch %d attempt %d held by %s cancel %v started %v ended %v queued %v failures %v",
 		r.Status, r.Outcome, r.Epoch, r.Attempt, holder, r.Cancel != nil, r.StartedAt != nil, r.CompletedAt != nil,

@@ -111,7 +111,7 @@ func TestBadReportsNameTheField(t *testing.T) {
 	requireField(t, err, "outcome")
 	large := []*operationsv1.Failure{}
 	for range 20 {
-		large = append(large, &operationsv1.Failure{ReasonCode: "unknown", Message: strings.Repeat("x", 2000)})
+		large = append(large, &operationsv1.Failure{Reason: operationsv1.FailureReason_FAILURE_REASON_UNKNOWN, Message: strings.Repeat("x", 2000)})
 	}
 	_, err = w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: r.Id, LeaseEpoch: 1, Outcome: failed, FailureSummary: large})
 	requireField(t, err, "failure_summary")

@@ -152,7 +152,7 @@ func completion(req *operationsv1.CompleteRunRequest) (run.Completion, error) {
 	c := run.Completion{Epoch: req.LeaseEpoch, Outcome: outcomes[req.Outcome], Counts: req.SummaryCounts}
 	for _, f := range req.FailureSummary {
 		c.Failures = append(c.Failures, run.Failure{
-			Code: f.Code, ReasonCode: f.ReasonCode, Message: f.Message, Item: f.Item,
+			Code: f.Code, Reason: reasonWord(f.Reason), Message: f.Message, Item: f.Item,
 			Retryable: f.Retryable, Remediation: f.Remediation, RequestID: f.RequestId,
 		})
 	}

@@ -158,7 +158,7 @@ func TestSupersededSaysSo(t *testing.T) {
 	req := sync("abc")
 	req.ConflictPolicy = cancelExisting
 	w.start(t, req)
-	require.Equal(t, "superseded", w.get(t, twin.Id).FailureSummary[0].ReasonCode)
+	require.Equal(t, operationsv1.FailureReason_FAILURE_REASON_SUPERSEDED, w.get(t, twin.Id).FailureSummary[0].Reason)
 }
 
 func TestRetryTakesItsPlaceInTheChain(t *testing.T) {

@@ -94,7 +94,8 @@ func summaryProto(sum *store.Summary) *operationsv1.SummarizeRunsResponse {
 		resp.Active = append(resp.Active, &operationsv1.ActiveCount{Type: a.Type, Status: statuses[a.Status], Count: a.Runs})
 	}
 	for _, c := range sum.Reasons[:min(topReasons, len(sum.Reasons))] {
-		resp.TopReasons = append(resp.TopReasons, &operationsv1.ReasonCount{ReasonCode: c.Code, Count: c.Runs})
+		reason, other := reasonProto(c.Word)
+		resp.TopReasons = append(resp.TopReasons, &operationsv1.ReasonCount{Reason: reason, OtherReason: other, Count: c.Runs})
 	}
 	return resp
 }

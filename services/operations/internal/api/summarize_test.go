@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -275,7 +276,8 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 func (w *world) endOne(t *testing.T, inputs string, outcome operationsv1.RunOutcome) {
 	req := &operationsv1.CompleteRunRequest{LeaseEpoch: 1, Outcome: outcome}
 	if outcome == failed {
-		req.FailureSummary = []*operationsv1.Failure{{ReasonCode: []string{"timeout", "throttled"}[len(inputs)%2], Message: "m"}}
+		reason := []operationsv1.FailureReason{operationsv1.FailureReason_FAILURE_REASON_TIMEOUT, operationsv1.FailureReason_FAILURE_REASON_THROTTLED}[len(inputs)%2]
+		req.FailureSummary = []*operationsv1.Failure{{Reason: reason, Message: "m"}}
 	}
 	start := sync(inputs)
 	start.Holder, start.RequestId = "us", inputs
@@ -319,7 +321,7 @@ func (w *world) counted(t *testing.T) []string {
 		lines = append(lines, fmt.Sprint("begun ", d.Type, " ", d.Count))
 	}
 	for _, r := range s.TopReasons {
-		lines = append(lines, fmt.Sprint("reason ", r.ReasonCode, " ", r.Count))
+		lines = append(lines, fmt.Sprint("reason ", strings.ToLower(errs.Word(r.Reason)), " ", r.Count))
 	}
 	slices.Sort(lines)
 	return lines

@@ -181,7 +181,7 @@ func TestLateCompletionIsKeptOncePerEpoch(t *testing.T) {
 	w.complete(t, r, succeeded)
 	late := &operationsv1.CompleteRunRequest{
 		RunId: r.Id, LeaseEpoch: 1, Outcome: partially, SummaryCounts: map[string]int64{"failed": 2},
-		FailureSummary: []*operationsv1.Failure{{ReasonCode: "throttled", Message: "too late"}},
+		FailureSummary: []*operationsv1.Failure{{Reason: operationsv1.FailureReason_FAILURE_REASON_THROTTLED, Message: "too late"}},
 	}
 	for range 3 {
 		_, err := w.runs.CompleteRun(t.Context(), late)

@@ -135,7 +135,7 @@ func (r *Run) Supersede(now time.Time, by string) (*Event, bool) {
 		return nil, false
 	}
 	r.end(now, Cancelled, Failure{
-		Code: ReasonAlreadyActive, ReasonCode: failSuperseded,
+		Code: ReasonAlreadyActive, Reason: failSuperseded,
 		Message: "A newer run of the same work was started in its place.",
 	})
 	return &Event{Kind: EventCompleted, Actor: by, Detail: map[string]any{"reason": failSuperseded}}, true
@@ -148,7 +148,7 @@ func (r *Run) Reap(now time.Time, t Type) *Event {
 		return nil
 	case r.Status == Queued && r.QueuedAt != nil && now.Sub(*r.QueuedAt) > t.QueueDeadline:
 		r.end(now, Failed, Failure{
-			Code: "QUEUE_DEADLINE", ReasonCode: failStartTimeout, Retryable: true,
+			Code: "QUEUE_DEADLINE", Reason: failStartTimeout, Retryable: true,
 			Message:     "No worker began the run within " + t.QueueDeadline.String() + ".",
 			Remediation: "Check that the " + t.Owner + " service is running, then start it again.",
 		})
@@ -163,7 +163,7 @@ func (r *Run) Reap(now time.Time, t Type) *Event {
 		return &Event{Kind: EventRequeued, Actor: ReaperName, Detail: map[string]any{"reason": failLeaseExpired}}
 	case r.Cancel != nil && now.Sub(r.Cancel.At) > t.CancelDeadline:
 		r.end(now, Cancelled, Failure{
-			Code: "CANCEL_DEADLINE", ReasonCode: failCancelTimeout,
+			Code: "CANCEL_DEADLINE", Reason: failCancelTimeout,
 			Message: "The worker did not stop within " + t.CancelDeadline.String() + " of the cancel request.",
 		})
 		return reaped(failCancelTimeout)
@@ -179,7 +179,7 @@ func (r *Run) endExpired(now time.Time) *Event {
 		return &Event{Kind: EventCompleted, Actor: ReaperName, Detail: map[string]any{"reason": r.Cancel.Reason}}
 	case r.Attempt >= r.MaxAttempts:
 		r.end(now, Failed, Failure{
-			Code: "LEASE_EXPIRED", ReasonCode: failLeaseExpired, Retryable: true,
+			Code: "LEASE_EXPIRED", Reason: failLeaseExpired, Retryable: true,
 			Message:     "Its worker stopped answering in attempt " + strconv.Itoa(r.Attempt) + " of " + strconv.Itoa(r.MaxAttempts) + ".",
 			Remediation: "Look at the owning service's log around this time, then start it again.",
 		})

@@ -1,7 +1,8 @@
 package run
 
-// The machine reasons of refusals, and the reason codes of failures this
-// service writes itself.
+// The reasons of refusals, and the words of the reasons of failures that this
+// service writes itself. They are the names of the enums RunReason and
+// FailureReason; a test of internal/api holds them to it.
 const (
 	ReasonCompleted       = "RUN_COMPLETED"
 	ReasonLeaseHeld       = "LEASE_HELD"

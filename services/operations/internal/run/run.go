@@ -115,7 +115,7 @@ type CancelRequest struct {
 // Failure is one cause of a run not succeeding; the JSON is what is stored.
 type Failure struct {
 	Code        string `json:"code"`
-	ReasonCode  string `json:"reason_code"`
+	Reason      string `json:"reason_code"`
 	Message     string `json:"message"`
 	Item        string `json:"item,omitempty"`
 	Retryable   bool   `json:"retryable"`

@@ -186,9 +186,9 @@ type ActiveCount struct {
 	Runs   int64
 }
 
-// ReasonCount is in how many runs a reason code was given.
+// ReasonCount says how many runs failed for a reason, given by its stored word.
 type ReasonCount struct {
-	Code string
+	Word string
 	Runs int64
 }
 
@@ -246,7 +246,7 @@ func (sum *Summary) ended(ctx context.Context, tx pgx.Tx, a SummaryAsk, f fold) 
 		case "outcome":
 			sum.Counts = append(sum.Counts, Count{StartAt: *start, Type: typ, Outcome: run.Outcome(key), Runs: runs})
 		case "reason":
-			sum.Reasons = append(sum.Reasons, ReasonCount{Code: key, Runs: runs})
+			sum.Reasons = append(sum.Reasons, ReasonCount{Word: key, Runs: runs})
 		default:
 			return sum.took(typ, key, runs)
 		}

@@ -10,6 +10,7 @@
 package inventoryv1
 
 import (
+	v1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -394,14 +395,14 @@ type Coverage struct {
 	UnchangedCount int64 `protobuf:"varint,9,opt,name=unchanged_count,json=unchangedCount,proto3" json:"unchanged_count,omitempty"`
 	// How many are gone.
 	RemovedCount int64 `protobuf:"varint,10,opt,name=removed_count,json=removedCount,proto3" json:"removed_count,omitempty"`
-	// Why it is not complete; empty if it is.
-	ReasonCode string `protobuf:"bytes,11,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
-	// The same in words.
+	// Why it is not complete, in words; empty if it is.
 	Message string `protobuf:"bytes,12,opt,name=message,proto3" json:"message,omitempty"`
 	// When reading began.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it ended.
-	EndTime       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Why it is not complete, for programs; unspecified if it is.
+	Reason        v1.FailureReason `protobuf:"varint,15,opt,name=reason,proto3,enum=tenantpilot.operations.v1.FailureReason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,13 +507,6 @@ func (x *Coverage) GetRemovedCount() int64 {
 	return 0
 }
 
-func (x *Coverage) GetReasonCode() string {
-	if x != nil {
-		return x.ReasonCode
-	}
-	return ""
-}
-
 func (x *Coverage) GetMessage() string {
 	if x != nil {
 		return x.Message
@@ -532,6 +526,13 @@ func (x *Coverage) GetEndTime() *timestamppb.Timestamp {
 		return x.EndTime
 	}
 	return nil
+}
+
+func (x *Coverage) GetReason() v1.FailureReason {
+	if x != nil {
+		return x.Reason
+	}
+	return v1.FailureReason(0)
 }
 
 // SyncSchedule repeats a sync.
@@ -692,7 +693,7 @@ var File_tenantpilot_inventory_v1_inventory_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_inventory_v1_inventory_proto_rawDesc = "" +
 	"\n" +
-	"(tenantpilot/inventory/v1/inventory.proto\x12\x18tenantpilot.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x04\n" +
+	"(tenantpilot/inventory/v1/inventory.proto\x12\x18tenantpilot.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#tenantpilot/operations/v1/run.proto\"\x8d\x04\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\x03R\vworkspaceId\x12\x1b\n" +
@@ -728,7 +729,7 @@ const file_tenantpilot_inventory_v1_inventory_proto_rawDesc = "" +
 	"collection\x12\x1b\n" +
 	"\tparent_id\x18\x02 \x01(\tR\bparentId\x12\x18\n" +
 	"\aordinal\x18\x03 \x01(\x05R\aordinal\x12\x18\n" +
-	"\apayload\x18\x04 \x01(\fR\apayload\"\x8e\x04\n" +
+	"\apayload\x18\x04 \x01(\fR\apayload\"\xc2\x04\n" +
 	"\bCoverage\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12(\n" +
 	"\x10operation_run_id\x18\x02 \x01(\x03R\x0eoperationRunId\x12\x1a\n" +
@@ -741,13 +742,12 @@ const file_tenantpilot_inventory_v1_inventory_proto_rawDesc = "" +
 	"\rupdated_count\x18\b \x01(\x03R\fupdatedCount\x12'\n" +
 	"\x0funchanged_count\x18\t \x01(\x03R\x0eunchangedCount\x12#\n" +
 	"\rremoved_count\x18\n" +
-	" \x01(\x03R\fremovedCount\x12\x1f\n" +
-	"\vreason_code\x18\v \x01(\tR\n" +
-	"reasonCode\x12\x18\n" +
+	" \x01(\x03R\fremovedCount\x12\x18\n" +
 	"\amessage\x18\f \x01(\tR\amessage\x129\n" +
 	"\n" +
 	"start_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xb0\x04\n" +
+	"\bend_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12@\n" +
+	"\x06reason\x18\x0f \x01(\x0e2(.tenantpilot.operations.v1.FailureReasonR\x06reasonJ\x04\b\v\x10\fR\vreason_code\"\xb0\x04\n" +
 	"\fSyncSchedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\x03R\vworkspaceId\x12\x1b\n" +
@@ -788,6 +788,7 @@ var file_tenantpilot_inventory_v1_inventory_proto_goTypes = []any{
 	(*Coverage)(nil),              // 3: tenantpilot.inventory.v1.Coverage
 	(*SyncSchedule)(nil),          // 4: tenantpilot.inventory.v1.SyncSchedule
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(v1.FailureReason)(0),         // 6: tenantpilot.operations.v1.FailureReason
 }
 var file_tenantpilot_inventory_v1_inventory_proto_depIdxs = []int32{
 	5,  // 0: tenantpilot.inventory.v1.Item.first_seen_time:type_name -> google.protobuf.Timestamp
@@ -797,15 +798,16 @@ var file_tenantpilot_inventory_v1_inventory_proto_depIdxs = []int32{
 	2,  // 4: tenantpilot.inventory.v1.Version.elements:type_name -> tenantpilot.inventory.v1.Element
 	5,  // 5: tenantpilot.inventory.v1.Coverage.start_time:type_name -> google.protobuf.Timestamp
 	5,  // 6: tenantpilot.inventory.v1.Coverage.end_time:type_name -> google.protobuf.Timestamp
-	5,  // 7: tenantpilot.inventory.v1.SyncSchedule.next_slot_time:type_name -> google.protobuf.Timestamp
-	5,  // 8: tenantpilot.inventory.v1.SyncSchedule.last_slot_time:type_name -> google.protobuf.Timestamp
-	5,  // 9: tenantpilot.inventory.v1.SyncSchedule.create_time:type_name -> google.protobuf.Timestamp
-	5,  // 10: tenantpilot.inventory.v1.SyncSchedule.update_time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 7: tenantpilot.inventory.v1.Coverage.reason:type_name -> tenantpilot.operations.v1.FailureReason
+	5,  // 8: tenantpilot.inventory.v1.SyncSchedule.next_slot_time:type_name -> google.protobuf.Timestamp
+	5,  // 9: tenantpilot.inventory.v1.SyncSchedule.last_slot_time:type_name -> google.protobuf.Timestamp
+	5,  // 10: tenantpilot.inventory.v1.SyncSchedule.create_time:type_name -> google.protobuf.Timestamp
+	5,  // 11: tenantpilot.inventory.v1.SyncSchedule.update_time:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_inventory_v1_inventory_proto_init() }

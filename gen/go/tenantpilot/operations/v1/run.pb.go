@@ -313,6 +313,230 @@ func (RunView) EnumDescriptor() ([]byte, []int) {
 	return file_tenantpilot_operations_v1_run_proto_rawDescGZIP(), []int{4}
 }
 
+// FailureReason is why a run did not succeed. It is stored, searched for and
+// shown as its lower-case name without the prefix: "tenant_auth".
+type FailureReason int32
+
+const (
+	// Taken for FAILURE_REASON_UNKNOWN.
+	FailureReason_FAILURE_REASON_UNSPECIFIED FailureReason = 0
+	// The job failed; only the service's log says why.
+	FailureReason_FAILURE_REASON_WORKER_ERROR FailureReason = 1
+	// What was asked for can never work as it stands.
+	FailureReason_FAILURE_REASON_VALIDATION FailureReason = 2
+	// Something the job depends on, for example Graph, failed or is away.
+	FailureReason_FAILURE_REASON_DEPENDENCY FailureReason = 3
+	// The tenant does not allow it.
+	FailureReason_FAILURE_REASON_PERMISSION FailureReason = 4
+	// Graph refused for too many requests until the job gave up.
+	FailureReason_FAILURE_REASON_THROTTLED FailureReason = 5
+	// It took too long.
+	FailureReason_FAILURE_REASON_TIMEOUT FailureReason = 6
+	// No worker began the run in time.
+	FailureReason_FAILURE_REASON_START_TIMEOUT FailureReason = 7
+	// Its worker stopped sending heartbeats, in as many attempts as a run has.
+	FailureReason_FAILURE_REASON_LEASE_EXPIRED FailureReason = 8
+	// It was to be cancelled and its worker did not stop.
+	FailureReason_FAILURE_REASON_CANCEL_TIMEOUT FailureReason = 9
+	// A newer run of the same work took its place.
+	FailureReason_FAILURE_REASON_SUPERSEDED FailureReason = 10
+	// There is no room to store what the job produced.
+	FailureReason_FAILURE_REASON_STORAGE_FULL FailureReason = 11
+	// The tenant does not accept our credential.
+	FailureReason_FAILURE_REASON_TENANT_AUTH FailureReason = 12
+	// A fault of ours.
+	FailureReason_FAILURE_REASON_INTERNAL FailureReason = 13
+	// Nobody knows.
+	FailureReason_FAILURE_REASON_UNKNOWN FailureReason = 14
+	// None of these; other_reason has the word.
+	FailureReason_FAILURE_REASON_OTHER FailureReason = 15
+)
+
+// Enum value maps for FailureReason.
+var (
+	FailureReason_name = map[int32]string{
+		0:  "FAILURE_REASON_UNSPECIFIED",
+		1:  "FAILURE_REASON_WORKER_ERROR",
+		2:  "FAILURE_REASON_VALIDATION",
+		3:  "FAILURE_REASON_DEPENDENCY",
+		4:  "FAILURE_REASON_PERMISSION",
+		5:  "FAILURE_REASON_THROTTLED",
+		6:  "FAILURE_REASON_TIMEOUT",
+		7:  "FAILURE_REASON_START_TIMEOUT",
+		8:  "FAILURE_REASON_LEASE_EXPIRED",
+		9:  "FAILURE_REASON_CANCEL_TIMEOUT",
+		10: "FAILURE_REASON_SUPERSEDED",
+		11: "FAILURE_REASON_STORAGE_FULL",
+		12: "FAILURE_REASON_TENANT_AUTH",
+		13: "FAILURE_REASON_INTERNAL",
+		14: "FAILURE_REASON_UNKNOWN",
+		15: "FAILURE_REASON_OTHER",
+	}
+	FailureReason_value = map[string]int32{
+		"FAILURE_REASON_UNSPECIFIED":    0,
+		"FAILURE_REASON_WORKER_ERROR":   1,
+		"FAILURE_REASON_VALIDATION":     2,
+		"FAILURE_REASON_DEPENDENCY":     3,
+		"FAILURE_REASON_PERMISSION":     4,
+		"FAILURE_REASON_THROTTLED":      5,
+		"FAILURE_REASON_TIMEOUT":        6,
+		"FAILURE_REASON_START_TIMEOUT":  7,
+		"FAILURE_REASON_LEASE_EXPIRED":  8,
+		"FAILURE_REASON_CANCEL_TIMEOUT": 9,
+		"FAILURE_REASON_SUPERSEDED":     10,
+		"FAILURE_REASON_STORAGE_FULL":   11,
+		"FAILURE_REASON_TENANT_AUTH":    12,
+		"FAILURE_REASON_INTERNAL":       13,
+		"FAILURE_REASON_UNKNOWN":        14,
+		"FAILURE_REASON_OTHER":          15,
+	}
+)
+
+func (x FailureReason) Enum() *FailureReason {
+	p := new(FailureReason)
+	*p = x
+	return p
+}
+
+func (x FailureReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FailureReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_tenantpilot_operations_v1_run_proto_enumTypes[5].Descriptor()
+}
+
+func (FailureReason) Type() protoreflect.EnumType {
+	return &file_tenantpilot_operations_v1_run_proto_enumTypes[5]
+}
+
+func (x FailureReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FailureReason.Descriptor instead.
+func (FailureReason) EnumDescriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_proto_rawDescGZIP(), []int{5}
+}
+
+// RunReason is why operations refuses a call. ErrorInfo.reason carries the name
+// without the prefix: "LEASE_LOST".
+type RunReason int32
+
+const (
+	// Never sent.
+	RunReason_RUN_REASON_UNSPECIFIED RunReason = 0
+	// The run has ended.
+	RunReason_RUN_REASON_RUN_COMPLETED RunReason = 1
+	// Another holder has the run's lease.
+	RunReason_RUN_REASON_LEASE_HELD RunReason = 2
+	// The run is not held under the epoch of the call.
+	RunReason_RUN_REASON_LEASE_LOST RunReason = 3
+	// The run is queued, and the call is for running ones.
+	RunReason_RUN_REASON_RUN_NOT_RUNNING RunReason = 4
+	// A run of the same identity is active.
+	RunReason_RUN_REASON_RUN_ALREADY_ACTIVE RunReason = 5
+	// The request id was used for another request.
+	RunReason_RUN_REASON_REQUEST_ID_REUSED RunReason = 6
+	// Runs of this type belong to another service.
+	RunReason_RUN_REASON_RUN_TYPE_NOT_OWNED RunReason = 7
+	// The workspace's history is being taken over.
+	RunReason_RUN_REASON_TAKEOVER_IN_PROGRESS RunReason = 8
+	// The run changed while it was read; repeat the call.
+	RunReason_RUN_REASON_RUN_MOVED RunReason = 9
+	// Too many calls are waiting.
+	RunReason_RUN_REASON_TOO_BUSY RunReason = 10
+	// Statistics have not taken in enough of what ended.
+	RunReason_RUN_REASON_STATISTICS_BEHIND RunReason = 11
+	// The filter of a list cannot be read.
+	RunReason_RUN_REASON_INVALID_FILTER RunReason = 12
+	// The page token is not one of ours, or belongs to another list.
+	RunReason_RUN_REASON_INVALID_PAGE_TOKEN RunReason = 13
+	// The resume token is not one of ours, or belongs to another watch.
+	RunReason_RUN_REASON_INVALID_RESUME_TOKEN RunReason = 14
+	// Too much has happened since the resume token; begin anew.
+	RunReason_RUN_REASON_RESUME_TOKEN_TOO_OLD RunReason = 15
+	// The watcher reads too slowly; go on from the last resume token.
+	RunReason_RUN_REASON_SLOW_CONSUMER RunReason = 16
+	// A run started here has an id that was to be reserved.
+	RunReason_RUN_REASON_RUN_ID_TAKEN RunReason = 17
+	// The workspace has as many queued runs as it may have.
+	RunReason_RUN_REASON_RUN_QUEUE_FULL RunReason = 18
+)
+
+// Enum value maps for RunReason.
+var (
+	RunReason_name = map[int32]string{
+		0:  "RUN_REASON_UNSPECIFIED",
+		1:  "RUN_REASON_RUN_COMPLETED",
+		2:  "RUN_REASON_LEASE_HELD",
+		3:  "RUN_REASON_LEASE_LOST",
+		4:  "RUN_REASON_RUN_NOT_RUNNING",
+		5:  "RUN_REASON_RUN_ALREADY_ACTIVE",
+		6:  "RUN_REASON_REQUEST_ID_REUSED",
+		7:  "RUN_REASON_RUN_TYPE_NOT_OWNED",
+		8:  "RUN_REASON_TAKEOVER_IN_PROGRESS",
+		9:  "RUN_REASON_RUN_MOVED",
+		10: "RUN_REASON_TOO_BUSY",
+		11: "RUN_REASON_STATISTICS_BEHIND",
+		12: "RUN_REASON_INVALID_FILTER",
+		13: "RUN_REASON_INVALID_PAGE_TOKEN",
+		14: "RUN_REASON_INVALID_RESUME_TOKEN",
+		15: "RUN_REASON_RESUME_TOKEN_TOO_OLD",
+		16: "RUN_REASON_SLOW_CONSUMER",
+		17: "RUN_REASON_RUN_ID_TAKEN",
+		18: "RUN_REASON_RUN_QUEUE_FULL",
+	}
+	RunReason_value = map[string]int32{
+		"RUN_REASON_UNSPECIFIED":          0,
+		"RUN_REASON_RUN_COMPLETED":        1,
+		"RUN_REASON_LEASE_HELD":           2,
+		"RUN_REASON_LEASE_LOST":           3,
+		"RUN_REASON_RUN_NOT_RUNNING":      4,
+		"RUN_REASON_RUN_ALREADY_ACTIVE":   5,
+		"RUN_REASON_REQUEST_ID_REUSED":    6,
+		"RUN_REASON_RUN_TYPE_NOT_OWNED":   7,
+		"RUN_REASON_TAKEOVER_IN_PROGRESS": 8,
+		"RUN_REASON_RUN_MOVED":            9,
+		"RUN_REASON_TOO_BUSY":             10,
+		"RUN_REASON_STATISTICS_BEHIND":    11,
+		"RUN_REASON_INVALID_FILTER":       12,
+		"RUN_REASON_INVALID_PAGE_TOKEN":   13,
+		"RUN_REASON_INVALID_RESUME_TOKEN": 14,
+		"RUN_REASON_RESUME_TOKEN_TOO_OLD": 15,
+		"RUN_REASON_SLOW_CONSUMER":        16,
+		"RUN_REASON_RUN_ID_TAKEN":         17,
+		"RUN_REASON_RUN_QUEUE_FULL":       18,
+	}
+)
+
+func (x RunReason) Enum() *RunReason {
+	p := new(RunReason)
+	*p = x
+	return p
+}
+
+func (x RunReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RunReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_tenantpilot_operations_v1_run_proto_enumTypes[6].Descriptor()
+}
+
+func (RunReason) Type() protoreflect.EnumType {
+	return &file_tenantpilot_operations_v1_run_proto_enumTypes[6]
+}
+
+func (x RunReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RunReason.Descriptor instead.
+func (RunReason) EnumDescriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_proto_rawDescGZIP(), []int{6}
+}
+
 // Run is one execution of one background job. It is changed only by its
 // lifecycle calls, and never again once completed.
 type Run struct {
@@ -639,10 +863,6 @@ type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A machine code of the part that failed, for example Graph's error code.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The taxonomy: worker_error, validation, dependency, permission, throttled,
-	// timeout, start_timeout, lease_expired, cancel_timeout, superseded,
-	// storage_full, tenant_auth, internal, unknown. Imported runs have their own.
-	ReasonCode string `protobuf:"bytes,2,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	// What happened. No secrets.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// The item concerned, for example "configurationPolicies/3f2a…"; empty if the run as a whole.
@@ -652,7 +872,13 @@ type Failure struct {
 	// What to do next.
 	Remediation string `protobuf:"bytes,6,opt,name=remediation,proto3" json:"remediation,omitempty"`
 	// Microsoft Graph's request-id, for a support case.
-	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Why, for programs. What operations does not know, for example the reason of
+	// a newer service, it stores as FAILURE_REASON_UNKNOWN.
+	Reason FailureReason `protobuf:"varint,8,opt,name=reason,proto3,enum=tenantpilot.operations.v1.FailureReason" json:"reason,omitempty"`
+	// The stored word of an imported run's failure, when no reason means the same.
+	// It is set exactly when reason is FAILURE_REASON_OTHER, and only by operations.
+	OtherReason   string `protobuf:"bytes,9,opt,name=other_reason,json=otherReason,proto3" json:"other_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -694,13 +920,6 @@ func (x *Failure) GetCode() string {
 	return ""
 }
 
-func (x *Failure) GetReasonCode() string {
-	if x != nil {
-		return x.ReasonCode
-	}
-	return ""
-}
-
 func (x *Failure) GetMessage() string {
 	if x != nil {
 		return x.Message
@@ -732,6 +951,20 @@ func (x *Failure) GetRemediation() string {
 func (x *Failure) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Failure) GetReason() FailureReason {
+	if x != nil {
+		return x.Reason
+	}
+	return FailureReason_FAILURE_REASON_UNSPECIFIED
+}
+
+func (x *Failure) GetOtherReason() string {
+	if x != nil {
+		return x.OtherReason
 	}
 	return ""
 }
@@ -1033,17 +1266,17 @@ const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"\b_user_idB\v\n" +
 	"\t_retry_ofB\x10\n" +
-	"\x0e_parent_run_id\"\x88\x02\n" +
+	"\x0e_parent_run_id\"\xdd\x02\n" +
 	"\aFailure\x12\x1c\n" +
-	"\x04code\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04code\x12*\n" +
-	"\vreason_code\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
-	"reasonCode\x12\"\n" +
+	"\x04code\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04code\x12\"\n" +
 	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\amessage\x12\x1c\n" +
 	"\x04item\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x04item\x12\x1c\n" +
 	"\tretryable\x18\x05 \x01(\bR\tretryable\x12*\n" +
 	"\vremediation\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\vremediation\x12'\n" +
 	"\n" +
-	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\"\x8d\x03\n" +
+	"request_id\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\trequestId\x12@\n" +
+	"\x06reason\x18\b \x01(\x0e2(.tenantpilot.operations.v1.FailureReasonR\x06reason\x12*\n" +
+	"\fother_reason\x18\t \x01(\tB\a\xbaH\x04r\x02\x18@R\votherReasonJ\x04\b\x02\x10\x03R\vreason_code\"\x8d\x03\n" +
 	"\bRunEvent\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x05R\bsequence\x129\n" +
@@ -1094,7 +1327,46 @@ const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\aRunView\x12\x18\n" +
 	"\x14RUN_VIEW_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eRUN_VIEW_BASIC\x10\x01\x12\x11\n" +
-	"\rRUN_VIEW_FULL\x10\x02B\x81\x02\n" +
+	"\rRUN_VIEW_FULL\x10\x02*\x81\x04\n" +
+	"\rFailureReason\x12\x1e\n" +
+	"\x1aFAILURE_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bFAILURE_REASON_WORKER_ERROR\x10\x01\x12\x1d\n" +
+	"\x19FAILURE_REASON_VALIDATION\x10\x02\x12\x1d\n" +
+	"\x19FAILURE_REASON_DEPENDENCY\x10\x03\x12\x1d\n" +
+	"\x19FAILURE_REASON_PERMISSION\x10\x04\x12\x1c\n" +
+	"\x18FAILURE_REASON_THROTTLED\x10\x05\x12\x1a\n" +
+	"\x16FAILURE_REASON_TIMEOUT\x10\x06\x12 \n" +
+	"\x1cFAILURE_REASON_START_TIMEOUT\x10\a\x12 \n" +
+	"\x1cFAILURE_REASON_LEASE_EXPIRED\x10\b\x12!\n" +
+	"\x1dFAILURE_REASON_CANCEL_TIMEOUT\x10\t\x12\x1d\n" +
+	"\x19FAILURE_REASON_SUPERSEDED\x10\n" +
+	"\x12\x1f\n" +
+	"\x1bFAILURE_REASON_STORAGE_FULL\x10\v\x12\x1e\n" +
+	"\x1aFAILURE_REASON_TENANT_AUTH\x10\f\x12\x1b\n" +
+	"\x17FAILURE_REASON_INTERNAL\x10\r\x12\x1a\n" +
+	"\x16FAILURE_REASON_UNKNOWN\x10\x0e\x12\x18\n" +
+	"\x14FAILURE_REASON_OTHER\x10\x0f*\xe3\x04\n" +
+	"\tRunReason\x12\x1a\n" +
+	"\x16RUN_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18RUN_REASON_RUN_COMPLETED\x10\x01\x12\x19\n" +
+	"\x15RUN_REASON_LEASE_HELD\x10\x02\x12\x19\n" +
+	"\x15RUN_REASON_LEASE_LOST\x10\x03\x12\x1e\n" +
+	"\x1aRUN_REASON_RUN_NOT_RUNNING\x10\x04\x12!\n" +
+	"\x1dRUN_REASON_RUN_ALREADY_ACTIVE\x10\x05\x12 \n" +
+	"\x1cRUN_REASON_REQUEST_ID_REUSED\x10\x06\x12!\n" +
+	"\x1dRUN_REASON_RUN_TYPE_NOT_OWNED\x10\a\x12#\n" +
+	"\x1fRUN_REASON_TAKEOVER_IN_PROGRESS\x10\b\x12\x18\n" +
+	"\x14RUN_REASON_RUN_MOVED\x10\t\x12\x17\n" +
+	"\x13RUN_REASON_TOO_BUSY\x10\n" +
+	"\x12 \n" +
+	"\x1cRUN_REASON_STATISTICS_BEHIND\x10\v\x12\x1d\n" +
+	"\x19RUN_REASON_INVALID_FILTER\x10\f\x12!\n" +
+	"\x1dRUN_REASON_INVALID_PAGE_TOKEN\x10\r\x12#\n" +
+	"\x1fRUN_REASON_INVALID_RESUME_TOKEN\x10\x0e\x12#\n" +
+	"\x1fRUN_REASON_RESUME_TOKEN_TOO_OLD\x10\x0f\x12\x1c\n" +
+	"\x18RUN_REASON_SLOW_CONSUMER\x10\x10\x12\x1b\n" +
+	"\x17RUN_REASON_RUN_ID_TAKEN\x10\x11\x12\x1d\n" +
+	"\x19RUN_REASON_RUN_QUEUE_FULL\x10\x12B\x81\x02\n" +
 	"\x1dcom.tenantpilot.operations.v1B\bRunProtoP\x01ZPgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x19Tenantpilot.Operations.V1\xca\x02\x19Tenantpilot\\Operations\\V1\xe2\x02%Tenantpilot\\Operations\\V1\\GPBMetadata\xea\x02\x1bTenantpilot::Operations::V1b\x06proto3"
 
 var (
@@ -1109,7 +1381,7 @@ func file_tenantpilot_operations_v1_run_proto_rawDescGZIP() []byte {
 	return file_tenantpilot_operations_v1_run_proto_rawDescData
 }
 
-var file_tenantpilot_operations_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_tenantpilot_operations_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_tenantpilot_operations_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_tenantpilot_operations_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: tenantpilot.operations.v1.RunStatus
@@ -1117,37 +1389,40 @@ var file_tenantpilot_operations_v1_run_proto_goTypes = []any{
 	(RunOrigin)(0),                // 2: tenantpilot.operations.v1.RunOrigin
 	(ConflictPolicy)(0),           // 3: tenantpilot.operations.v1.ConflictPolicy
 	(RunView)(0),                  // 4: tenantpilot.operations.v1.RunView
-	(*Run)(nil),                   // 5: tenantpilot.operations.v1.Run
-	(*Failure)(nil),               // 6: tenantpilot.operations.v1.Failure
-	(*RunEvent)(nil),              // 7: tenantpilot.operations.v1.RunEvent
-	(*RunType)(nil),               // 8: tenantpilot.operations.v1.RunType
-	nil,                           // 9: tenantpilot.operations.v1.Run.SummaryCountsEntry
-	(*structpb.Struct)(nil),       // 10: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(FailureReason)(0),            // 5: tenantpilot.operations.v1.FailureReason
+	(RunReason)(0),                // 6: tenantpilot.operations.v1.RunReason
+	(*Run)(nil),                   // 7: tenantpilot.operations.v1.Run
+	(*Failure)(nil),               // 8: tenantpilot.operations.v1.Failure
+	(*RunEvent)(nil),              // 9: tenantpilot.operations.v1.RunEvent
+	(*RunType)(nil),               // 10: tenantpilot.operations.v1.RunType
+	nil,                           // 11: tenantpilot.operations.v1.Run.SummaryCountsEntry
+	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_tenantpilot_operations_v1_run_proto_depIdxs = []int32{
 	0,  // 0: tenantpilot.operations.v1.Run.status:type_name -> tenantpilot.operations.v1.RunStatus
 	1,  // 1: tenantpilot.operations.v1.Run.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
-	9,  // 2: tenantpilot.operations.v1.Run.summary_counts:type_name -> tenantpilot.operations.v1.Run.SummaryCountsEntry
-	6,  // 3: tenantpilot.operations.v1.Run.failure_summary:type_name -> tenantpilot.operations.v1.Failure
-	10, // 4: tenantpilot.operations.v1.Run.context:type_name -> google.protobuf.Struct
-	11, // 5: tenantpilot.operations.v1.Run.start_time:type_name -> google.protobuf.Timestamp
-	11, // 6: tenantpilot.operations.v1.Run.complete_time:type_name -> google.protobuf.Timestamp
-	11, // 7: tenantpilot.operations.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	11, // 8: tenantpilot.operations.v1.Run.update_time:type_name -> google.protobuf.Timestamp
-	11, // 9: tenantpilot.operations.v1.Run.queue_time:type_name -> google.protobuf.Timestamp
-	11, // 10: tenantpilot.operations.v1.Run.lease_expire_time:type_name -> google.protobuf.Timestamp
-	11, // 11: tenantpilot.operations.v1.Run.cancel_request_time:type_name -> google.protobuf.Timestamp
+	11, // 2: tenantpilot.operations.v1.Run.summary_counts:type_name -> tenantpilot.operations.v1.Run.SummaryCountsEntry
+	8,  // 3: tenantpilot.operations.v1.Run.failure_summary:type_name -> tenantpilot.operations.v1.Failure
+	12, // 4: tenantpilot.operations.v1.Run.context:type_name -> google.protobuf.Struct
+	13, // 5: tenantpilot.operations.v1.Run.start_time:type_name -> google.protobuf.Timestamp
+	13, // 6: tenantpilot.operations.v1.Run.complete_time:type_name -> google.protobuf.Timestamp
+	13, // 7: tenantpilot.operations.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	13, // 8: tenantpilot.operations.v1.Run.update_time:type_name -> google.protobuf.Timestamp
+	13, // 9: tenantpilot.operations.v1.Run.queue_time:type_name -> google.protobuf.Timestamp
+	13, // 10: tenantpilot.operations.v1.Run.lease_expire_time:type_name -> google.protobuf.Timestamp
+	13, // 11: tenantpilot.operations.v1.Run.cancel_request_time:type_name -> google.protobuf.Timestamp
 	2,  // 12: tenantpilot.operations.v1.Run.origin:type_name -> tenantpilot.operations.v1.RunOrigin
-	11, // 13: tenantpilot.operations.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	0,  // 14: tenantpilot.operations.v1.RunEvent.status:type_name -> tenantpilot.operations.v1.RunStatus
-	1,  // 15: tenantpilot.operations.v1.RunEvent.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
-	10, // 16: tenantpilot.operations.v1.RunEvent.detail:type_name -> google.protobuf.Struct
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	5,  // 13: tenantpilot.operations.v1.Failure.reason:type_name -> tenantpilot.operations.v1.FailureReason
+	13, // 14: tenantpilot.operations.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: tenantpilot.operations.v1.RunEvent.status:type_name -> tenantpilot.operations.v1.RunStatus
+	1,  // 16: tenantpilot.operations.v1.RunEvent.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
+	12, // 17: tenantpilot.operations.v1.RunEvent.detail:type_name -> google.protobuf.Struct
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_proto_init() }
@@ -1161,7 +1436,7 @@ func file_tenantpilot_operations_v1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_operations_v1_run_proto_rawDesc), len(file_tenantpilot_operations_v1_run_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      7,
 			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -1032,7 +1032,7 @@ type SummarizeRunsResponse struct {
 	ActiveTruncated bool `protobuf:"varint,4,opt,name=active_truncated,json=activeTruncated,proto3" json:"active_truncated,omitempty"`
 	// When the oldest active run was created; absent without one.
 	OldestActiveCreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_active_create_time,json=oldestActiveCreateTime,proto3" json:"oldest_active_create_time,omitempty"`
-	// The most frequent reason codes of the failures of the runs counted, at most 20.
+	// The most frequent reasons of the failures of the runs counted, at most 20.
 	TopReasons    []*ReasonCount `protobuf:"bytes,6,rep,name=top_reasons,json=topReasons,proto3" json:"top_reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1320,13 +1320,15 @@ func (x *ActiveCount) GetCount() int64 {
 	return 0
 }
 
-// ReasonCount is how often a reason code was given.
+// ReasonCount says how many runs failed for a reason.
 type ReasonCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reason code.
-	ReasonCode string `protobuf:"bytes,1,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	// In how many runs.
-	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Count int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The reason.
+	Reason FailureReason `protobuf:"varint,3,opt,name=reason,proto3,enum=tenantpilot.operations.v1.FailureReason" json:"reason,omitempty"`
+	// The stored word when reason is FAILURE_REASON_OTHER; see Failure.
+	OtherReason   string `protobuf:"bytes,4,opt,name=other_reason,json=otherReason,proto3" json:"other_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1361,18 +1363,25 @@ func (*ReasonCount) Descriptor() ([]byte, []int) {
 	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *ReasonCount) GetReasonCode() string {
-	if x != nil {
-		return x.ReasonCode
-	}
-	return ""
-}
-
 func (x *ReasonCount) GetCount() int64 {
 	if x != nil {
 		return x.Count
 	}
 	return 0
+}
+
+func (x *ReasonCount) GetReason() FailureReason {
+	if x != nil {
+		return x.Reason
+	}
+	return FailureReason_FAILURE_REASON_UNSPECIFIED
+}
+
+func (x *ReasonCount) GetOtherReason() string {
+	if x != nil {
+		return x.OtherReason
+	}
+	return ""
 }
 
 // GetRetentionRequest asks what retention did.
@@ -1636,11 +1645,11 @@ const file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc = "" +
 	"\vActiveCount\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12<\n" +
 	"\x06status\x18\x02 \x01(\x0e2$.tenantpilot.operations.v1.RunStatusR\x06status\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x03R\x05count\"D\n" +
-	"\vReasonCount\x12\x1f\n" +
-	"\vreason_code\x18\x01 \x01(\tR\n" +
-	"reasonCode\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"\x15\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"\x9b\x01\n" +
+	"\vReasonCount\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12@\n" +
+	"\x06reason\x18\x03 \x01(\x0e2(.tenantpilot.operations.v1.FailureReasonR\x06reason\x12!\n" +
+	"\fother_reason\x18\x04 \x01(\tR\votherReasonJ\x04\b\x01\x10\x02R\vreason_code\"\x15\n" +
 	"\x13GetRetentionRequest\"X\n" +
 	"\x14GetRetentionResponse\x12@\n" +
 	"\x05types\x18\x01 \x03(\v2*.tenantpilot.operations.v1.RetentionStatusR\x05types\"\xa2\x02\n" +
@@ -1715,6 +1724,7 @@ var file_tenantpilot_operations_v1_run_reader_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
 	(RunOutcome)(0),               // 31: tenantpilot.operations.v1.RunOutcome
 	(RunStatus)(0),                // 32: tenantpilot.operations.v1.RunStatus
+	(FailureReason)(0),            // 33: tenantpilot.operations.v1.FailureReason
 }
 var file_tenantpilot_operations_v1_run_reader_service_proto_depIdxs = []int32{
 	24, // 0: tenantpilot.operations.v1.GetRunResponse.run:type_name -> tenantpilot.operations.v1.Run
@@ -1743,30 +1753,31 @@ var file_tenantpilot_operations_v1_run_reader_service_proto_depIdxs = []int32{
 	29, // 23: tenantpilot.operations.v1.RunDurations.p50:type_name -> google.protobuf.Duration
 	29, // 24: tenantpilot.operations.v1.RunDurations.p95:type_name -> google.protobuf.Duration
 	32, // 25: tenantpilot.operations.v1.ActiveCount.status:type_name -> tenantpilot.operations.v1.RunStatus
-	23, // 26: tenantpilot.operations.v1.GetRetentionResponse.types:type_name -> tenantpilot.operations.v1.RetentionStatus
-	30, // 27: tenantpilot.operations.v1.RetentionStatus.last_pass_time:type_name -> google.protobuf.Timestamp
-	29, // 28: tenantpilot.operations.v1.RetentionStatus.last_pass_duration:type_name -> google.protobuf.Duration
-	1,  // 29: tenantpilot.operations.v1.RunReaderService.GetRun:input_type -> tenantpilot.operations.v1.GetRunRequest
-	3,  // 30: tenantpilot.operations.v1.RunReaderService.ListRuns:input_type -> tenantpilot.operations.v1.ListRunsRequest
-	5,  // 31: tenantpilot.operations.v1.RunReaderService.ListRunEvents:input_type -> tenantpilot.operations.v1.ListRunEventsRequest
-	9,  // 32: tenantpilot.operations.v1.RunReaderService.WatchRuns:input_type -> tenantpilot.operations.v1.WatchRunsRequest
-	13, // 33: tenantpilot.operations.v1.RunReaderService.WaitRun:input_type -> tenantpilot.operations.v1.WaitRunRequest
-	15, // 34: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:input_type -> tenantpilot.operations.v1.SummarizeRunsRequest
-	21, // 35: tenantpilot.operations.v1.RunReaderService.GetRetention:input_type -> tenantpilot.operations.v1.GetRetentionRequest
-	7,  // 36: tenantpilot.operations.v1.RunReaderService.ListRunTypes:input_type -> tenantpilot.operations.v1.ListRunTypesRequest
-	2,  // 37: tenantpilot.operations.v1.RunReaderService.GetRun:output_type -> tenantpilot.operations.v1.GetRunResponse
-	4,  // 38: tenantpilot.operations.v1.RunReaderService.ListRuns:output_type -> tenantpilot.operations.v1.ListRunsResponse
-	6,  // 39: tenantpilot.operations.v1.RunReaderService.ListRunEvents:output_type -> tenantpilot.operations.v1.ListRunEventsResponse
-	10, // 40: tenantpilot.operations.v1.RunReaderService.WatchRuns:output_type -> tenantpilot.operations.v1.WatchRunsResponse
-	14, // 41: tenantpilot.operations.v1.RunReaderService.WaitRun:output_type -> tenantpilot.operations.v1.WaitRunResponse
-	16, // 42: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:output_type -> tenantpilot.operations.v1.SummarizeRunsResponse
-	22, // 43: tenantpilot.operations.v1.RunReaderService.GetRetention:output_type -> tenantpilot.operations.v1.GetRetentionResponse
-	8,  // 44: tenantpilot.operations.v1.RunReaderService.ListRunTypes:output_type -> tenantpilot.operations.v1.ListRunTypesResponse
-	37, // [37:45] is the sub-list for method output_type
-	29, // [29:37] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	33, // 26: tenantpilot.operations.v1.ReasonCount.reason:type_name -> tenantpilot.operations.v1.FailureReason
+	23, // 27: tenantpilot.operations.v1.GetRetentionResponse.types:type_name -> tenantpilot.operations.v1.RetentionStatus
+	30, // 28: tenantpilot.operations.v1.RetentionStatus.last_pass_time:type_name -> google.protobuf.Timestamp
+	29, // 29: tenantpilot.operations.v1.RetentionStatus.last_pass_duration:type_name -> google.protobuf.Duration
+	1,  // 30: tenantpilot.operations.v1.RunReaderService.GetRun:input_type -> tenantpilot.operations.v1.GetRunRequest
+	3,  // 31: tenantpilot.operations.v1.RunReaderService.ListRuns:input_type -> tenantpilot.operations.v1.ListRunsRequest
+	5,  // 32: tenantpilot.operations.v1.RunReaderService.ListRunEvents:input_type -> tenantpilot.operations.v1.ListRunEventsRequest
+	9,  // 33: tenantpilot.operations.v1.RunReaderService.WatchRuns:input_type -> tenantpilot.operations.v1.WatchRunsRequest
+	13, // 34: tenantpilot.operations.v1.RunReaderService.WaitRun:input_type -> tenantpilot.operations.v1.WaitRunRequest
+	15, // 35: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:input_type -> tenantpilot.operations.v1.SummarizeRunsRequest
+	21, // 36: tenantpilot.operations.v1.RunReaderService.GetRetention:input_type -> tenantpilot.operations.v1.GetRetentionRequest
+	7,  // 37: tenantpilot.operations.v1.RunReaderService.ListRunTypes:input_type -> tenantpilot.operations.v1.ListRunTypesRequest
+	2,  // 38: tenantpilot.operations.v1.RunReaderService.GetRun:output_type -> tenantpilot.operations.v1.GetRunResponse
+	4,  // 39: tenantpilot.operations.v1.RunReaderService.ListRuns:output_type -> tenantpilot.operations.v1.ListRunsResponse
+	6,  // 40: tenantpilot.operations.v1.RunReaderService.ListRunEvents:output_type -> tenantpilot.operations.v1.ListRunEventsResponse
+	10, // 41: tenantpilot.operations.v1.RunReaderService.WatchRuns:output_type -> tenantpilot.operations.v1.WatchRunsResponse
+	14, // 42: tenantpilot.operations.v1.RunReaderService.WaitRun:output_type -> tenantpilot.operations.v1.WaitRunResponse
+	16, // 43: tenantpilot.operations.v1.RunReaderService.SummarizeRuns:output_type -> tenantpilot.operations.v1.SummarizeRunsResponse
+	22, // 44: tenantpilot.operations.v1.RunReaderService.GetRetention:output_type -> tenantpilot.operations.v1.GetRetentionResponse
+	8,  // 45: tenantpilot.operations.v1.RunReaderService.ListRunTypes:output_type -> tenantpilot.operations.v1.ListRunTypesResponse
+	38, // [38:46] is the sub-list for method output_type
+	30, // [30:38] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_reader_service_proto_init() }

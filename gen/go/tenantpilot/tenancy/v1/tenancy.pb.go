@@ -149,6 +149,128 @@ func (NationalCloud) EnumDescriptor() ([]byte, []int) {
 	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{1}
 }
 
+// TenancyReason is why tenancy refuses a call. ErrorInfo.reason carries the name
+// without the prefix: "TENANT_AUTH".
+type TenancyReason int32
+
+const (
+	// Never sent.
+	TenancyReason_TENANCY_REASON_UNSPECIFIED TenancyReason = 0
+	// The tenant does not accept our credential, or has none.
+	TenancyReason_TENANCY_REASON_TENANT_AUTH TenancyReason = 1
+	// The tenant's sign-in service cannot be reached.
+	TenancyReason_TENANCY_REASON_AUTHORITY_UNAVAILABLE TenancyReason = 2
+	// The API token is unknown, expired or revoked.
+	TenancyReason_TENANCY_REASON_TOKEN_INVALID TenancyReason = 3
+	// The call does not say which user it is for.
+	TenancyReason_TENANCY_REASON_ACTOR_MISSING TenancyReason = 4
+	// The role does not include the capability.
+	TenancyReason_TENANCY_REASON_CAPABILITY_MISSING TenancyReason = 5
+	// The role asked for is above the asker's.
+	TenancyReason_TENANCY_REASON_ROLE_ABOVE_OWN TenancyReason = 6
+	// A user's own role is changed by somebody else.
+	TenancyReason_TENANCY_REASON_OWN_ROLE TenancyReason = 7
+	// A workspace keeps an owner.
+	TenancyReason_TENANCY_REASON_LAST_OWNER TenancyReason = 8
+	// The imported user was not claimed by a person yet.
+	TenancyReason_TENANCY_REASON_USER_UNCLAIMED TenancyReason = 9
+	// The user has an identity already.
+	TenancyReason_TENANCY_REASON_USER_CLAIMED TenancyReason = 10
+	// The user is also a member of a workspace that the claimer does not own.
+	TenancyReason_TENANCY_REASON_USER_BELONGS_ELSEWHERE TenancyReason = 11
+	// Another user has the identity.
+	TenancyReason_TENANCY_REASON_IDENTITY_TAKEN TenancyReason = 12
+	// There is a workspace of that name.
+	TenancyReason_TENANCY_REASON_WORKSPACE_EXISTS TenancyReason = 13
+	// The workspace has a tenant of that name or directory.
+	TenancyReason_TENANCY_REASON_TENANT_EXISTS TenancyReason = 14
+	// The user is a member already.
+	TenancyReason_TENANCY_REASON_MEMBER_EXISTS TenancyReason = 15
+	// The tenant was imported into another workspace.
+	TenancyReason_TENANCY_REASON_LEGACY_ID_ELSEWHERE TenancyReason = 16
+	// It was changed meanwhile.
+	TenancyReason_TENANCY_REASON_ETAG_MISMATCH TenancyReason = 17
+	// The same request is being worked on.
+	TenancyReason_TENANCY_REASON_REQUEST_IN_FLIGHT TenancyReason = 18
+	// The request id was used for another request.
+	TenancyReason_TENANCY_REASON_REQUEST_ID_REUSED TenancyReason = 19
+)
+
+// Enum value maps for TenancyReason.
+var (
+	TenancyReason_name = map[int32]string{
+		0:  "TENANCY_REASON_UNSPECIFIED",
+		1:  "TENANCY_REASON_TENANT_AUTH",
+		2:  "TENANCY_REASON_AUTHORITY_UNAVAILABLE",
+		3:  "TENANCY_REASON_TOKEN_INVALID",
+		4:  "TENANCY_REASON_ACTOR_MISSING",
+		5:  "TENANCY_REASON_CAPABILITY_MISSING",
+		6:  "TENANCY_REASON_ROLE_ABOVE_OWN",
+		7:  "TENANCY_REASON_OWN_ROLE",
+		8:  "TENANCY_REASON_LAST_OWNER",
+		9:  "TENANCY_REASON_USER_UNCLAIMED",
+		10: "TENANCY_REASON_USER_CLAIMED",
+		11: "TENANCY_REASON_USER_BELONGS_ELSEWHERE",
+		12: "TENANCY_REASON_IDENTITY_TAKEN",
+		13: "TENANCY_REASON_WORKSPACE_EXISTS",
+		14: "TENANCY_REASON_TENANT_EXISTS",
+		15: "TENANCY_REASON_MEMBER_EXISTS",
+		16: "TENANCY_REASON_LEGACY_ID_ELSEWHERE",
+		17: "TENANCY_REASON_ETAG_MISMATCH",
+		18: "TENANCY_REASON_REQUEST_IN_FLIGHT",
+		19: "TENANCY_REASON_REQUEST_ID_REUSED",
+	}
+	TenancyReason_value = map[string]int32{
+		"TENANCY_REASON_UNSPECIFIED":            0,
+		"TENANCY_REASON_TENANT_AUTH":            1,
+		"TENANCY_REASON_AUTHORITY_UNAVAILABLE":  2,
+		"TENANCY_REASON_TOKEN_INVALID":          3,
+		"TENANCY_REASON_ACTOR_MISSING":          4,
+		"TENANCY_REASON_CAPABILITY_MISSING":     5,
+		"TENANCY_REASON_ROLE_ABOVE_OWN":         6,
+		"TENANCY_REASON_OWN_ROLE":               7,
+		"TENANCY_REASON_LAST_OWNER":             8,
+		"TENANCY_REASON_USER_UNCLAIMED":         9,
+		"TENANCY_REASON_USER_CLAIMED":           10,
+		"TENANCY_REASON_USER_BELONGS_ELSEWHERE": 11,
+		"TENANCY_REASON_IDENTITY_TAKEN":         12,
+		"TENANCY_REASON_WORKSPACE_EXISTS":       13,
+		"TENANCY_REASON_TENANT_EXISTS":          14,
+		"TENANCY_REASON_MEMBER_EXISTS":          15,
+		"TENANCY_REASON_LEGACY_ID_ELSEWHERE":    16,
+		"TENANCY_REASON_ETAG_MISMATCH":          17,
+		"TENANCY_REASON_REQUEST_IN_FLIGHT":      18,
+		"TENANCY_REASON_REQUEST_ID_REUSED":      19,
+	}
+)
+
+func (x TenancyReason) Enum() *TenancyReason {
+	p := new(TenancyReason)
+	*p = x
+	return p
+}
+
+func (x TenancyReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TenancyReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_tenantpilot_tenancy_v1_tenancy_proto_enumTypes[2].Descriptor()
+}
+
+func (TenancyReason) Type() protoreflect.EnumType {
+	return &file_tenantpilot_tenancy_v1_tenancy_proto_enumTypes[2]
+}
+
+func (x TenancyReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TenancyReason.Descriptor instead.
+func (TenancyReason) EnumDescriptor() ([]byte, []int) {
+	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{2}
+}
+
 // Workspace is one customer's or team's room; nothing reaches across it.
 type Workspace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -867,7 +989,29 @@ const file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\x15NATIONAL_CLOUD_GLOBAL\x10\x01\x12\x19\n" +
 	"\x15NATIONAL_CLOUD_US_GOV\x10\x02\x12\x1d\n" +
 	"\x19NATIONAL_CLOUD_US_GOV_DOD\x10\x03\x12\x18\n" +
-	"\x14NATIONAL_CLOUD_CHINA\x10\x04B\xf0\x01\n" +
+	"\x14NATIONAL_CLOUD_CHINA\x10\x04*\xd4\x05\n" +
+	"\rTenancyReason\x12\x1e\n" +
+	"\x1aTENANCY_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aTENANCY_REASON_TENANT_AUTH\x10\x01\x12(\n" +
+	"$TENANCY_REASON_AUTHORITY_UNAVAILABLE\x10\x02\x12 \n" +
+	"\x1cTENANCY_REASON_TOKEN_INVALID\x10\x03\x12 \n" +
+	"\x1cTENANCY_REASON_ACTOR_MISSING\x10\x04\x12%\n" +
+	"!TENANCY_REASON_CAPABILITY_MISSING\x10\x05\x12!\n" +
+	"\x1dTENANCY_REASON_ROLE_ABOVE_OWN\x10\x06\x12\x1b\n" +
+	"\x17TENANCY_REASON_OWN_ROLE\x10\a\x12\x1d\n" +
+	"\x19TENANCY_REASON_LAST_OWNER\x10\b\x12!\n" +
+	"\x1dTENANCY_REASON_USER_UNCLAIMED\x10\t\x12\x1f\n" +
+	"\x1bTENANCY_REASON_USER_CLAIMED\x10\n" +
+	"\x12)\n" +
+	"%TENANCY_REASON_USER_BELONGS_ELSEWHERE\x10\v\x12!\n" +
+	"\x1dTENANCY_REASON_IDENTITY_TAKEN\x10\f\x12#\n" +
+	"\x1fTENANCY_REASON_WORKSPACE_EXISTS\x10\r\x12 \n" +
+	"\x1cTENANCY_REASON_TENANT_EXISTS\x10\x0e\x12 \n" +
+	"\x1cTENANCY_REASON_MEMBER_EXISTS\x10\x0f\x12&\n" +
+	"\"TENANCY_REASON_LEGACY_ID_ELSEWHERE\x10\x10\x12 \n" +
+	"\x1cTENANCY_REASON_ETAG_MISMATCH\x10\x11\x12$\n" +
+	" TENANCY_REASON_REQUEST_IN_FLIGHT\x10\x12\x12$\n" +
+	" TENANCY_REASON_REQUEST_ID_REUSED\x10\x13B\xf0\x01\n" +
 	"\x1acom.tenantpilot.tenancy.v1B\fTenancyProtoP\x01ZJgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1;tenancyv1\xa2\x02\x03TTX\xaa\x02\x16Tenantpilot.Tenancy.V1\xca\x02\x16Tenantpilot\\Tenancy\\V1\xe2\x02\"Tenantpilot\\Tenancy\\V1\\GPBMetadata\xea\x02\x18Tenantpilot::Tenancy::V1b\x06proto3"
 
 var (
@@ -882,38 +1026,39 @@ func file_tenantpilot_tenancy_v1_tenancy_proto_rawDescGZIP() []byte {
 	return file_tenantpilot_tenancy_v1_tenancy_proto_rawDescData
 }
 
-var file_tenantpilot_tenancy_v1_tenancy_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tenantpilot_tenancy_v1_tenancy_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_tenantpilot_tenancy_v1_tenancy_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tenantpilot_tenancy_v1_tenancy_proto_goTypes = []any{
 	(Role)(0),                     // 0: tenantpilot.tenancy.v1.Role
 	(NationalCloud)(0),            // 1: tenantpilot.tenancy.v1.NationalCloud
-	(*Workspace)(nil),             // 2: tenantpilot.tenancy.v1.Workspace
-	(*User)(nil),                  // 3: tenantpilot.tenancy.v1.User
-	(*Member)(nil),                // 4: tenantpilot.tenancy.v1.Member
-	(*Identity)(nil),              // 5: tenantpilot.tenancy.v1.Identity
-	(*Tenant)(nil),                // 6: tenantpilot.tenancy.v1.Tenant
-	(*GraphConnection)(nil),       // 7: tenantpilot.tenancy.v1.GraphConnection
-	(*ApiToken)(nil),              // 8: tenantpilot.tenancy.v1.ApiToken
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(TenancyReason)(0),            // 2: tenantpilot.tenancy.v1.TenancyReason
+	(*Workspace)(nil),             // 3: tenantpilot.tenancy.v1.Workspace
+	(*User)(nil),                  // 4: tenantpilot.tenancy.v1.User
+	(*Member)(nil),                // 5: tenantpilot.tenancy.v1.Member
+	(*Identity)(nil),              // 6: tenantpilot.tenancy.v1.Identity
+	(*Tenant)(nil),                // 7: tenantpilot.tenancy.v1.Tenant
+	(*GraphConnection)(nil),       // 8: tenantpilot.tenancy.v1.GraphConnection
+	(*ApiToken)(nil),              // 9: tenantpilot.tenancy.v1.ApiToken
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_tenantpilot_tenancy_v1_tenancy_proto_depIdxs = []int32{
-	9,  // 0: tenantpilot.tenancy.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 1: tenantpilot.tenancy.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
-	9,  // 2: tenantpilot.tenancy.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	10, // 0: tenantpilot.tenancy.v1.Workspace.create_time:type_name -> google.protobuf.Timestamp
+	10, // 1: tenantpilot.tenancy.v1.Workspace.update_time:type_name -> google.protobuf.Timestamp
+	10, // 2: tenantpilot.tenancy.v1.User.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: tenantpilot.tenancy.v1.Member.role:type_name -> tenantpilot.tenancy.v1.Role
-	9,  // 4: tenantpilot.tenancy.v1.Member.create_time:type_name -> google.protobuf.Timestamp
-	5,  // 5: tenantpilot.tenancy.v1.Member.identity:type_name -> tenantpilot.tenancy.v1.Identity
+	10, // 4: tenantpilot.tenancy.v1.Member.create_time:type_name -> google.protobuf.Timestamp
+	6,  // 5: tenantpilot.tenancy.v1.Member.identity:type_name -> tenantpilot.tenancy.v1.Identity
 	1,  // 6: tenantpilot.tenancy.v1.Tenant.national_cloud:type_name -> tenantpilot.tenancy.v1.NationalCloud
-	7,  // 7: tenantpilot.tenancy.v1.Tenant.graph_connection:type_name -> tenantpilot.tenancy.v1.GraphConnection
-	9,  // 8: tenantpilot.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 9: tenantpilot.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
-	9,  // 10: tenantpilot.tenancy.v1.GraphConnection.secret_set_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: tenantpilot.tenancy.v1.GraphConnection.secret_expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 7: tenantpilot.tenancy.v1.Tenant.graph_connection:type_name -> tenantpilot.tenancy.v1.GraphConnection
+	10, // 8: tenantpilot.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	10, // 9: tenantpilot.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
+	10, // 10: tenantpilot.tenancy.v1.GraphConnection.secret_set_time:type_name -> google.protobuf.Timestamp
+	10, // 11: tenantpilot.tenancy.v1.GraphConnection.secret_expire_time:type_name -> google.protobuf.Timestamp
 	0,  // 12: tenantpilot.tenancy.v1.ApiToken.max_role:type_name -> tenantpilot.tenancy.v1.Role
-	9,  // 13: tenantpilot.tenancy.v1.ApiToken.expire_time:type_name -> google.protobuf.Timestamp
-	9,  // 14: tenantpilot.tenancy.v1.ApiToken.revoke_time:type_name -> google.protobuf.Timestamp
-	9,  // 15: tenantpilot.tenancy.v1.ApiToken.last_use_time:type_name -> google.protobuf.Timestamp
-	9,  // 16: tenantpilot.tenancy.v1.ApiToken.create_time:type_name -> google.protobuf.Timestamp
+	10, // 13: tenantpilot.tenancy.v1.ApiToken.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 14: tenantpilot.tenancy.v1.ApiToken.revoke_time:type_name -> google.protobuf.Timestamp
+	10, // 15: tenantpilot.tenancy.v1.ApiToken.last_use_time:type_name -> google.protobuf.Timestamp
+	10, // 16: tenantpilot.tenancy.v1.ApiToken.create_time:type_name -> google.protobuf.Timestamp
 	17, // [17:17] is the sub-list for method output_type
 	17, // [17:17] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
@@ -932,7 +1077,7 @@ func file_tenantpilot_tenancy_v1_tenancy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc), len(file_tenantpilot_tenancy_v1_tenancy_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
