@@ -60,11 +60,12 @@ bench-takeover: go-ready ## the takeover of 5 million legacy rows beside the lea
 
 check: tools generated proto-format proto-lint proto-breaking gofmt lint vet tidy guards compose test ## everything CI asks of a commit
 
-generate: tools-buf tools-gen protodeps ## gen/ from proto/, and the pages from their templates
+generate: tools-buf tools-gen protodeps ## gen/ from proto/, pages from their templates, lists of services from their table
 	@rm -rf gen/go gen/openapi
 	@buf generate
 	@cd services/gateway && templ generate -path . -log-level error
 	@go test ./services/gateway/internal/web -run '^TestOpenAPI$$' -count=1 -update >/dev/null
+	@go test ./deploy/local/roster -run '^TestFilesFollowTheTable$$' -count=1 -update >/dev/null
 
 lint: go-ready tools-lint ## who imports whom, and golangci-lint over the workspace
 	@echo "lint: who imports whom"

@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/tenantpilot/tenantpilot/deploy/local v0.0.0-00010101000000-000000000000
 	github.com/tenantpilot/tenantpilot/pkg v0.0.0-00010101000000-000000000000
 )
 
@@ -27,6 +28,7 @@ require (
 )
 
 replace (
+	github.com/tenantpilot/tenantpilot/deploy/local => ../local
 	github.com/tenantpilot/tenantpilot/gen => ../../gen
 	github.com/tenantpilot/tenantpilot/pkg => ../../pkg
 )

@@ -20,6 +20,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
@@ -181,7 +182,8 @@ func (h *host) command(s types.ServiceConfig, path string, args types.ShellComma
 	return cmd
 }
 
-var address = regexp.MustCompile(`\b(0\.0\.0\.0|127\.0\.0\.1|localhost|operations|tenancy|inventory|graphsim|postgres):([0-9]{4})\b`)
+// address is a port of a container, where the file names one.
+var address = regexp.MustCompile(`\b(0\.0\.0\.0|127\.0\.0\.1|localhost|postgres|` + strings.Join(roster.Certificates(), "|") + `):([0-9]{4})\b`)
 
 func (h *host) translate(s types.ServiceConfig, text string) string {
 	for _, v := range s.Volumes {
