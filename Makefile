@@ -64,7 +64,7 @@ generate: tools-buf tools-gen protodeps ## gen/ from proto/, pages from their te
 	@rm -rf gen/go gen/openapi
 	@buf generate
 	@cd services/gateway && templ generate -path . -log-level error
-	@go test ./services/gateway/internal/web -run '^TestOpenAPI$$' -count=1 -update >/dev/null
+	@go test ./services/gateway/internal/jsonapi -run '^TestOpenAPI$$' -count=1 -update >/dev/null
 	@go test ./deploy/local/roster -run '^TestFilesFollowTheTable$$' -count=1 -update >/dev/null
 
 lint: go-ready tools-lint ## who imports whom, and golangci-lint over the workspace

@@ -207,7 +207,7 @@ func (f *fleet) gatewayConfig() gateway.Config {
 		Listen:       f.ports["gateway"],
 		ClientConfig: rpc.ClientConfig{TLSCert: f.ca.CertFile("gateway"), TLSKey: f.ca.KeyFile("gateway"), TLSCA: f.ca.RootFile()},
 		ActorKey:     filepath.Join(f.dir, "actor-key.pem"), RateLimit: 1000, RateBurst: 1000,
-		OperationsTarget: f.ports["operations"], TenancyTarget: f.ports["tenancy"], InventoryTarget: f.ports["inventory"],
+		Targets: gateway.Targets{Operations: f.ports["operations"], Tenancy: f.ports["tenancy"], Inventory: f.ports["inventory"]},
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package gateway is the way in from outside: the JSON API and the console, over
-// the gRPC services. It owns nothing and has no database.
+// Package gateway is the process that browsers and programs speak to: it serves the
+// JSON API, the event streams and the console, and calls the gRPC services behind it.
+// It has no database.
 package gateway
 
 import (
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
@@ -22,34 +22,32 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web"
 )
 
-// Name is the service's, in certificates and logs.
+// Name is the name of the service in certificates and logs.
 const Name = "gateway"
 
-// EnvPrefix is that of the environment variables [Config] is read from.
+// EnvPrefix begins the names of the environment variables that [Config] is read from.
 const EnvPrefix = "GATEWAY_"
 
-// Config is the service's settings, by environment after [EnvPrefix].
+// Config is the settings of the service, each with its variable after [EnvPrefix].
 type Config struct {
 	Listen      string `env:"LISTEN" envDefault:"127.0.0.1:7080"`
 	AdminListen string `env:"ADMIN_LISTEN"`
 
 	rpc.ClientConfig
-	ActorKey string `env:"ACTOR_KEY,required"` // private key file: signs who a call is for
+	ActorKey string `env:"ACTOR_KEY,required"` // private key file; signs which user a call is for
 
-	OperationsTarget string `env:"OPERATIONS_TARGET" envDefault:"127.0.0.1:7101"`
-	TenancyTarget    string `env:"TENANCY_TARGET" envDefault:"127.0.0.1:7102"`
-	InventoryTarget  string `env:"INVENTORY_TARGET" envDefault:"127.0.0.1:7103"`
+	Targets
 
-	SessionKey string `env:"SESSION_KEY"` // 32 bytes in base64; replicas share one. Empty: made anew at each start
-	// LegacyRunIDOffset is what the takeover of an older TenantPilot added to the
-	// ids of its runs: their former addresses lead to where they are now.
+	SessionKey string `env:"SESSION_KEY"` // 32 bytes in base64, the same in all replicas. Empty: a new one at each start
+	// LegacyRunIDOffset is the number that the takeover of an older TenantPilot added to
+	// the ids of its runs. With it, their former addresses lead to the right runs.
 	LegacyRunIDOffset int64 `env:"LEGACY_RUN_ID_OFFSET"`
 
 	RateLimit float64 `env:"RATE_LIMIT" envDefault:"50"`
 	RateBurst int     `env:"RATE_BURST" envDefault:"200"`
 }
 
-// Run serves until ctx ends, then lets requests finish for a while.
+// Run serves until ctx ends. It then waits up to ten seconds for requests to finish.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
@@ -58,7 +56,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return serve(ctx, lis, cfg, log)
 }
 
-// serve is Run on a listener of the caller's; it closes it.
+// serve is [Run] on a listener, which it closes.
 func serve(ctx context.Context, lis net.Listener, cfg Config, log *slog.Logger) error {
 	closing := make(chan struct{})
 	site, closeConns, err := open(ctx, cfg, closing, log)
@@ -97,7 +95,7 @@ func shutdown(ctx context.Context, srv *http.Server) error {
 	return nil
 }
 
-// open makes the site and the connections it calls through.
+// open makes the site and the connections to the services behind it.
 func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Logger) (*web.Site, func(), error) {
 	if cfg.RateLimit <= 0 || cfg.RateBurst < 1 {
 		return nil, nil, errors.New("GATEWAY_RATE_LIMIT and GATEWAY_RATE_BURST must be above zero")
@@ -113,27 +111,15 @@ func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Lo
 	if err != nil {
 		return nil, nil, err
 	}
-	var conns []*grpc.ClientConn
-	closeConns := func() {
-		for _, c := range conns {
-			c.Close()
-		}
+	services := cfg.services()
+	backends, closeConns, err := dial(services, cfg.ClientConfig, log)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, to := range []struct{ target, name string }{
-		{cfg.OperationsTarget, "operations"}, {cfg.TenancyTarget, "tenancy"}, {cfg.InventoryTarget, "inventory"},
-	} {
-		conn, err := rpc.Dial(to.target, to.name, cfg.ClientConfig, log)
-		if err != nil {
-			closeConns()
-			return nil, nil, err
-		}
-		conns = append(conns, conn)
-	}
-	site, err := web.New(ctx, web.Config{
-		Operations: conns[0], Tenancy: conns[1], Inventory: conns[2],
-		Signer: signer, SessionKey: key, Rate: cfg.RateLimit, Burst: cfg.RateBurst, FormerOffset: cfg.LegacyRunIDOffset,
-		Closing: closing, Log: log,
-	})
+	site, err := rooms{
+		backends: backends, handlers: handlersOf(services), signer: signer, sessionKey: key, rate: cfg.RateLimit, burst: cfg.RateBurst,
+		formerOffset: cfg.LegacyRunIDOffset, closing: closing, log: log,
+	}.site(ctx)
 	if err != nil {
 		closeConns()
 		return nil, nil, err
@@ -141,7 +127,7 @@ func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Lo
 	return site, closeConns, nil
 }
 
-// sessionKey is the configured key, or one that lasts as long as the process.
+// sessionKey returns the configured key, or one that is lost when the process ends.
 func sessionKey(ctx context.Context, encoded string, log *slog.Logger) ([]byte, error) {
 	if encoded == "" {
 		log.WarnContext(ctx, "no session key: everybody signs in again after a restart, and replicas do not know each other's sessions")

@@ -77,8 +77,8 @@ func config(t *testing.T) Config {
 	nowhere := "127.0.0.1:1"
 	return Config{
 		Listen: "127.0.0.1:0", ActorKey: filepath.Join(dir, "actor-key.pem"), RateLimit: 50, RateBurst: 200,
-		ClientConfig:     rpc.ClientConfig{TLSCert: ca.CertFile("gateway"), TLSKey: ca.KeyFile("gateway"), TLSCA: ca.RootFile()},
-		OperationsTarget: nowhere, TenancyTarget: nowhere, InventoryTarget: nowhere,
+		ClientConfig: rpc.ClientConfig{TLSCert: ca.CertFile("gateway"), TLSKey: ca.KeyFile("gateway"), TLSCA: ca.RootFile()},
+		Targets:      Targets{Operations: nowhere, Tenancy: nowhere, Inventory: nowhere},
 	}
 }
 

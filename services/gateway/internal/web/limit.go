@@ -9,8 +9,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// buckets limits how often each of many callers may ask.
-type buckets struct {
+// Limiter limits how often each of many callers may make a request. Each caller
+// has a bucket of tokens: a request takes one, and they come back at a steady rate.
+type Limiter struct {
 	rate  rate.Limit
 	burst int
 	now   func() time.Time
@@ -23,42 +24,45 @@ type buckets struct {
 // bucket again, which a flood of callers costs us anyway.
 const maxBuckets = 10_000
 
-func newBuckets(perSecond float64, burst int, now func() time.Time) *buckets {
-	return &buckets{rate: rate.Limit(perSecond), burst: burst, now: now, of: map[string]*rate.Limiter{}}
+// NewLimiter returns a limiter that lets each caller make burst requests at once,
+// and perSecond requests per second for long.
+func NewLimiter(perSecond float64, burst int, now func() time.Time) *Limiter {
+	return &Limiter{rate: rate.Limit(perSecond), burst: burst, now: now, of: map[string]*rate.Limiter{}}
 }
 
-func (b *buckets) bucket(caller string) *rate.Limiter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l, ok := b.of[caller]
+func (l *Limiter) bucket(caller string) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bucket, ok := l.of[caller]
 	if !ok {
-		if len(b.of) >= maxBuckets {
-			clear(b.of)
+		if len(l.of) >= maxBuckets {
+			clear(l.of)
 		}
-		l = rate.NewLimiter(b.rate, b.burst)
-		b.of[caller] = l
+		bucket = rate.NewLimiter(l.rate, l.burst)
+		l.of[caller] = bucket
 	}
-	return l
+	return bucket
 }
 
-// take spends one of caller's tokens, or says when there is one again.
-func (b *buckets) take(caller string) error {
-	now := b.now()
-	if b.bucket(caller).AllowN(now, 1) {
+// Take takes a token out of caller's bucket. If there is none, its error says when
+// there is one again.
+func (l *Limiter) Take(caller string) error {
+	now := l.now()
+	if l.bucket(caller).AllowN(now, 1) {
 		return nil
 	}
-	return b.refusal()
+	return l.refusal()
 }
 
-// spent says whether caller's bucket is empty, without taking anything.
-func (b *buckets) spent(caller string) error {
-	if b.bucket(caller).TokensAt(b.now()) >= 1 {
+// spent returns the error of [Limiter.Take] if caller's bucket is empty, and takes nothing.
+func (l *Limiter) spent(caller string) error {
+	if l.bucket(caller).TokensAt(l.now()) >= 1 {
 		return nil
 	}
-	return b.refusal()
+	return l.refusal()
 }
 
-func (b *buckets) refusal() error {
-	wait := time.Duration(float64(time.Second) / float64(b.rate))
+func (l *Limiter) refusal() error {
+	wait := time.Duration(float64(time.Second) / float64(l.rate))
 	return errs.Exhausted("RATE_LIMITED", max(wait, time.Second), "too many requests; slow down")
 }

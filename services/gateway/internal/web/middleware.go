@@ -34,10 +34,13 @@ func seenIn(ctx context.Context) *seen {
 	return &seen{}
 }
 
-func requestID(ctx context.Context) string { return seenIn(ctx).requestID }
+// RequestID returns the id of the request that ctx belongs to. The caller of a
+// failure is told it, and the log line has it.
+func RequestID(ctx context.Context) string { return seenIn(ctx).requestID }
 
-// note puts err on the request's log line. The first one is the cause.
-func note(ctx context.Context, err error) {
+// Note puts err on the request's log line. If it is called again, the first error
+// stays: it is the cause.
+func Note(ctx context.Context, err error) {
 	if s := seenIn(ctx); s.err == nil {
 		s.err = err
 	}
@@ -69,7 +72,7 @@ func (s *Site) panicked(rec *recorder, r *http.Request, p any) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
-	s.log.ErrorContext(r.Context(), "panic", "request_id", requestID(r.Context()), "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+	s.log.ErrorContext(r.Context(), "panic", "request_id", RequestID(r.Context()), "err", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if rec.code == 0 {
 		s.refuse(rec, r, fmt.Errorf("panic: %v", p))
 	}
@@ -79,7 +82,7 @@ func (s *Site) logRequest(rec *recorder, r *http.Request, about *seen, took time
 	attrs := []slog.Attr{
 		slog.String("request_id", about.requestID), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", rec.status()), slog.Int64("bytes", rec.bytes),
-		slog.Duration("duration", took), slog.String("peer", peer(r)),
+		slog.Duration("duration", took), slog.String("peer", Peer(r)),
 	}
 	if about.userID != 0 {
 		attrs = append(attrs, slog.Int64("user_id", about.userID))
@@ -109,9 +112,9 @@ func probe(path string) bool {
 	return path == "/livez" || path == "/readyz" || path == "/healthz"
 }
 
-// peer is who is at the other end of the connection. Forwarding headers are not
+// Peer is the address at the other end of the connection. Forwarding headers are not
 // believed: anybody can write them.
-func peer(r *http.Request) string {
+func Peer(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -133,16 +136,16 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-		if !loopback(r) {
+		if !Loopback(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// loopback reports whether the browser speaks plain HTTP to its own machine, as
+// Loopback reports whether the browser speaks plain HTTP to its own machine, as
 // in development. Everywhere else TLS ends here or just before us.
-func loopback(r *http.Request) bool {
+func Loopback(r *http.Request) bool {
 	if r.TLS != nil {
 		return false
 	}
@@ -154,8 +157,8 @@ func loopback(r *http.Request) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// limited bounds how long a handler may take; streams are outside it.
-func limited(next http.Handler) http.Handler {
+// Limited bounds how long a handler may take; streams are outside it.
+func Limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 		defer cancel()

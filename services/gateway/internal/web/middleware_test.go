@@ -19,12 +19,23 @@ func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 func serveLogged(t *testing.T, path string, h http.HandlerFunc) (*httptest.ResponseRecorder, string) {
 	t.Helper()
 	var lines strings.Builder
-	assets, err := newAssets()
-	must(t, err)
-	s := &Site{log: slog.New(slog.NewJSONHandler(&lines, nil)), now: time.Now, assets: assets}
+	s := &Site{log: slog.New(slog.NewJSONHandler(&lines, nil)), now: time.Now, pages: plain{}}
 	w := httptest.NewRecorder()
 	s.observed(h).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	return w, lines.String()
+}
+
+// plain shows errors as a single word.
+type plain struct{}
+
+func (plain) Message(w http.ResponseWriter, _ *http.Request, status int, heading, _ string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(heading))
+}
+
+func (p plain) Error(w http.ResponseWriter, r *http.Request, err error) {
+	p.Message(w, r, ProblemOf(err).Status, "error", "")
 }
 
 func TestPanicIsOneHonestAnswer(t *testing.T) {
@@ -57,7 +68,7 @@ func TestOneLinePerRequest(t *testing.T) {
 	var sent string
 	_, lines := serveLogged(t, "/operations/1%0Aforged", func(w http.ResponseWriter, r *http.Request) {
 		sent = rpc.RequestIDFrom(r.Context())
-		note(r.Context(), context.Canceled)
+		Note(r.Context(), context.Canceled)
 		w.WriteHeader(http.StatusTeapot)
 	})
 	if strings.Count(lines, "\n") != 1 || !strings.Contains(lines, `"status":418`) || !strings.Contains(lines, `"err":"context canceled"`) {

@@ -11,22 +11,22 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// problem is the body of every failed API call: RFC 9457, and what a program
-// compares (code) and quotes to us (request_id).
-type problem struct {
+// Problem is the body of every failed API call: that of RFC 9457, with a code that
+// programs compare and a request id that people quote when they ask for help.
+type Problem struct {
 	Type      string            `json:"type"`
 	Title     string            `json:"title"`
 	Status    int               `json:"status"`
 	Detail    string            `json:"detail"`
 	Code      string            `json:"code"`
 	RequestID string            `json:"request_id"`
-	Errors    []problemField    `json:"errors,omitempty"`
+	Errors    []ProblemField    `json:"errors,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Retry     int64             `json:"retry_after_seconds,omitempty"`
 }
 
-// problemField is one wrong field, by its name in the request.
-type problemField struct {
+// ProblemField is one wrong field, by its name in the request.
+type ProblemField struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
 }
@@ -62,26 +62,26 @@ func httpStatus(c codes.Code) int {
 // statusClientGone is for the log: whoever would read it has hung up.
 const statusClientGone = 499
 
-// problemOf is what the caller is told of err. Errors that are not pkg/errs are
+// ProblemOf is what the caller is told of err. Errors that are not pkg/errs are
 // faults of ours, and the caller is told nothing about them.
-func problemOf(err error) problem {
+func ProblemOf(err error) Problem {
 	e, ok := errs.Relayed(errs.FromStatus(err))
 	if !ok {
 		e = errs.Internal(err)
 	}
-	p := problem{
+	p := Problem{
 		Status: httpStatus(e.Code()), Code: e.Reason(), Detail: e.Message(), Metadata: e.Metadata(),
 		Retry: int64((e.RetryAfter() + time.Second - 1) / time.Second),
 	}
 	for _, f := range e.Fields() {
-		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Description})
+		p.Errors = append(p.Errors, ProblemField{Field: f.Path, Message: f.Description})
 	}
 	return p
 }
 
-// writeProblem answers p, completed with what is the same for all of them.
-func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
-	p.Type, p.Title, p.RequestID = "about:blank", title(p.Status), requestID(r.Context())
+// WriteProblem sends p, completed with what is the same for all of them.
+func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
+	p.Type, p.Title, p.RequestID = "about:blank", title(p.Status), RequestID(r.Context())
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -106,8 +106,8 @@ func title(status int) string {
 	return http.StatusText(status)
 }
 
-// fail answers err as a problem, and notes it on the request's log line.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	note(r.Context(), err)
-	writeProblem(w, r, problemOf(err))
+// Fail sends err as a problem, and notes it on the request's log line.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	Note(r.Context(), err)
+	WriteProblem(w, r, ProblemOf(err))
 }

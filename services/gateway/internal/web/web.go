@@ -1,199 +1,145 @@
-// Package web is the gateway's HTTP: the JSON API, the console's pages, and the
-// probes. It keeps no state but a few seconds' memory of who a token stands for,
-// and never speaks to Microsoft Graph.
+// Package web is what every HTTP request of the gateway goes through, whoever
+// serves it: the mux, the log line, the security headers, who is calling, and how
+// often they may. It is not the JSON API, the console or the streams: those are
+// rooms of their own, which hang their routes into a [Site].
 package web
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"google.golang.org/grpc"
 
-	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 )
 
-// Config is what the site is made of.
+// Config is what a site is made of.
 type Config struct {
-	Operations, Tenancy, Inventory grpc.ClientConnInterface
+	Backends Backends // the services behind the gateway; "tenancy" resolves tokens
+	Pages    Pages    // shows errors to people
 
-	Signer     *actor.Signer
-	SessionKey []byte  // 32 bytes; seals the console's session cookies
-	Rate       float64 // requests a second each user, or stranger, may make for long
-	Burst      int     // and at once
+	Signer *actor.Signer
+	Rate   float64 // requests per second that one user, or one address without a good token, may make
+	Burst  int     // requests that each of them may make at once
 
-	FormerOffset int64           // from a run's id at its former address to its id
-	Closing      <-chan struct{} // closed when the process begins to stop: streams end
-	Log          *slog.Logger
+	Log *slog.Logger
+	Now func() time.Time // time.Now if nil
+}
+
+// Pages shows an error to a person. Programs are sent a [Problem] instead.
+type Pages interface {
+	// Message shows a page with a heading and a sentence.
+	Message(w http.ResponseWriter, r *http.Request, status int, heading, text string)
+	// Error shows what went wrong.
+	Error(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // Site is everything behind one address.
 type Site struct {
+	mux       *http.ServeMux
 	handler   http.Handler
-	cfg       Config
+	backends  Backends
+	pages     Pages
 	log       *slog.Logger
 	now       func() time.Time
 	identity  *identity
-	users     *buckets // by user
-	strangers *buckets // by address: requests without a good token
-	logins    *buckets // by address: tokens tried at the sign-in page
-	sessions  *sessions
-	assets    *assets
-	watches   *watches
+	users     *Limiter // by user
+	strangers *Limiter // by address: requests without a good token
 }
 
-// New makes everything the gateway serves.
-func New(ctx context.Context, cfg Config) (*Site, error) {
-	now := time.Now
+// New returns a site that serves the probes and, for every other address, a page
+// or a problem that says there is nothing. The rooms add their routes to it.
+func New(cfg Config) (*Site, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	tenancy, err := cfg.Backends.To("tenancy")
+	if err != nil {
+		return nil, err
+	}
 	s := &Site{
-		cfg: cfg, log: cfg.Log, now: now,
-		users: newBuckets(cfg.Rate, cfg.Burst, now), strangers: newBuckets(cfg.Rate, cfg.Burst, now), logins: newBuckets(10.0/60, 10, now),
+		mux: http.NewServeMux(), backends: cfg.Backends, pages: cfg.Pages, log: cfg.Log, now: cfg.Now,
+		users: NewLimiter(cfg.Rate, cfg.Burst, cfg.Now), strangers: NewLimiter(cfg.Rate, cfg.Burst, cfg.Now),
 		identity: &identity{
-			tenancy: tenancyv1.NewIdentityServiceClient(cfg.Tenancy), signer: cfg.Signer,
-			now: now, known: map[[32]byte]knownActor{},
+			tenancy: tenancyv1.NewIdentityServiceClient(tenancy), signer: cfg.Signer,
+			now: cfg.Now, known: map[[32]byte]knownActor{},
 		},
 	}
-	s.watches = &watches{
-		reader: operationsv1.NewRunReaderServiceClient(cfg.Operations), identity: s.identity, log: cfg.Log, rooms: map[int64]*room{},
-	}
-	var err error
-	if s.sessions, err = newSessions(cfg.SessionKey, now); err != nil {
-		return nil, err
-	}
-	if s.assets, err = newAssets(); err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	if err := s.routes(ctx, mux); err != nil {
-		return nil, fmt.Errorf("routes: %w", err)
-	}
+	s.HandleFunc("GET /livez", s.livez)
+	s.HandleFunc("GET /healthz", s.livez)
+	s.HandleFunc("GET /readyz", s.readyz)
+	s.HandleFunc("/", s.elsewhere)
+	s.handler = s.wrapped()
+	return s, nil
+}
+
+// wrapped is the mux behind what every request goes through.
+func (s *Site) wrapped() http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	s.handler = otelhttp.NewHandler(s.observed(secured(guard.Handler(mux))), "gateway",
+	return otelhttp.NewHandler(s.observed(secured(guard.Handler(s.mux))), "gateway",
 		otelhttp.WithFilter(func(r *http.Request) bool { return !probe(r.URL.Path) }),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
-			_, pattern := mux.Handler(r) // never the path: it has ids in it
+			_, pattern := s.mux.Handler(r) // never the path: it has ids in it
 			return pattern
 		}),
 	)
-	return s, nil
 }
+
+// Handle serves the requests that match pattern, which is one of [http.ServeMux].
+func (s *Site) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
+
+// HandleFunc is [Site.Handle] for a function.
+func (s *Site) HandleFunc(pattern string, h http.HandlerFunc) { s.mux.Handle(pattern, h) }
 
 // ServeHTTP serves any request.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-func (s *Site) routes(ctx context.Context, mux *http.ServeMux) error {
-	api, err := newAPI(ctx, s)
-	if err != nil {
-		return err
-	}
-	mux.Handle("/api/", limited(api))
-	mux.HandleFunc("GET /api/v1/operations/{run}/events", api.runEvents)
-	mux.HandleFunc("GET /api/v1/workspaces/{workspace}/operations:watch", api.workspaceEvents)
-	mux.HandleFunc("GET /openapi.json", serveOpenAPI)
-	mux.HandleFunc("GET /livez", s.livez)
-	mux.HandleFunc("GET /healthz", s.livez)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /static/{file}", s.assets)
-	mux.HandleFunc("GET /admin/operations", formerAddress)
-	mux.HandleFunc("GET /admin/operations/{run}", s.formerAddressOfRun)
-	s.consoleRoutes(mux)
-	mux.Handle("/", s.elsewhere(mux))
-	return nil
-}
+// Now is the time by the site's clock.
+func (s *Site) Now() time.Time { return s.now() }
 
-func (s *Site) consoleRoutes(mux *http.ServeMux) {
-	mux.Handle("GET /{$}", http.RedirectHandler("/operations", http.StatusSeeOther))
-	mux.HandleFunc("GET /login", s.loginPage)
-	mux.Handle("POST /login", limited(http.HandlerFunc(s.login)))
-	mux.HandleFunc("POST /logout", s.logout)
-	mux.Handle("GET /operations", limited(s.signedIn(s.operationsPage)))
-	mux.Handle("POST /operations", limited(s.signedIn(s.startSync)))
-	mux.Handle("GET /operations/{run}", limited(s.signedIn(s.runPage)))
-	mux.Handle("POST /operations/{run}/cancel", limited(s.signedIn(s.cancelRun)))
-	mux.HandleFunc("GET /operations/{run}/live", s.live)
-}
-
-// formerAddress sends the list's address of before to the one of today.
-func formerAddress(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "/operations", http.StatusPermanentRedirect)
-}
-
-// formerAddressOfRun does the same for a run, without looking whether there is one.
-func (s *Site) formerAddressOfRun(w http.ResponseWriter, r *http.Request) {
-	before, ok := parseID(r.PathValue("run"))
-	if !ok || before > math.MaxInt64-s.cfg.FormerOffset {
-		s.noRoute(w, r)
-		return
-	}
-	http.Redirect(w, r, "/operations/"+id(before+s.cfg.FormerOffset), http.StatusPermanentRedirect)
-}
-
-// admit resolves token and lets its user spend one request.
-func (s *Site) admit(r *http.Request, token string) (context.Context, actor.Actor, error) {
-	if err := s.strangers.spent(peer(r)); err != nil {
-		return nil, actor.Actor{}, err
-	}
-	who, err := s.identity.resolve(r.Context(), token)
-	if err != nil {
-		_ = s.strangers.take(peer(r)) // counted; the refusal is the one of the token
-		return nil, actor.Actor{}, err
-	}
-	if err := s.users.take(fmt.Sprint(who.UserID)); err != nil {
-		return nil, actor.Actor{}, err
-	}
-	seenIn(r.Context()).userID = who.UserID
-	ctx, err := s.identity.carry(r.Context(), who)
-	return ctx, who, err
-}
-
-// refuse answers a failure in the words of whoever asked: a program or a page.
+// refuse sends err as a problem to a program, and as a page to a person.
 func (s *Site) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if forProgram(r) {
-		fail(w, r, err)
+		Fail(w, r, err)
 		return
 	}
-	s.errorPage(w, r, err)
+	s.pages.Error(w, r, err)
 }
 
 func (s *Site) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	if forProgram(r) {
-		writeProblem(w, r, problem{Status: http.StatusForbidden, Code: "CROSS_ORIGIN", Detail: "this request came from another site"})
+		WriteProblem(w, r, Problem{Status: http.StatusForbidden, Code: "CROSS_ORIGIN", Detail: "this request came from another site"})
 		return
 	}
-	s.message(w, r, http.StatusForbidden, "Not from here", "This form was sent by another site, so nothing was done. Open the page again and send it from there.")
+	s.pages.Message(w, r, http.StatusForbidden, "Not from here", "This form was sent by another site, so nothing was done. Open the page again and send it from there.")
 }
 
-// elsewhere answers what no pattern of mux takes: the wrong method at a right
-// address, or nothing at all.
-func (s *Site) elsewhere(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var allow []string
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			other := r.Clone(r.Context())
-			other.Method = method
-			if _, pattern := mux.Handler(other); pattern != "/" {
-				allow = append(allow, method)
-			}
+// elsewhere serves what no pattern of the mux matches: the wrong method at an
+// address that has others, or an address that has none.
+func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "/" {
+			allow = append(allow, method)
 		}
-		if len(allow) == 0 {
-			s.noRoute(w, r)
-			return
-		}
-		w.Header().Set("Allow", strings.Join(allow, ", "))
-		s.message(w, r, http.StatusMethodNotAllowed, "Not this way", "This address takes "+strings.Join(allow, " or ")+" only.")
-	})
+	}
+	if len(allow) == 0 {
+		s.NoPage(w, r)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	s.pages.Message(w, r, http.StatusMethodNotAllowed, "Not this way", "This address takes "+strings.Join(allow, " or ")+" only.")
 }
 
-func (s *Site) noRoute(w http.ResponseWriter, r *http.Request) {
-	s.message(w, r, http.StatusNotFound, "Nothing here", "There is no page at this address.")
+// NoPage shows the page for an address that has none.
+func (s *Site) NoPage(w http.ResponseWriter, r *http.Request) {
+	s.pages.Message(w, r, http.StatusNotFound, "Nothing here", "There is no page at this address.")
 }
 
 func forProgram(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
