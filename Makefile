@@ -16,7 +16,7 @@ FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync bench-takeover tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
-	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose launcher go-ready
+	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose built launcher go-ready
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,10 +24,10 @@ help: ## this list
 	@echo "  make up and make demo take SIZE=60 (policies of the demo tenant) or LOAD=DIR (a folder of exported policy JSON);"
 	@echo "  DATABASE_URL=postgres://… uses that server; TENANTPILOT_PORT_BASE=7000 moves every port; data is kept in .data/."
 
-up: launcher ## PostgreSQL, every service and a demo tenant; ends on Ctrl-C
+up: built ## PostgreSQL, every service and a demo tenant; ends on Ctrl-C
 	@$(BIN)/local up $(FLEET_FLAGS)
 
-demo: launcher ## one inventory sync from nothing to a completed run, then ends
+demo: built ## one inventory sync from nothing to a completed run, then ends
 	@$(BIN)/local demo $(FLEET_FLAGS)
 
 test: launcher ## every test, on one throwaway PostgreSQL
@@ -130,8 +130,13 @@ compose: go-ready
 	@echo "compose: docker-compose.yml against its schema and the services' settings"
 	@GOWORK=off go -C deploy/test test -count=1 ./...
 
+# Compiling everything takes minutes on a fresh machine: the command shows how far it is.
+built: go-ready
+	@echo "build: started"
+	@go run -v ./deploy/local/cmd/build
+
 launcher: go-ready
-	@go build -o $(BIN)/local ./deploy/local/cmd/local
+	@go run -v ./deploy/local/cmd/build launcher
 
 # `go env` run here answers with the version go.work asks for, where Go can fetch it, or not at all.
 go-ready:

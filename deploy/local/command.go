@@ -18,13 +18,7 @@ func once(ctx context.Context, p fleet.Process) error {
 	return said(cmd, p.Name+" "+p.Args[0])
 }
 
-// quietly runs a command in dir and shows what it said only if it failed.
-func quietly(ctx context.Context, dir, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	return said(cmd, name+" "+args[0])
-}
-
+// said runs cmd, and shows what it printed only if it failed.
 func said(cmd *exec.Cmd, what string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C ends it through ctx
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

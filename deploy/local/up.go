@@ -71,9 +71,6 @@ func (m *machine) start(ctx context.Context, source Source) (err error) {
 	if m.root, err = findRoot(); err != nil {
 		return err
 	}
-	if err := roster.Check(m.root); err != nil {
-		return err
-	}
 	m.source, m.bin, m.token = source, filepath.Join(m.root, ".bin"), filepath.Join(dataDir(m.root), "token")
 	if m.ports, err = portBase(); err != nil {
 		return err
@@ -85,7 +82,6 @@ func (m *machine) start(ctx context.Context, source Source) (err error) {
 		what string
 		do   func(context.Context) error
 	}{
-		{"build", m.build},
 		{"PostgreSQL", m.provide},
 		{"keys and certificates", m.makeKeys},
 		{"databases", m.makeDatabases},
@@ -133,15 +129,6 @@ func (m *machine) hold() error {
 	m.undo = append(m.undo, guard.Dismiss)
 	m.fleet = fleet.New(logs, guard)
 	return nil
-}
-
-// build makes the binaries of the services.
-func (m *machine) build(ctx context.Context) error {
-	args := []string{"build", "-o", m.bin + string(filepath.Separator), "./pkg/testkit/graphsim/cmd/graphsim"}
-	for _, s := range roster.All() {
-		args = append(args, "./"+filepath.Join("services", s.Name, "cmd", s.Name))
-	}
-	return quietly(ctx, m.root, "go", args...)
 }
 
 func (m *machine) provide(ctx context.Context) (err error) {
