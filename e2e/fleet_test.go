@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -19,10 +20,12 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/operations"
@@ -71,19 +74,19 @@ func start(t *testing.T, o options) *fleet {
 		server = o.postgres.Handle()
 	}
 	f.postgres = server
-	f.ops = pgtest.On(t, server, operations.Name, operations.Migrate)
-	f.tenancy = pgtest.On(t, server, tenancy.Name, tenancy.Migrate)
-	f.inventory = pgtest.On(t, server, inventory.Name, inventory.Migrate)
+	f.ops = pgtest.On(t, server, operations.Name, operations.Service.Migrate)
+	f.tenancy = pgtest.On(t, server, tenancy.Name, tenancy.Service.Migrate)
+	f.inventory = pgtest.On(t, server, inventory.Name, inventory.Service.Migrate)
 	f.certificates(t)
 	for _, name := range []string{"graphsim", "operations", "tenancy", "inventory", "gateway"} {
 		f.ports[name] = rpctest.FreeAddress(t)
 	}
 	f.simulator(t, o)
 	f.bootstrap(t, o)
-	f.serve(t, "operations", func(ctx context.Context) error { return operations.Run(ctx, f.operationsConfig(o), f.log) })
-	f.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Run(ctx, f.tenancyConfig(), f.log) })
+	f.serve(t, "operations", func(ctx context.Context) error { return operations.Service.Run(ctx, f.operationsConfig(o), f.log) })
+	f.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Service.Run(ctx, f.tenancyConfig(), f.log) })
 	if !o.outside {
-		f.serve(t, "inventory", func(ctx context.Context) error { return inventory.Run(ctx, f.inventoryConfig(o), f.log) })
+		f.serve(t, "inventory", func(ctx context.Context) error { return inventory.Service.Run(ctx, f.inventoryConfig(o), f.log) })
 	}
 	f.serve(t, "gateway", func(ctx context.Context) error { return gateway.Run(ctx, f.gatewayConfig(), f.log) })
 	f.signIn(t)
@@ -171,23 +174,29 @@ func (f *fleet) write(t *testing.T, name, text string) string {
 	return path
 }
 
-func (f *fleet) server(name string) rpc.ServerConfig {
-	return rpc.ServerConfig{
+// service returns the settings that every service has; calls names the
+// services that this one calls.
+func (f *fleet) service(name string, db pg.Config, calls ...string) service.Config {
+	cfg := service.Config{Database: db, Targets: map[string]string{}, Server: rpc.ServerConfig{
 		Listen: f.ports[name], TLSCert: f.ca.CertFile(name), TLSKey: f.ca.KeyFile(name), TLSCA: f.ca.RootFile(),
 		ActorKeys: []string{filepath.Join(f.dir, "actor-pub.pem")}, Reflection: true,
+	}}
+	for _, callee := range calls {
+		cfg.Targets[callee] = f.ports[callee]
 	}
+	return cfg
 }
 
 func (f *fleet) operationsConfig(o options) operations.Config {
 	return operations.Config{
-		Server: f.server("operations"), Database: pg.Config{URL: f.ops.URL, MaxConns: 10},
-		RunTypes: o.runTypes, ReapEvery: 500 * time.Millisecond,
+		Config:   f.service("operations", pg.Config{URL: f.ops.URL, MaxConns: 10}),
+		RunTypes: o.runTypes, ReapEvery: 500 * time.Millisecond, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
 	}
 }
 
 func (f *fleet) tenancyConfig() tenancy.Config {
 	return tenancy.Config{
-		Server: f.server("tenancy"), Database: pg.Config{URL: f.tenancy.URL, MaxConns: 5},
+		Config:            f.service("tenancy", pg.Config{URL: f.tenancy.URL, MaxConns: 5}),
 		MasterKeyFile:     filepath.Join(f.dir, "master.key"),
 		AuthorityOverride: "https://" + f.ports["graphsim"], GraphOverride: "https://" + f.ports["graphsim"],
 		ExtraCA: f.ca.RootFile(),
@@ -196,9 +205,10 @@ func (f *fleet) tenancyConfig() tenancy.Config {
 
 func (f *fleet) inventoryConfig(o options) inventory.Config {
 	return inventory.Config{
-		Server: f.server("inventory"), Database: pg.Config{URL: f.inventory.URL, MaxConns: 20},
-		OperationsTarget: f.ports["operations"], TenancyTarget: f.ports["tenancy"],
-		GraphCA: f.ca.RootFile(), GraphTimeout: o.graphTimeout, Workers: 4, Heartbeat: time.Second, Sweep: time.Second, ScheduleEvery: time.Second,
+		Config:  f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy"),
+		Work:    work.Settings{Workers: 4, Heartbeat: time.Second, Sweep: time.Second},
+		GraphCA: f.ca.RootFile(), GraphConcurrency: 8, GraphMaxBytes: 32 << 20, GraphTimeout: cmp.Or(o.graphTimeout, time.Minute),
+		ScheduleEvery: time.Second,
 	}
 }
 

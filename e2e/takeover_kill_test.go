@@ -50,7 +50,9 @@ func TestKilledBetweenTwoServers(t *testing.T) {
 	k.kills = (k.kills + 2) / 3
 	shared, private := pgtest.Server(t), pgtest.Private(t).Handle()
 	m := newMove(t, private, shared, "--unknown-type")
-	m.serve(t, "operations", func(ctx context.Context) error { return operations.Run(ctx, m.operationsConfig(options{}), m.log) })
+	m.serve(t, "operations", func(ctx context.Context) error {
+		return operations.Service.Run(ctx, m.operationsConfig(options{}), m.log)
+	})
 	_, err := newRunsAPI(t, m).start(t, 1)
 	require.NoError(t, err)
 

@@ -79,7 +79,9 @@ func TestTheRunbookIsTrue(t *testing.T) {
 	server := pgtest.Server(t)
 	o := &operator{before: map[string]world{}, decided: map[string]string{}, repeated: map[string]bool{}}
 	o.move = newMove(t, server, server, "--rows=600", "--linked=40", "--memberships", "--unknown-type", "--loose-tenants")
-	o.serve(t, "operations", func(ctx context.Context) error { return operations.Run(ctx, o.operationsConfig(options{}), o.log) })
+	o.serve(t, "operations", func(ctx context.Context) error {
+		return operations.Service.Run(ctx, o.operationsConfig(options{}), o.log)
+	})
 	o.api = newRunsAPI(t, o.move)
 	for name := range o.environment() {
 		require.Contains(t, book.exports, name, "the text exports what the tool needs")

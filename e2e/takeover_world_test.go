@@ -49,14 +49,14 @@ func newMove(t *testing.T, legacy, target pgtest.Handle, flags ...string) *move 
 	t.Helper()
 	m := &move{fleet: &fleet{dir: t.TempDir(), ports: map[string]string{}, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}}
 	m.postgres = target
-	m.tenancy = pgtest.On(t, target, tenancy.Name, tenancy.Migrate)
+	m.tenancy = pgtest.On(t, target, tenancy.Name, tenancy.Service.Migrate)
 	m.certificates(t)
 	require.NoError(t, m.ca.Issue("takeover"))
 	for _, name := range []string{"operations", "tenancy", "graphsim"} {
 		m.ports[name] = rpctest.FreeAddress(t)
 	}
 	m.bootstrap(t, options{})
-	m.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Run(ctx, m.tenancyConfig(), m.log) })
+	m.serve(t, "tenancy", func(ctx context.Context) error { return tenancy.Service.Run(ctx, m.tenancyConfig(), m.log) })
 	m.fill(t, legacy, time.Now().UTC().Truncate(time.Second), flags)
 	return m
 }
@@ -78,7 +78,7 @@ func (m *move) fill(t *testing.T, legacy pgtest.Handle, now time.Time, flags []s
 	require.NoError(t, err)
 	m.now = now
 	m.legacy = pgtest.On(t, legacy, "legacy", migrateNothing)
-	m.ops = pgtest.On(t, m.postgres, operations.Name, operations.Migrate)
+	m.ops = pgtest.On(t, m.postgres, operations.Name, operations.Service.Migrate)
 	m.must(t, append([]string{"fixture", "--url", m.legacy.OwnerURL, "--now", now.Format(time.RFC3339)}, flags...)...)
 }
 

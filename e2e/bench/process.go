@@ -29,22 +29,20 @@ const servePrefix = "serve-"
 func serve(name string) {
 	switch name {
 	case operations.Name:
-		obs.Main(name, configured(operations.EnvPrefix, operations.Run))
+		obs.Main(name, operations.Service.Serve)
 	case tenancy.Name:
-		obs.Main(name, configured(tenancy.EnvPrefix, tenancy.Run))
+		obs.Main(name, tenancy.Service.Serve)
 	case gateway.Name:
-		obs.Main(name, configured(gateway.EnvPrefix, gateway.Run))
+		obs.Main(name, serveGateway)
 	}
 }
 
-func configured[T any](prefix string, run func(context.Context, T, *slog.Logger) error) func(context.Context, *slog.Logger) error {
-	return func(ctx context.Context, log *slog.Logger) error {
-		var cfg T
-		if err := obs.LoadConfig(prefix, &cfg); err != nil {
-			return err
-		}
-		return run(ctx, cfg, log)
+func serveGateway(ctx context.Context, log *slog.Logger) error {
+	var cfg gateway.Config
+	if err := obs.LoadConfig(gateway.EnvPrefix, &cfg); err != nil {
+		return err
 	}
+	return gateway.Run(ctx, cfg, log)
 }
 
 // process is a service, running.

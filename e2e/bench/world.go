@@ -15,6 +15,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
@@ -98,7 +99,7 @@ func (w *world) certificates() (err error) {
 
 func (w *world) databases(ctx context.Context) error {
 	for name, migrate := range map[string]func(context.Context, string) error{
-		operations.Name: operations.Migrate, tenancy.Name: tenancy.Migrate,
+		operations.Name: operations.Service.Migrate, tenancy.Name: tenancy.Service.Migrate,
 	} {
 		if err := pg.EnsureDatabase(ctx, w.postgres.URL(), name, name); err != nil {
 			return err
@@ -113,7 +114,8 @@ func (w *world) databases(ctx context.Context) error {
 func (w *world) bootstrap(ctx context.Context) error {
 	first := tenancy.Bootstrap{Workspace: "Bench", Owner: "Ada Byron", TokenFile: w.file("token")}
 	return first.Run(ctx, tenancy.Config{
-		Database: pg.Config{URL: w.postgres.As("tenancy_app", tenancy.Name)}, MasterKey: masterKey,
+		Config:    service.Config{Database: pg.Config{URL: w.postgres.As("tenancy_app", tenancy.Name)}},
+		MasterKey: masterKey,
 	}, slog.New(slog.DiscardHandler))
 }
 

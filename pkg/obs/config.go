@@ -10,10 +10,17 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// LoadConfig fills cfg (a pointer to a struct with env tags) from the variables
-// that begin with prefix. X_FILE gives X from a file. A variable with the
-// prefix that cfg does not know is an error: a misspelt one must not pass for unset.
-func LoadConfig(prefix string, cfg any) error {
+// Variable is a variable that is no field of a struct: Name is its name after
+// the prefix, and its value is stored in Value.
+type Variable struct {
+	Name  string
+	Value *string
+}
+
+// LoadConfig fills cfg (a pointer to a struct with env tags) and also from the
+// variables that begin with prefix. X_FILE gives X from a file. A variable with
+// the prefix that neither knows is an error: a misspelt one must not pass for unset.
+func LoadConfig(prefix string, cfg any, also ...Variable) error {
 	opts := env.Options{Prefix: prefix}
 	params, err := env.GetFieldParamsWithOptions(cfg, opts)
 	if err != nil {
@@ -23,16 +30,30 @@ func LoadConfig(prefix string, cfg any) error {
 	for _, p := range params {
 		known = append(known, p.Key)
 	}
+	for _, v := range also {
+		known = append(known, prefix+v.Name)
+	}
 	if opts.Environment, err = environment(prefix, known); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
 	if err := env.ParseWithOptions(cfg, opts); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
+	for _, v := range also {
+		*v.Value = opts.Environment[prefix+v.Name]
+	}
 	return nil
 }
 
-// environment is ours with each X_FILE read into X.
+// Defaults fills cfg as [LoadConfig] does when no variable is set.
+func Defaults(cfg any) error {
+	if err := env.ParseWithOptions(cfg, env.Options{Environment: map[string]string{}}); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return nil
+}
+
+// environment returns the process's environment with each X_FILE read into X.
 func environment(prefix string, known []string) (map[string]string, error) {
 	vars := env.ToMap(os.Environ())
 	var unknown []error

@@ -28,6 +28,13 @@ func (s *Server) stop(ctx context.Context) {
 	s.grpc.GracefulStop()
 }
 
+// Close frees what a server holds that is never served. A server that has been
+// served holds nothing any more.
+func (s *Server) Close() {
+	s.leave()
+	s.grpc.Stop()
+}
+
 // untilLeaving ends the context of a stream when the server leaves. Calls for
 // one answer are not ended: they are waited for.
 func (s *Server) untilLeaving(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -54,7 +54,7 @@ func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
 		Schema:  schema,
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
-			w.cfg.Service: {MaxWorkers: w.cfg.MaxWorkers, FetchCooldown: 20 * time.Millisecond, FetchPollInterval: time.Second},
+			w.cfg.Service: {MaxWorkers: w.cfg.Workers, FetchCooldown: 20 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		Logger:                      slog.New(warnings{w.cfg.Log.Handler()}),
 		JobTimeout:                  -1,

@@ -6,6 +6,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,17 +34,28 @@ var (
 	ErrShutdown = errors.New("work: the worker is shutting down")
 )
 
-// Config is what a worker is made of. Only the zero durations and MaxWorkers have
-// defaults.
+// Settings are what an operator may change of a worker.
+type Settings struct {
+	Workers   int           `env:"WORKERS" envDefault:"10"`   // jobs at once
+	Heartbeat time.Duration `env:"HEARTBEAT" envDefault:"5s"` // between two heartbeats of a run
+	Sweep     time.Duration `env:"SWEEP" envDefault:"10s"`    // between two looks for runs without a slip
+}
+
+func (s Settings) check() error {
+	if s.Workers < 1 || s.Heartbeat <= 0 || s.Sweep <= 0 {
+		return fmt.Errorf("work: workers (%d), heartbeat (%s) and sweep (%s) must be greater than zero", s.Workers, s.Heartbeat, s.Sweep)
+	}
+	return nil
+}
+
+// Config is what a worker is made of. Only StopTimeout may be left out.
 type Config struct {
+	Settings
 	Service     string        // the caller's name, also River's queue: "inventory"
 	Pool        *pgxpool.Pool // the service's own database, as its app role
 	Runs        operationsv1.RunServiceClient
 	Log         *slog.Logger
 	Jobs        map[string]Job // by run type
-	MaxWorkers  int            // jobs at once; 10
-	Heartbeat   time.Duration  // between two heartbeats; 5 s
-	Sweep       time.Duration  // between two looks for runs without a slip; 10 s
 	StopTimeout time.Duration  // how long jobs may take to stop at a shutdown; 25 s
 }
 
@@ -63,8 +75,12 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.Service == "" || cfg.Pool == nil || cfg.Runs == nil || cfg.Log == nil || len(cfg.Jobs) == 0 {
 		return nil, errors.New("work: a worker needs a service, a pool, runs, a log and jobs")
 	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 25*time.Second)
 	w := &Worker{
-		cfg:    cfg.withDefaults(),
+		cfg:    cfg,
 		types:  types(cfg.Jobs),
 		host:   hostname(),
 		tracer: otel.Tracer("github.com/tenantpilot/tenantpilot/pkg/work"),
@@ -75,22 +91,6 @@ func New(cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("work: %w", err)
 	}
 	return w, nil
-}
-
-func (c Config) withDefaults() Config {
-	if c.MaxWorkers == 0 {
-		c.MaxWorkers = 10
-	}
-	if c.Heartbeat == 0 {
-		c.Heartbeat = 5 * time.Second
-	}
-	if c.Sweep == 0 {
-		c.Sweep = 10 * time.Second
-	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = 25 * time.Second
-	}
-	return c
 }
 
 // Run works until ctx ends, and is called once. Then it takes no more slips, ends

@@ -50,8 +50,8 @@ func (w *world) worker(t *testing.T, job Job) *Worker {
 	t.Helper()
 	worker, err := New(Config{
 		Service: "inventory", Pool: w.db.Pool, Runs: w.runs, Jobs: map[string]Job{syncType: job},
-		Log:       slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond, StopTimeout: 5 * time.Second,
+		Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Settings: Settings{Workers: 10, Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond}, StopTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

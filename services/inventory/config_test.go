@@ -7,13 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
-	"github.com/tenantpilot/tenantpilot/pkg/obs"
 )
 
 func TestGraphLimits(t *testing.T) {
 	t.Setenv("INVENTORY_GRAPH_LIMITS", "deviceConfigV2=500/20s,conditionalAccess=0/1s,rbac.write=50/20s,applications.write=7/1s,applications=70/1s")
-	var cfg Config
-	require.NoError(t, obs.LoadConfig(EnvPrefix, &cfg))
+	cfg, err := Service.Load()
+	require.NoError(t, err)
 	g, err := cfg.graph()
 	require.NoError(t, err)
 	want := graph.DefaultConfig()
@@ -30,24 +29,40 @@ func TestGraphLimits(t *testing.T) {
 	require.Equal(t, want.Retry, g.Retry)
 }
 
+// The defaults of settings are those of pkg/graph.
+func TestGraphDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := Service.Defaults()
+	require.NoError(t, err)
+	g, err := cfg.graph()
+	require.NoError(t, err)
+	require.Equal(t, graph.DefaultConfig(), g)
+}
+
 func TestGraphLimitsRefused(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"deviceConfigV2": "500", "deviceConfiguration": "many/20s", "applications": "5/soon", "rbac": "-1/1s", "unheard": "1/1s",
 		"unheard.write": "1/1s", "rbac.write": "x", "rbac.read": "1/1s",
 	} {
-		_, err := Config{GraphLimits: map[string]string{name: text}}.graph()
+		cfg, err := Service.Defaults()
+		require.NoError(t, err)
+		cfg.GraphLimits = map[string]string{name: text}
+		_, err = cfg.graph()
 		require.ErrorContains(t, err, name)
 	}
 }
 
 func TestGraphTimeout(t *testing.T) {
 	t.Setenv("INVENTORY_GRAPH_TIMEOUT", "5s")
-	var cfg Config
-	require.NoError(t, obs.LoadConfig(EnvPrefix, &cfg))
+	cfg, err := Service.Load()
+	require.NoError(t, err)
 	g, err := cfg.graph()
 	require.NoError(t, err)
 	require.Equal(t, 5*time.Second, g.Retry.RequestTimeout)
-	_, err = Config{GraphTimeout: -time.Second}.graph()
-	require.ErrorContains(t, err, "INVENTORY_GRAPH_TIMEOUT")
+	for _, bad := range []time.Duration{0, -time.Second} {
+		cfg.GraphTimeout = bad
+		_, err = cfg.graph()
+		require.ErrorContains(t, err, "INVENTORY_GRAPH_TIMEOUT")
+	}
 }

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,18 +12,16 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
 )
 
-// graph is how Graph is reached. Where it is, tenancy says per tenant.
+// graph returns how Graph is reached. The address comes from tenancy, per tenant.
 func (c Config) graph() (graph.Config, error) {
 	g := graph.DefaultConfig()
-	g.Concurrency = cmp.Or(c.GraphConcurrency, g.Concurrency)
-	g.MaxResponseBytes = cmp.Or(c.GraphMaxBytes, g.MaxResponseBytes)
-	g.Retry.RequestTimeout = cmp.Or(c.GraphTimeout, g.Retry.RequestTimeout)
-	if g.Retry.RequestTimeout < 0 {
-		return g, fmt.Errorf("%sGRAPH_TIMEOUT: %s is negative", EnvPrefix, c.GraphTimeout)
+	g.Concurrency, g.MaxResponseBytes, g.Retry.RequestTimeout = c.GraphConcurrency, c.GraphMaxBytes, c.GraphTimeout
+	if c.GraphTimeout <= 0 {
+		return g, fmt.Errorf("INVENTORY_GRAPH_TIMEOUT: %s is not longer than zero", c.GraphTimeout)
 	}
 	for name, text := range c.GraphLimits {
 		if err := setLimit(g.Limits.Workloads, name, text); err != nil {
-			return g, fmt.Errorf("%sGRAPH_LIMITS: %s: %w", EnvPrefix, name, err)
+			return g, fmt.Errorf("INVENTORY_GRAPH_LIMITS: %s: %w", name, err)
 		}
 	}
 	return g, c.trust(&g)

@@ -10,14 +10,22 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// maxReserved is half of the ids that one database has, should there be several.
+// maxReserved is half of the ids that one database has once there are several.
 const maxReserved = 1 << 47
 
-// Bootstrap is what a new installation can be given before its first run.
+// Bootstrap is what a new installation can be told before its first run.
 type Bootstrap struct {
-	// ReserveRunIDs keeps the ids 1 to that one for the runs of an older
+	// ReserveRunIDs keeps the ids from 1 to this one for the runs of an older
 	// TenantPilot that will be taken over.
 	ReserveRunIDs int64
+}
+
+func bootstrap(ctx context.Context, args []string, cfg Config, log *slog.Logger) error {
+	b, err := ParseBootstrap(args)
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx, cfg.Database.OwnerURL, log)
 }
 
 // ParseBootstrap reads the flags of the bootstrap command.
@@ -37,8 +45,8 @@ func ParseBootstrap(args []string) (Bootstrap, error) {
 	return b, nil
 }
 
-// Run reserves what is not reserved yet, and changes nothing the second time.
-// It works on the database itself, with the service running or not.
+// Run reserves the ids that are not reserved yet; a second run changes nothing.
+// It works on the database itself, whether the service is running or not.
 func (b Bootstrap) Run(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	if ownerURL == "" {
 		return errors.New("reserve run ids: there is no owner database URL")

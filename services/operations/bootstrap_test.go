@@ -35,7 +35,7 @@ func started(t *testing.T, db *pgtest.DB) (id int64) {
 
 func TestReserveRunIDs(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	for _, step := range []struct {
 		n    int64
 		says string
@@ -64,7 +64,7 @@ func TestReserveRunIDs(t *testing.T) {
 // server next door.
 func TestReserveRunIDsAsTheOwnerOnly(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	for url, want := range map[string]string{db.URL: "permission denied", "": "no owner database URL"} {
 		err := operations.Bootstrap{ReserveRunIDs: 5}.Run(t.Context(), url, slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, want)
@@ -75,7 +75,7 @@ func TestReserveRunIDsAsTheOwnerOnly(t *testing.T) {
 // An older run under its own id is what the ids were reserved for.
 func TestReserveRunIDsAgainAfterTheTakeover(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	_, err := reserve(t, db, 1<<47)
 	require.NoError(t, err)
 	_, err = db.Pool.Exec(t.Context(), `
@@ -91,7 +91,7 @@ func TestReserveRunIDsAgainAfterTheTakeover(t *testing.T) {
 // command is refused; an id is not given twice.
 func TestReserveRunIDsWhileRunsStart(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	var group sync.WaitGroup
 	var refused error
 	for range 4 {

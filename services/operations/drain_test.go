@@ -38,13 +38,7 @@ func TestMain(m *testing.M) {
 		rpctest.VerifyNoLeaks(m)
 		return
 	}
-	obs.Main(operations.Name, func(ctx context.Context, log *slog.Logger) error {
-		var cfg operations.Config
-		if err := obs.LoadConfig(operations.EnvPrefix, &cfg); err != nil {
-			return err
-		}
-		return operations.Run(ctx, cfg, log)
-	})
+	obs.Main(operations.Name, operations.Service.Serve)
 }
 
 // world is a database, and replicas of the service as processes.
@@ -67,7 +61,7 @@ func setup(t *testing.T) *world {
 	for _, name := range []string{operations.Name, "inventory"} {
 		require.NoError(t, ca.Issue(name))
 	}
-	return &world{db: pgtest.New(t, operations.Name, operations.Migrate), ca: ca}
+	return &world{db: pgtest.New(t, operations.Name, operations.Service.Migrate), ca: ca}
 }
 
 func (w *world) serve(t *testing.T) *replica {

@@ -1,118 +1,81 @@
 // Package operations is the canonical store of operation runs: every background
-// job of every service is one run in it. It runs no jobs itself and calls nobody.
+// job of every service is one run in it. It runs no jobs and calls no service.
 package operations
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/tenantpilot/tenantpilot/pkg/page"
-	"github.com/tenantpilot/tenantpilot/pkg/pg"
-	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/reaper"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
-// Name is the service's name, in certificates and logs.
+// Name is the service's name.
 const Name = "operations"
 
-// EnvPrefix is what its variables begin with.
-const EnvPrefix = "OPERATIONS_"
-
-// Config is what the service is told, by environment after [EnvPrefix].
+// Config is the service's settings.
 type Config struct {
-	Server   rpc.ServerConfig
-	Database pg.Config
-	// PageKey seals page tokens; 32 bytes, base64. Replicas share it.
-	PageKey string `env:"PAGE_KEY"`
+	service.Config
 	// RunTypes overrides settings of run types, a JSON object by type name, for
 	// example {"inventory_sync":{"lease":"30s","max_attempts":5}}.
 	RunTypes string `env:"RUN_TYPES"`
-	// ReapEvery is how often overdue runs are looked for.
+	// ReapEvery is the time between two looks for overdue runs.
 	ReapEvery time.Duration `env:"REAP_EVERY" envDefault:"2s"`
-	// FoldEvery is how often ended runs are added to the statistics; what is not
-	// added yet is counted by each call that asks for them.
-	FoldEvery time.Duration `env:"FOLD_EVERY"` // 0: 5 s
-	// RetainEvery is how often runs that are kept no longer are looked for. They
-	// are removed as the owner role: without its database URL, none are.
-	RetainEvery time.Duration `env:"RETAIN_EVERY"` // 0: an hour
-	// Ungrouped gives every call a commit of its own: what the benchmark measures
-	// grouping against, and of no other use.
+	// FoldEvery is the time between two additions of ended runs to the statistics.
+	// Until then, each call that asks for statistics counts those runs itself.
+	FoldEvery time.Duration `env:"FOLD_EVERY" envDefault:"5s"`
+	// RetainEvery is the time between two looks for runs that are kept no longer.
+	// The owner role removes them: without its database URL, no run is removed.
+	RetainEvery time.Duration `env:"RETAIN_EVERY" envDefault:"1h"`
+	// Ungrouped gives every call its own commit. Only the benchmark uses it, to
+	// measure what grouping gains.
 	Ungrouped bool `env:"UNGROUPED"`
 }
 
-// Migrate brings the database to the schema this binary knows.
-func Migrate(ctx context.Context, ownerURL string) error {
-	return pg.Migrate(ctx, ownerURL, store.Migrations())
+// Service is how operations is run.
+var Service = service.Spec[Config]{
+	Name: Name, Migrations: store.Migrations(), Settings: store.Settings(), Wire: wire,
+	Commands: map[string]service.Command[Config]{"bootstrap": bootstrap},
 }
 
-// Run serves until ctx ends.
-func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+func wire(p *service.Process, cfg Config) error {
 	collectLess()
 	types, err := run.DefaultTypes().With(cfg.RunTypes)
 	if err != nil {
 		return err
 	}
-	pages, err := page.FromConfig(cfg.PageKey, log)
-	if err != nil {
-		return fmt.Errorf("%sPAGE_KEY: %w", EnvPrefix, err)
-	}
-	db, err := pg.Open(ctx, cfg.Database.URL, cfg.Database.MaxConns, store.Settings()...)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	server, err := rpc.NewServer(Name, cfg.Server, log)
-	if err != nil {
-		return err
-	}
-	st := store.New(db, types)
+	st := store.New(p.DB, types)
 	if cfg.Ungrouped {
 		st.Ungroup()
 	}
-	server.Metrics().MustRegister(st.Metrics(), pg.Metrics(db))
-	hub := watch.New(st, log)
-	api.Register(server.Registrar(), st, types, pages, hub)
+	p.Server.Metrics().MustRegister(st.Metrics())
+	hub := watch.New(st, p.Log)
+	api.Register(p.Server.Registrar(), st, types, p.Pages, hub)
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		hub.Run(ctx)
+	p.Go("watch", func(ctx context.Context) error { hub.Run(ctx); return nil })
+	p.Every(cfg.ReapEvery, "reaper", func(ctx context.Context) error { return reaper.Pass(ctx, st, p.Log) })
+	p.Every(cfg.FoldEvery, "statistics", func(ctx context.Context) error { _, err := st.Fold(ctx); return err })
+	if cfg.Database.OwnerURL == "" {
+		p.Log.Warn("retention is off: there is no owner database URL")
 		return nil
+	}
+	p.Every(cfg.RetainEvery, "retention", func(ctx context.Context) error {
+		return retention.Pass(ctx, st, cfg.Database.OwnerURL, p.Log)
 	})
-	group.Go(func() error {
-		reaper.Run(ctx, st, cfg.ReapEvery, log)
-		return nil
-	})
-	group.Go(func() error {
-		statistics.Run(ctx, st, cmp.Or(cfg.FoldEvery, 5*time.Second), log)
-		return nil
-	})
-	group.Go(func() error {
-		retention.Run(ctx, st, cfg.Database.OwnerURL, cmp.Or(cfg.RetainEvery, time.Hour), log)
-		return nil
-	})
-	group.Go(func() error {
-		return server.Serve(ctx, func(ctx context.Context) error { return pg.CheckVersion(ctx, db, store.Migrations()) })
-	})
-	return group.Wait()
+	return nil
 }
 
-// collectLess trades memory for time unless GOGC or GOMEMLIMIT say otherwise:
-// calls are small and what outlives them is a few MiB, of which Go's defaults
-// would collect the garbage dozens of times a second under load, for a third of
-// all the CPU time.
+// collectLess trades memory for time, unless GOGC or GOMEMLIMIT say otherwise.
+// Calls are small and only a few MiB outlive them: with Go's defaults the
+// garbage collector would run dozens of times a second under load, and take a
+// third of all the CPU time.
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(800)

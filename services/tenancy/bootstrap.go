@@ -17,7 +17,7 @@ import (
 )
 
 // Bootstrap is what a new installation begins with: a workspace, its owner, an
-// API token for them, and perhaps the first tenant.
+// API token for the owner, and perhaps the first tenant.
 type Bootstrap struct {
 	Workspace, Owner string
 	TokenFile        string // receives the token, readable by its owner only
@@ -25,6 +25,14 @@ type Bootstrap struct {
 	DirectoryID      string
 	ClientID         string // empty makes the tenant without a Graph connection
 	ClientSecretFile string
+}
+
+func bootstrap(ctx context.Context, args []string, cfg Config, log *slog.Logger) error {
+	b, err := ParseBootstrap(args)
+	if err != nil {
+		return err
+	}
+	return b.Run(ctx, cfg, log)
 }
 
 // ParseBootstrap reads the flags of the bootstrap command.
@@ -61,8 +69,8 @@ func (b Bootstrap) check() error {
 	return nil
 }
 
-// Run makes what is missing, and changes nothing the second time. It works on
-// the database itself, with the service running or not.
+// Run makes what is missing; a second run changes nothing. It works on the
+// database itself, whether the service is running or not.
 func (b Bootstrap) Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	box, err := cfg.box()
 	if err != nil {
@@ -122,8 +130,9 @@ func (f founding) workspace(ctx context.Context) (int64, error) {
 	return made.Workspace.ID, nil
 }
 
-// owner finds the owner of that name, or makes one. An imported owner whom
-// nobody has claimed is somebody else, whatever their name.
+// owner returns the id of the owner with the wanted name, and makes that owner
+// if there is none. An imported owner whom nobody has claimed does not count,
+// though the name may be the same.
 func (f founding) owner(ctx context.Context, workspaceID int64) (int64, error) {
 	page := store.Page{Limit: 200}
 	for {

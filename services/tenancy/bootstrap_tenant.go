@@ -55,7 +55,7 @@ func (f founding) createTenant(ctx context.Context, workspaceID int64, directory
 	return nil
 }
 
-// connect sets the connection of a tenant that has another one than asked for.
+// connect sets the Graph connection of t, unless t has that connection already.
 func (f founding) connect(ctx context.Context, t tenant.Tenant) error {
 	secret, err := f.secret()
 	if err != nil {
@@ -76,8 +76,8 @@ func (f founding) connect(ctx context.Context, t tenant.Tenant) error {
 	return nil
 }
 
-// connected reports whether t already signs in with the client and secret
-// asked for. A secret that no longer opens is another one.
+// connected reports whether t already signs in with the wanted client and
+// secret. A stored secret that cannot be opened any more counts as another one.
 func (f founding) connected(ctx context.Context, t tenant.Tenant, secret string) (bool, error) {
 	if t.Connection == nil || t.Connection.ClientID != f.ClientID {
 		return false, nil

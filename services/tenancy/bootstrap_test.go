@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
@@ -38,9 +39,9 @@ type office struct {
 
 func setup(t *testing.T) *office {
 	t.Helper()
-	o := &office{db: pgtest.New(t, tenancy.Name, tenancy.Migrate)}
+	o := &office{db: pgtest.New(t, tenancy.Name, tenancy.Service.Migrate)}
 	dir := t.TempDir()
-	o.cfg = tenancy.Config{Database: pg.Config{URL: o.db.URL}, MasterKey: masterKey}
+	o.cfg = tenancy.Config{Config: service.Config{Database: pg.Config{URL: o.db.URL}}, MasterKey: masterKey}
 	o.ask = tenancy.Bootstrap{
 		Workspace: "Demo", Owner: "Ada", TokenFile: filepath.Join(dir, "token"),
 		TenantName: "Fabrikam", DirectoryID: "9A1F6C1E-5A3B-4C57-8D7E-0F2B4C6D8E90",

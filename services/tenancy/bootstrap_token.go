@@ -15,11 +15,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// tokenName tells the tokens of this command from others of the same owner.
+// tokenName tells the tokens that this command made from others of the same owner.
 const tokenName = "bootstrap"
 
-// token leaves the token in the file alone while it works; else it revokes the
-// ones this command made before and writes a new one.
+// token keeps the token in the file while that token works. Otherwise it revokes
+// the tokens that this command made before and writes a new one.
 func (f founding) token(ctx context.Context, workspaceID, ownerID int64) error {
 	works, err := f.tokenWorks(ctx, workspaceID)
 	if err != nil {
@@ -92,7 +92,7 @@ func (f founding) revoke(ctx context.Context, workspaceID, ownerID int64) error 
 	}
 }
 
-// writeSecret writes a file only its owner may read, in one step.
+// writeSecret writes a file that only its owner may read, in one step.
 func writeSecret(file, text string) error {
 	temp, err := os.CreateTemp(filepath.Dir(file), ".token-") // made with mode 0600
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -44,7 +43,7 @@ const serveArgument = "serve"
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == serveArgument {
-		obs.Main(operations.Name, serve)
+		obs.Main(operations.Name, operations.Service.Serve)
 		return
 	}
 	opts, err := parse(os.Args[1:])
@@ -60,15 +59,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-// serve is the service as its own command runs it.
-func serve(ctx context.Context, log *slog.Logger) error {
-	var cfg operations.Config
-	if err := obs.LoadConfig(operations.EnvPrefix, &cfg); err != nil {
-		return err
-	}
-	return operations.Run(ctx, cfg, log)
 }
 
 func parse(args []string) (options, error) {

@@ -61,7 +61,7 @@ func (w *world) runsDatabase(ctx context.Context, name string, rows int) error {
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), operations.Name, name); err != nil {
 		return err
 	}
-	if err := operations.Migrate(ctx, w.postgres.As("operations_owner", name)); err != nil {
+	if err := operations.Service.Migrate(ctx, w.postgres.As("operations_owner", name)); err != nil {
 		return err
 	}
 	if err := w.seed(ctx, name, rows); err != nil {

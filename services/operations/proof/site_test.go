@@ -25,6 +25,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
@@ -45,21 +46,12 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv("PROOF_PROCESS") {
 	case "operations":
-		obs.Main(operations.Name, serve)
+		obs.Main(operations.Name, operations.Service.Serve)
 	case "worker":
 		obs.Main("worker", beat)
 	default:
 		rpctest.VerifyNoLeaks(m)
 	}
-}
-
-// serve is what the service's command does.
-func serve(ctx context.Context, log *slog.Logger) error {
-	var cfg operations.Config
-	if err := obs.LoadConfig(operations.EnvPrefix, &cfg); err != nil {
-		return err
-	}
-	return operations.Run(ctx, cfg, log)
 }
 
 // scale is short, or long when a proof was asked for.
@@ -85,7 +77,7 @@ func newSite(t *testing.T, server pgtest.Handle, types string) *site {
 	t.Helper()
 	s := &site{dir: t.TempDir(), types: types, reapEvery: 100 * time.Millisecond}
 	s.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s.db = pgtest.On(t, server, operations.Name, operations.Migrate)
+	s.db = pgtest.On(t, server, operations.Name, operations.Service.Migrate)
 	var err error
 	s.ca, err = devca.Open(s.dir)
 	require.NoError(t, err)
@@ -98,11 +90,14 @@ func newSite(t *testing.T, server pgtest.Handle, types string) *site {
 // config is the service's, listening on address and using the database at url.
 func (s *site) config(address, url string) operations.Config {
 	return operations.Config{
-		Server: rpc.ServerConfig{
-			Listen: address, TLSCert: s.ca.CertFile(operations.Name), TLSKey: s.ca.KeyFile(operations.Name), TLSCA: s.ca.RootFile(),
-			ActorKeys: []string{filepath.Join(s.dir, "actor-pub.pem")},
+		Config: service.Config{
+			Server: rpc.ServerConfig{
+				Listen: address, TLSCert: s.ca.CertFile(operations.Name), TLSKey: s.ca.KeyFile(operations.Name), TLSCA: s.ca.RootFile(),
+				ActorKeys: []string{filepath.Join(s.dir, "actor-pub.pem")},
+			},
+			Database: pg.Config{URL: url, MaxConns: 8},
 		},
-		Database: pg.Config{URL: url, MaxConns: 8}, RunTypes: s.types, ReapEvery: s.reapEvery,
+		RunTypes: s.types, ReapEvery: s.reapEvery, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
 	}
 }
 
@@ -143,7 +138,7 @@ func (s *site) serve(t *testing.T, address, url string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- operations.Run(ctx, s.config(address, url), s.log) }()
+	go func() { ended <- operations.Service.Run(ctx, s.config(address, url), s.log) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

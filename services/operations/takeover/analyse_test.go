@@ -153,7 +153,7 @@ func TestColumnsThatCameLateMayBeMissing(t *testing.T) {
 
 func TestAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
-	cfg := Config{LegacyURL: inASCII(t), OperationsURL: pgtest.New(t, operations.Name, operations.Migrate).OwnerURL, Reports: t.TempDir()}
+	cfg := Config{LegacyURL: inASCII(t), OperationsURL: pgtest.New(t, operations.Name, operations.Service.Migrate).OwnerURL, Reports: t.TempDir()}
 	tool, err := Open(t.Context(), cfg, io.Discard, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer tool.Close()

@@ -34,7 +34,7 @@ type stages struct {
 func newStages(t *testing.T, o fixture.Options) *stages {
 	t.Helper()
 	s := &stages{t: t, legacyURL: fixturetest.Database(t, o), registry: newRegistry(5000)}
-	s.targetURL = pgtest.New(t, operations.Name, operations.Migrate).OwnerURL
+	s.targetURL = pgtest.New(t, operations.Name, operations.Service.Migrate).OwnerURL
 	s.cfg = Config{LegacyURL: s.legacyURL, OperationsURL: s.targetURL, Reports: t.TempDir()}
 	s.open()
 	return s

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -74,7 +75,7 @@ func setup(t *testing.T) *world {
 	operations := w.ops.Dial(t, "inventory")
 	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
 	worker, err := work.New(work.Config{
-		Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Runs: operationsv1.NewRunServiceClient(operations),
 		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})

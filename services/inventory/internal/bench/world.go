@@ -88,7 +88,7 @@ func (w *world) sync(ctx context.Context, database string, n int64) (outcome, er
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), inventory.Name, database); err != nil {
 		return outcome{}, err
 	}
-	if err := inventory.Migrate(ctx, w.postgres.As(inventory.Name+"_owner", database)); err != nil {
+	if err := inventory.Service.Migrate(ctx, w.postgres.As(inventory.Name+"_owner", database)); err != nil {
 		return outcome{}, err
 	}
 	o, err := w.child(ctx, task{Database: w.postgres.As(inventory.Name+"_app", database), Run: n})

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -21,33 +20,17 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
-// Scheduler is one loop; every replica has its own.
+// Scheduler starts the runs of slots. Every replica has its own.
 type Scheduler struct {
 	Store  *store.Store
 	Worker *work.Worker
 	Types  []string // the catalog
-	Every  time.Duration
 	Log    *slog.Logger
 }
 
-// Run looks for due slots until ctx ends. What fails is tried again at the next look.
-func (s *Scheduler) Run(ctx context.Context) {
-	tick := time.NewTicker(s.Every)
-	defer tick.Stop()
-	for {
-		if err := s.Once(ctx); err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "schedules not looked after", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// Once takes the slots that are due and starts all that are taken and not started.
-func (s *Scheduler) Once(ctx context.Context) error {
+// Pass takes the slots that are due and starts all that are taken and not
+// started. The next pass tries again what failed.
+func (s *Scheduler) Pass(ctx context.Context) error {
 	if _, err := s.Store.TakeSlots(ctx); err != nil {
 		return err
 	}

@@ -46,12 +46,12 @@ func setup(t *testing.T) *world {
 	w.operations = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	worker, err := work.New(work.Config{
-		Service: "inventory", Pool: w.db.Pool, Log: log,
+		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: w.db.Pool, Log: log,
 		Runs: operationsv1.NewRunServiceClient(w.operations.Dial(t, "inventory")),
 		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})
 	require.NoError(t, err)
-	w.scheduler = &scheduler.Scheduler{Store: w.store, Worker: worker, Types: []string{"a", "b"}, Every: time.Second, Log: log}
+	w.scheduler = &scheduler.Scheduler{Store: w.store, Worker: worker, Types: []string{"a", "b"}, Log: log}
 	return w
 }
 
@@ -85,7 +85,7 @@ func TestASlotIsStartedOnceHoweverManyLook(t *testing.T) {
 	w.due(t, rarely, 0)
 	var group errgroup.Group
 	for range 8 {
-		group.Go(func() error { return w.scheduler.Once(t.Context()) })
+		group.Go(func() error { return w.scheduler.Pass(t.Context()) })
 	}
 	require.NoError(t, group.Wait())
 	require.Equal(t, 1, w.runs.Runs())
@@ -102,9 +102,9 @@ func TestSlotsMissedAreCaughtUpWithOneRun(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.due(t, everyMinute, 600)
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	w.runs.Complete()
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	require.Equal(t, 1, w.runs.Runs())
 	require.WithinRange(t, *w.schedule(t).Next, time.Now(), time.Now().Add(61*time.Second))
 }
@@ -130,10 +130,10 @@ func TestASlotWhoseStartFailedIsStartedLater(t *testing.T) {
 func (w *world) startsAtTheSecondLook(t *testing.T) {
 	t.Helper()
 	w.due(t, rarely, 0)
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	require.Nil(t, w.schedule(t).LastRun)
 	w.runs.Complete()
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	require.Equal(t, 1, w.runs.Runs(), "the same request id, the same run")
 	require.NotNil(t, w.schedule(t).LastRun)
 }
@@ -158,11 +158,11 @@ func TestASlotThatIsRefusedForGoodIsLetGo(t *testing.T) {
 func (w *world) letsGo(t *testing.T) {
 	t.Helper()
 	w.due(t, rarely, 0)
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	pending, err := w.store.PendingSlots(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, pending)
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	require.Zero(t, w.runs.Runs(), "the slot is not taken again")
 }
 
@@ -173,6 +173,6 @@ func TestAPausedScheduleStartsNothing(t *testing.T) {
 	paused := true
 	_, err := w.store.UpdateSchedule(t.Context(), 3, s.ID, schedule.Change{Paused: &paused})
 	require.NoError(t, err)
-	require.NoError(t, w.scheduler.Once(t.Context()))
+	require.NoError(t, w.scheduler.Pass(t.Context()))
 	require.Zero(t, w.runs.Runs())
 }

@@ -23,7 +23,7 @@ import (
 // repeats the same call, and is then told what it would have been told.
 func TestServiceAgreesWithTheModelOverABadLine(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	wire := pgtest.NewWire(t, db.URL)
 	pool, err := pg.Open(t.Context(), wire.URL(db.URL), 4)
 	require.NoError(t, err)

@@ -52,7 +52,7 @@ type world struct {
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	return setupOn(t, db, db.Pool)
 }
 

@@ -16,13 +16,13 @@ var update = flag.Bool("update", false, "write schema.sql anew")
 // schema.sql is what the migrations add up to, to be read and reviewed.
 func TestSchemaSnapshot(t *testing.T) {
 	t.Parallel()
-	pgtest.MatchSchema(t, pgtest.New(t, operations.Name, operations.Migrate), "schema.sql", *update)
+	pgtest.MatchSchema(t, pgtest.New(t, operations.Name, operations.Service.Migrate), "schema.sql", *update)
 }
 
 // Whatever the Go code does, these rows cannot be stored.
 func TestImpossibleRunsAreUnstorable(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	tests := map[string]string{ // the constraint by what is wrong with a queued run
 		"outcome = 'succeeded'":                                  "run_pending_iff_active",
 		"status = 'completed', completed_at = now()":             "run_pending_iff_active",
@@ -67,7 +67,7 @@ func insertQueued(t *testing.T, db *pgtest.DB) int64 {
 
 func TestCompletedRunsAndHistoryAreImmutableInSQL(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	id := insertQueued(t, db)
 	exec := func(sql string) error {
 		_, err := db.Pool.Exec(t.Context(), sql, id)
@@ -91,7 +91,7 @@ func TestCompletedRunsAndHistoryAreImmutableInSQL(t *testing.T) {
 
 func TestTwoActiveRunsOfOneIdentityAreUnstorable(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	id := insertQueued(t, db)
 	again := `insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, queued_at, max_attempts, origin)
 		select workspace_id, 'x', type, 'queued', 'pending', run_identity_hash, now(), 3, $2 from operation_runs where id = $1`

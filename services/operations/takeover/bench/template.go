@@ -40,7 +40,7 @@ func (w *world) templates(ctx context.Context, out io.Writer) error {
 		if err := pg.EnsureDatabase(ctx, c.URL(), operations.Name, runsAdopted); err != nil {
 			return err
 		}
-		if err := operations.Migrate(ctx, c.As(runsOwner, runsAdopted)); err != nil {
+		if err := operations.Service.Migrate(ctx, c.As(runsOwner, runsAdopted)); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (w *world) placeBeside(ctx context.Context) error {
 	query := u.Query()
 	query.Set("search_path", besideSchema)
 	u.RawQuery = query.Encode()
-	if err := operations.Migrate(ctx, u.String()); err != nil {
+	if err := operations.Service.Migrate(ctx, u.String()); err != nil {
 		return err
 	}
 	// The trigger's function finds its table there too when the legacy tables come first.

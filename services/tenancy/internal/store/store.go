@@ -11,8 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/tenantpilot/tenantpilot/pkg/pg"
 )
 
 //go:embed migrations/*.sql
@@ -38,9 +36,6 @@ type Page struct {
 	After int64
 	Limit int
 }
-
-// Ready fails unless the database answers and has the schema this binary needs.
-func (s *Store) Ready(ctx context.Context) error { return pg.CheckVersion(ctx, s.db, Migrations()) }
 
 const lockBootstrap = `-- store.lockBootstrap
 	select pg_advisory_lock(hashtext('tenantpilot tenancy bootstrap'))`

@@ -1,22 +1,17 @@
-package statistics_test
+package store_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
-	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
-
-func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
 const endOne = `with r as (
 		insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, completed_at, max_attempts)
@@ -24,11 +19,11 @@ const endOne = `with r as (
 	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
 	select id, 1, 'completed', 'x', 'completed', 'failed', 1, 1 from r`
 
-// However often it is started and stopped, beside another or alone, it ends at
-// once, and what ended is folded.
-func TestTheLoopFoldsAndEndsWithItsContext(t *testing.T) {
+// Two replicas fold again and again, and are stopped at any instant: a fold ends
+// with its context, and the runs that have ended are folded once.
+func TestFoldsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t, operations.Name, operations.Migrate)
+	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
 	s := store.New(db.Pool, run.DefaultTypes())
 	folded := func() (n int64) {
 		require.NoError(t, db.Pool.QueryRow(t.Context(), "select coalesce(sum(runs), 0)::bigint from run_stat where grain = 'day' and measure = 'outcome'").Scan(&n))
@@ -39,7 +34,13 @@ func TestTheLoopFoldsAndEndsWithItsContext(t *testing.T) {
 		ended := make(chan struct{})
 		for range 2 {
 			go func() {
-				statistics.Run(ctx, s, time.Millisecond, slog.New(slog.DiscardHandler))
+				var err error
+				for err == nil && ctx.Err() == nil {
+					_, err = s.Fold(ctx)
+				}
+				if ctx.Err() == nil {
+					t.Errorf("fold: %v", err)
+				}
 				ended <- struct{}{}
 			}()
 		}
