@@ -16,11 +16,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
-// An element of a batch is held to what its own call is held to, to the byte,
-// and costs its neighbours nothing.
-func TestAnElementOfABatchIsACallOfItsOwn(t *testing.T) {
+// An entry of a batch is held to what its own call is held to, to the byte, and
+// costs its neighbours nothing.
+func TestAnEntryOfABatchIsACallOfItsOwn(t *testing.T) {
 	t.Parallel()
-	elements := map[string]*dynamicpb.Message{
+	entries := map[string]*dynamicpb.Message{
 		"good":          note(map[string]any{"workspace_id": int64(1)}),
 		"no workspace":  note(nil),
 		"foreign":       note(map[string]any{"workspace_id": int64(3)}),
@@ -30,7 +30,7 @@ func TestAnElementOfABatchIsACallOfItsOwn(t *testing.T) {
 	}
 	batch := newMessage("BatchWriteNotesRequest", nil)
 	var names []string
-	for name, e := range elements {
+	for name, e := range entries {
 		names = append(names, name)
 		set(batch, "notes", e)
 	}
@@ -41,11 +41,8 @@ func TestAnElementOfABatchIsACallOfItsOwn(t *testing.T) {
 			told = nil
 			list := req.Get(req.Descriptor().Fields().ByName("notes")).List()
 			for i := range list.Len() {
-				if err := rpc.Check(ctx, "WriteNote", list.Get(i).Message().Interface()); err != nil {
-					told = append(told, rpc.Refused(ctx, err))
-					continue
-				}
-				told = append(told, nil)
+				e := rpc.BeginEntry(ctx, "WriteNote", nil)
+				told = append(told, e.End(e.Check(list.Get(i).Message().Interface())))
 			}
 			return nil
 		},
@@ -54,7 +51,7 @@ func TestAnElementOfABatchIsACallOfItsOwn(t *testing.T) {
 		{WorkspaceID: 1, Role: actor.Operator}, {WorkspaceID: 2, Role: actor.Readonly}}})
 	require.NoError(t, call(t.Context(), conn, "BatchWriteNotes", batch))
 	for i, name := range names {
-		one := call(t.Context(), conn, "WriteNote", elements[name])
+		one := call(t.Context(), conn, "WriteNote", entries[name])
 		if name == "good" {
 			require.NoError(t, one)
 			require.Nil(t, told[i])
@@ -63,7 +60,7 @@ func TestAnElementOfABatchIsACallOfItsOwn(t *testing.T) {
 		require.Error(t, one, name)
 		require.Equal(t, one, errs.FromStatus(status.FromProto(told[i]).Err()), name)
 	}
-	require.Contains(t, s.Logs(), "refused_elements=5")
+	require.Contains(t, s.Logs(), "entries=6 refused_entries=5")
 }
 
 func TestAFaultInABatchIsLoggedAndToldNothing(t *testing.T) {
@@ -71,7 +68,7 @@ func TestAFaultInABatchIsLoggedAndToldNothing(t *testing.T) {
 	var told *statusv1.Status
 	s := rpctest.Serve(t, "notes", register(noteService, handlers{
 		"BatchWriteNotes": func(ctx context.Context, _ *dynamicpb.Message) error {
-			told = rpc.Refused(ctx, errors.New("disk on fire"))
+			told = rpc.BeginEntry(ctx, "WriteNote", nil).End(errors.New("disk on fire"))
 			return nil
 		},
 	}))

@@ -35,7 +35,7 @@ type call struct {
 	workspace atomic.Int64
 	requestID string
 	start     time.Time
-	refusals  refusals
+	entries   entries // of a batch
 }
 
 type callKey struct{}
@@ -52,12 +52,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return handler(ctx, req)
 	}
 	ctx, c := s.begin(ctx, info.FullMethod)
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicked{value: p, stack: debug.Stack()}
-		}
-		err = s.finish(ctx, c, err)
-	}()
+	defer func() { err = s.finish(ctx, c, err) }()
+	defer recovered(&err)
 	// Under a name of its own: finish must not see it ended by our own cancel.
 	within, cancel, err := shave(ctx)
 	if err != nil {
@@ -80,12 +76,8 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		return handler(srv, &checkedStream{ServerStream: ss, ctx: ctx, check: func(any) error { return nil }})
 	}
 	ctx, c := s.begin(ss.Context(), info.FullMethod)
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicked{value: p, stack: debug.Stack()}
-		}
-		err = s.finish(ctx, c, err)
-	}()
+	defer func() { err = s.finish(ctx, c, err) }()
+	defer recovered(&err)
 	within, cancel, err := shave(ctx)
 	if err != nil {
 		return err
@@ -126,14 +118,14 @@ func shave(ctx context.Context) (context.Context, context.CancelFunc, error) {
 		return ctx, func() {}, nil
 	}
 	if time.Until(deadline) < leastTime {
-		return ctx, nil, errs.Ended(codes.DeadlineExceeded, errors.New("the call arrived with too little time left"))
+		return ctx, nil, errs.Ended(codes.DeadlineExceeded, errTooLate)
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-keptBack))
 	return ctx, cancel, nil
 }
 
 // mostAttrs is how much a call's line says.
-const mostAttrs = 10
+const mostAttrs = 12
 
 // finish turns err into what the caller is told and writes the call's one line.
 func (s *Server) finish(ctx context.Context, c *call, err error) error {
@@ -144,32 +136,34 @@ func (s *Server) finish(ctx context.Context, c *call, err error) error {
 	if c.acted {
 		attrs = append(attrs, slog.Int64("user_id", c.actor.UserID))
 	}
-	if id := c.workspace.Load(); id != 0 {
+	level := c.outcome(&attrs)
+	if id := c.workspace.Load(); id > 0 {
 		attrs = append(attrs, slog.Int64("workspace_id", id))
 	}
 	if err == nil {
 		c.count(codes.OK)
-		s.log.LogAttrs(ctx, c.outcome(&attrs), "call", append(attrs, slog.String("code", codes.OK.String()))...)
+		s.log.LogAttrs(ctx, level, "call", append(attrs, slog.String("code", codes.OK.String()))...)
 		return nil
 	}
 	e := told(ctx, err)
 	c.count(e.Code())
 	attrs = append(attrs, slog.String("code", e.Code().String()), slog.String("reason", e.Reason()), slog.String("err", err.Error()))
-	if p, ok := errors.AsType[*panicked](err); ok {
-		attrs = append(attrs, slog.String("stack", string(p.stack)))
-	}
-	s.log.LogAttrs(ctx, severity(e.Code()), "call", attrs...)
+	s.log.LogAttrs(ctx, severity(e.Code()), "call", append(attrs, stackOf(err)...)...)
 	return e.GRPCStatus().Err()
 }
 
-// outcome adds to the line of a call that ended well what failed within it.
+// outcome adds to the line of a batch what became of its entries.
 func (c *call) outcome(attrs *[]slog.Attr) slog.Level {
-	count, fault := c.refusals.read()
-	if count > 0 {
-		*attrs = append(*attrs, slog.Int("refused_elements", count))
+	e := &c.entries
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.count == 0 {
+		return slog.LevelInfo
 	}
-	if fault != nil {
-		*attrs = append(*attrs, slog.String("err", fault.Error()))
+	c.workspace.Store(e.workspace)
+	*attrs = append(*attrs, slog.Int("entries", e.count), slog.Int("refused_entries", e.refused), slog.Int("users", len(e.users)))
+	if e.fault != nil {
+		*attrs = append(append(*attrs, slog.String("err", e.fault.Error())), stackOf(e.fault)...)
 		return slog.LevelError
 	}
 	return slog.LevelInfo
@@ -192,6 +186,21 @@ type panicked struct {
 }
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// recovered, deferred, makes an error of a panic.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = &panicked{value: p, stack: debug.Stack()}
+	}
+}
+
+// stackOf returns where err panicked, if it did.
+func stackOf(err error) []slog.Attr {
+	if p, ok := errors.AsType[*panicked](err); ok {
+		return []slog.Attr{slog.String("stack", string(p.stack))}
+	}
+	return nil
+}
 
 func serviceName(fullMethod string) string {
 	service, _, _ := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")

@@ -67,11 +67,8 @@ func Dial(target, serverName string, cfg ClientConfig, log *slog.Logger, extra .
 }
 
 func unaryClient(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
-		defer cancel()
-	}
+	ctx, cancel := WithDeadline(ctx)
+	defer cancel()
 	return errs.FromStatus(invoke(outgoing(ctx), method, req, reply, conn, once(req, opts)...))
 }
 

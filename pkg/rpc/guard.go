@@ -33,7 +33,7 @@ func CallerFrom(ctx context.Context) Caller {
 // puts the end user on the context.
 func (s *Server) admit(ctx context.Context, c *call) (context.Context, error) {
 	if !slices.Contains(c.method.callers, c.caller.Service) {
-		return ctx, errs.Denied("CALLER_NOT_PERMITTED", "the service %q may not call this method", c.caller.Service)
+		return ctx, notPermitted(c)
 	}
 	switch tokens := metadata.ValueFromIncomingContext(ctx, actor.Metadata); len(tokens) {
 	case 0:
@@ -51,6 +51,10 @@ func (s *Server) admit(ctx context.Context, c *call) (context.Context, error) {
 	default:
 		return ctx, errs.Unauthenticated("ACTOR_TOKEN_INVALID", "the call names more than one user")
 	}
+}
+
+func notPermitted(c *call) error {
+	return errs.Denied("CALLER_NOT_PERMITTED", "the service %q may not call this method", c.caller.Service)
 }
 
 // check looks at a request of the method rule: may the user, and can it work as
@@ -72,7 +76,7 @@ func (s *Server) check(c *call, rule *method, req any) error {
 			return err
 		}
 	}
-	if err := withoutNUL(m, rule.elements); err != nil {
+	if err := withoutNUL(m, rule.entries); err != nil {
 		return err
 	}
 	return invalid(s.validator.Validate(m, outsideJSON))

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"buf.build/go/protovalidate"
@@ -50,21 +51,21 @@ func invalid(err error) error {
 }
 
 // withoutNUL refuses text that PostgreSQL could store neither as text nor in
-// jsonb. The field elements (0: none) is left to [Check].
-func withoutNUL(m proto.Message, elements protoreflect.FieldNumber) error {
-	if path := findNUL(m.ProtoReflect(), elements); path != "" {
+// jsonb. The fields of entries are left to [Entry.Check].
+func withoutNUL(m proto.Message, entries []protoreflect.FieldNumber) error {
+	if path := findNUL(m.ProtoReflect(), entries); path != "" {
 		return errs.Invalid(path, "contains a NUL character")
 	}
 	return nil
 }
 
-// findNUL is the path of the first string with a NUL in it outside the field
-// but, or "".
-func findNUL(m protoreflect.Message, but protoreflect.FieldNumber) string {
+// findNUL returns the path of the first string with a NUL in it outside the
+// fields but, or "".
+func findNUL(m protoreflect.Message, but []protoreflect.FieldNumber) string {
 	found := ""
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
-		case fd.Number() == but:
+		case slices.Contains(but, fd.Number()):
 		case fd.IsMap():
 			found = nulInMap(fd, v.Map())
 		case fd.IsList():
@@ -116,7 +117,7 @@ func nulInValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		if object, ok := v.Message().Interface().(*structpb.Struct); ok {
 			return nulInObject(object)
 		}
-		return findNUL(v.Message(), 0)
+		return findNUL(v.Message(), nil)
 	}
 	return ""
 }

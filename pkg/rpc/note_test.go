@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -28,6 +29,9 @@ import (
 
 const noteService = "tenantpilot.note.v1.NoteService"
 
+// spans are those of all tests.
+var spans = tracetest.NewSpanRecorder()
+
 func TestMain(m *testing.M) {
 	file, err := protodesc.NewFile(noteFile(), protoregistry.GlobalFiles)
 	if err == nil {
@@ -38,7 +42,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	otel.SetTextMapPropagator(propagation.TraceContext{})
-	otel.SetTracerProvider(trace.NewTracerProvider())
+	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSpanProcessor(spans)))
 	rpctest.VerifyNoLeaks(m)
 }
 

@@ -23,7 +23,7 @@ type method struct {
 	callers    []string
 	resource   string
 	workspace  protoreflect.FieldDescriptor // workspace_id of the request, for SCOPE_WORKSPACE
-	elements   protoreflect.FieldNumber     // of a batch: the field whose elements its handler checks one by one
+	entries    []protoreflect.FieldNumber   // of a batch: the fields whose entries its handler checks one by one
 	metrics    methodMetrics
 }
 
@@ -70,21 +70,21 @@ func readRule(service, name string) (*method, error) {
 		desc: desc, scope: rule.GetScope(), capability: actor.Capability(rule.GetCapability()),
 		callers: rule.GetCallers(), resource: rule.GetResource(),
 		workspace: desc.Input().Fields().ByName("workspace_id"),
-		elements:  elements(desc.Input()),
+		entries:   entryFields(desc.Input()),
 	}
 	return m, m.check()
 }
 
-// elements is the field of a batch whose elements the rules leave unchecked, or 0.
-func elements(request protoreflect.MessageDescriptor) protoreflect.FieldNumber {
+// entryFields returns the fields of a batch whose entries the rules leave unchecked.
+func entryFields(request protoreflect.MessageDescriptor) (numbers []protoreflect.FieldNumber) {
 	for i := range request.Fields().Len() {
 		field := request.Fields().Get(i)
 		rules, _ := proto.GetExtension(field.Options(), validate.E_Field).(*validate.FieldRules)
 		if rules.GetRepeated().GetItems().GetIgnore() == validate.Ignore_IGNORE_ALWAYS {
-			return field.Number()
+			numbers = append(numbers, field.Number())
 		}
 	}
-	return 0
+	return numbers
 }
 
 func (m *method) check() error {

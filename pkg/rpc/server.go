@@ -59,6 +59,7 @@ type Server struct {
 	log       *slog.Logger
 	files     *certificates
 	verifier  *actor.Verifier
+	traced    bool // somebody takes spans
 	grpc      *grpc.Server
 	health    *health.Server
 	registry  *prometheus.Registry
@@ -82,7 +83,7 @@ func NewServer(name string, cfg ServerConfig, log *slog.Logger, extra ...grpc.Se
 	}
 	s := &Server{
 		name: name, cfg: cfg, log: log, files: files, verifier: verifier, health: health.NewServer(),
-		registry: prometheus.NewRegistry(),
+		registry: prometheus.NewRegistry(), traced: traced(),
 	}
 	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(slices.Concat(s.options(), observeServer(), extra)...)

@@ -16,9 +16,13 @@ import (
 
 // observed reports whether somebody takes the spans and measurements of calls.
 // To make them for nobody costs as much as the rest of what we do around a call.
-func observed() bool {
-	_, spans := otel.GetTracerProvider().(interface{ ForceFlush(context.Context) error }) // not the one that is there from the start
-	return spans || obs.Asked("METRICS")
+func observed() bool { return traced() || obs.Asked("METRICS") }
+
+// traced reports whether somebody takes spans: whether there is a tracer provider
+// other than the one that is there from the start.
+func traced() bool {
+	_, flushes := otel.GetTracerProvider().(interface{ ForceFlush(context.Context) error })
+	return flushes
 }
 
 func observeServer() []grpc.ServerOption {
@@ -53,10 +57,9 @@ func inTrace(ctx context.Context) context.Context {
 // withTrace passes the trace of ctx on; a span of the call itself, if one is
 // made, takes its place.
 func withTrace(ctx context.Context) context.Context {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
+	parent := traceparentOf(ctx)
+	if parent == "" {
 		return ctx
 	}
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	return metadata.AppendToOutgoingContext(ctx, traceParent, carrier[traceParent])
+	return metadata.AppendToOutgoingContext(ctx, traceParent, parent)
 }

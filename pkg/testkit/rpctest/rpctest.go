@@ -105,10 +105,17 @@ func (s *Service) DialActor(t testing.TB, as string, a actor.Actor, extra ...grp
 	return s.Dial(t, as, append(extra, grpc.WithPerRPCCredentials(onBehalf{actor: a, signer: s.signer}))...)
 }
 
-// Token is a signed token of a, for tests that tamper with it.
+// Token returns a signed token of a.
 func (s *Service) Token(t testing.TB, a actor.Actor) string {
 	t.Helper()
-	token, err := s.signer.Sign(a, time.Now())
+	return s.TokenAt(t, a, time.Now())
+}
+
+// TokenAt returns a token of a that was signed at a given time: one that has
+// expired, say.
+func (s *Service) TokenAt(t testing.TB, a actor.Actor, at time.Time) string {
+	t.Helper()
+	token, err := s.signer.Sign(a, at)
 	if err != nil {
 		t.Fatalf("rpctest: %v", err)
 	}

@@ -2,9 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
@@ -12,95 +16,191 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// A batch is its elements' calls, made together: each element is checked as the
-// call for one would be, those that are sound go to the store at once, and each
-// place of the answer says what came of it. Runs are answered as lists show
-// them, or a thousand contexts would not fit into one message.
+// A batch is many calls made together. Each is checked as a call of its own would
+// be; those that are sound go to the store at once; each place of the response says
+// what became of its call. The calls are listed in one of two ways:
+//
+//   - requests, of a caller that fans out. All is done for each, however long it
+//     takes, and runs are shown as lists show them.
+//   - entries, the calls of many callers that a client collected. What would keep
+//     the others waiting is not done but left to a call of its own ("alone"), and
+//     responses are those of the calls for one.
 
-// sift readies each request of a batch as the call for one would, and answers
-// what is to be done and for which places; the others are refused.
-func sift[Q proto.Message, A any](ctx context.Context, method string, requests []Q, ready func(Q) (A, error), refuse func(int, error)) ([]A, []int) {
-	var asks []A
-	var places []int
-	for i, req := range requests {
-		err := rpc.Check(ctx, method, req)
-		if err == nil {
-			var ask A
-			if ask, err = ready(req); err == nil {
-				asks, places = append(asks, ask), append(places, i)
-				continue
-			}
-		}
-		refuse(i, err)
+// call is one call of a batch, from its request to its response.
+type call[Q proto.Message, R any] struct {
+	*rpc.Entry
+	request  Q
+	response R
+	err      error
+}
+
+// entry is what the entries of all batches have in common.
+type entry[Q proto.Message] interface {
+	GetRequest() Q
+	GetHeaders() *operationsv1.EntryHeaders
+}
+
+// begin begins the calls of a batch, which has either requests or entries.
+func begin[R any, Q proto.Message, E entry[Q]](ctx context.Context, method string, requests []Q, entries []E) []*call[Q, R] {
+	calls := make([]*call[Q, R], 0, len(requests)+len(entries))
+	for _, req := range requests {
+		calls = append(calls, &call[Q, R]{Entry: rpc.BeginEntry(ctx, method, nil), request: req})
 	}
-	return asks, places
+	for _, e := range entries {
+		h := e.GetHeaders()
+		calls = append(calls, &call[Q, R]{request: e.GetRequest(), Entry: rpc.BeginEntry(ctx, method, &rpc.Headers{
+			ActorToken: h.GetActorToken(), Traceparent: h.GetTraceparent(), Timeout: timeout(h),
+		})})
+	}
+	return calls
+}
+
+// timeout returns what the entry's caller has left, 0 if that is not said. Who has
+// none left is told so: 0 would mean something else.
+func timeout(h *operationsv1.EntryHeaders) time.Duration {
+	if h.GetTimeout() == nil {
+		return 0
+	}
+	return max(h.GetTimeout().AsDuration(), 1)
+}
+
+// do makes calls: those that are sound, as ready turns them into what the store is
+// asked, go to ask at once.
+func do[Q proto.Message, R, A, S any](calls []*call[Q, R], ready func(context.Context, Q) (A, error), ask func([]A) ([]S, []error), show func(S) (R, error)) {
+	var asks []A
+	var asking []*call[Q, R]
+	for _, c := range calls {
+		c.err = c.Do(func() error {
+			if err := c.Check(c.request); err != nil {
+				return err
+			}
+			a, err := ready(c.Context(), c.request)
+			if err == nil {
+				asks, asking = append(asks, a), append(asking, c)
+			}
+			return err
+		})
+	}
+	answers, refused := ask(asks)
+	for n, c := range asking {
+		if c.err = refused[n]; c.err == nil {
+			c.err = c.Do(func() (err error) { c.response, err = show(answers[n]); return err })
+		}
+	}
+}
+
+// end ends the call and returns what its caller is told: that it is to be made
+// alone, or why it is refused, or neither: its response.
+func (c *call[Q, R]) end() (alone bool, refusal *statusv1.Status) {
+	if errors.Is(c.err, store.ErrAlone) {
+		return true, c.End(nil)
+	}
+	return false, c.End(c.err)
 }
 
 func (w *writer) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStartRunsRequest) (*operationsv1.BatchStartRunsResponse, error) {
-	results := make([]*operationsv1.StartRunResult, len(req.Requests))
-	refuse := func(i int, err error) {
-		results[i] = &operationsv1.StartRunResult{Result: &operationsv1.StartRunResult_Error{Error: rpc.Refused(ctx, err)}}
+	calls := begin[*operationsv1.StartRunResponse](ctx, "StartRun", req.Requests, req.Entries)
+	start := w.store.StartAll
+	if len(req.Entries) > 0 {
+		start = w.store.StartTogether
 	}
-	ready := func(req *operationsv1.StartRunRequest) (run.Start, error) { return w.start(ctx, req) }
-	asks, places := sift(ctx, "StartRun", req.Requests, ready, refuse)
-	started, refused := w.store.StartAll(ctx, asks)
-	for n, i := range places {
-		if refused[n] != nil {
-			refuse(i, refused[n])
-			continue
+	ask := func(asks []run.Start) ([]store.Started, []error) { return start(ctx, asks) }
+	do(calls, w.start, ask, func(s store.Started) (*operationsv1.StartRunResponse, error) {
+		return &operationsv1.StartRunResponse{Run: basic(s.Run), Started: s.Started, Replayed: s.Replayed}, nil
+	})
+	results := make([]*operationsv1.StartRunResult, len(calls))
+	for i, c := range calls {
+		results[i] = &operationsv1.StartRunResult{}
+		switch alone, refusal := c.end(); {
+		case alone:
+			results[i].Result = &operationsv1.StartRunResult_Alone{Alone: true}
+		case refusal != nil:
+			results[i].Result = &operationsv1.StartRunResult_Error{Error: refusal}
+		default:
+			results[i].Result = &operationsv1.StartRunResult_Response{Response: c.response}
 		}
-		s := started[n]
-		results[i] = &operationsv1.StartRunResult{Result: &operationsv1.StartRunResult_Response{
-			Response: &operationsv1.StartRunResponse{Run: basic(s.Run), Started: s.Started, Replayed: s.Replayed},
-		}}
 	}
 	return &operationsv1.BatchStartRunsResponse{Results: results}, nil
 }
 
 func (w *writer) BatchReportProgress(ctx context.Context, req *operationsv1.BatchReportProgressRequest) (*operationsv1.BatchReportProgressResponse, error) {
-	results := make([]*operationsv1.ReportProgressResult, len(req.Requests))
-	refuse := func(i int, err error) {
-		results[i] = &operationsv1.ReportProgressResult{Result: &operationsv1.ReportProgressResult_Error{Error: rpc.Refused(ctx, err)}}
+	calls := begin[*operationsv1.ReportProgressResponse](ctx, "ReportProgress", req.Requests, req.Entries)
+	report := w.store.ProgressAll
+	if len(req.Entries) > 0 {
+		report = w.store.ProgressTogether
 	}
-	ready := func(req *operationsv1.ReportProgressRequest) (store.Report, error) {
+	ready := func(ctx context.Context, req *operationsv1.ReportProgressRequest) (store.Report, error) {
 		return store.Report{RunID: req.RunId, Epoch: req.LeaseEpoch, Counts: req.SummaryCounts}, authorizeMove(ctx, w.store, req.RunId)
 	}
-	asks, places := sift(ctx, "ReportProgress", req.Requests, ready, refuse)
-	beats, refused := w.store.ProgressAll(ctx, rpc.CallerFrom(ctx).Service, asks)
-	for n, i := range places {
-		if refused[n] != nil {
-			refuse(i, refused[n])
-			continue
+	ask := func(asks []store.Report) ([]store.Heartbeat, []error) {
+		return report(ctx, rpc.CallerFrom(ctx).Service, asks)
+	}
+	do(calls, ready, ask, func(h store.Heartbeat) (*operationsv1.ReportProgressResponse, error) { return progressProto(h), nil })
+	results := make([]*operationsv1.ReportProgressResult, len(calls))
+	for i, c := range calls {
+		results[i] = &operationsv1.ReportProgressResult{}
+		switch alone, refusal := c.end(); {
+		case alone:
+			results[i].Result = &operationsv1.ReportProgressResult_Alone{Alone: true}
+		case refusal != nil:
+			results[i].Result = &operationsv1.ReportProgressResult_Error{Error: refusal}
+		default:
+			results[i].Result = &operationsv1.ReportProgressResult_Response{Response: c.response}
 		}
-		results[i] = &operationsv1.ReportProgressResult{Result: &operationsv1.ReportProgressResult_Response{Response: progressProto(beats[n])}}
 	}
 	return &operationsv1.BatchReportProgressResponse{Results: results}, nil
 }
 
 func (w *writer) BatchCompleteRuns(ctx context.Context, req *operationsv1.BatchCompleteRunsRequest) (*operationsv1.BatchCompleteRunsResponse, error) {
-	results := make([]*operationsv1.CompleteRunResult, len(req.Requests))
-	refuse := func(i int, err error) {
-		results[i] = &operationsv1.CompleteRunResult{Result: &operationsv1.CompleteRunResult_Error{Error: rpc.Refused(ctx, err)}}
+	calls := begin[*operationsv1.CompleteRunResponse](ctx, "CompleteRun", req.Requests, req.Entries)
+	complete, show := w.store.CompleteAll, endedBasic
+	if len(req.Entries) > 0 {
+		complete, show = w.store.CompleteTogether, endedWhole(maxResponses)
 	}
-	ready := func(req *operationsv1.CompleteRunRequest) (store.Ending, error) {
+	ready := func(ctx context.Context, req *operationsv1.CompleteRunRequest) (store.Ending, error) {
 		if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
 			return store.Ending{}, err
 		}
 		c, err := completion(req)
 		return store.Ending{RunID: req.RunId, Completion: c}, err
 	}
-	asks, places := sift(ctx, "CompleteRun", req.Requests, ready, refuse)
-	ended, refused := w.store.CompleteAll(ctx, rpc.CallerFrom(ctx).Service, asks)
-	for n, i := range places {
-		if refused[n] != nil {
-			refuse(i, refused[n])
-			continue
+	ask := func(asks []store.Ending) ([]*run.Run, []error) {
+		return complete(ctx, rpc.CallerFrom(ctx).Service, asks)
+	}
+	do(calls, ready, ask, show)
+	results := make([]*operationsv1.CompleteRunResult, len(calls))
+	for i, c := range calls {
+		results[i] = &operationsv1.CompleteRunResult{}
+		switch alone, refusal := c.end(); {
+		case alone:
+			results[i].Result = &operationsv1.CompleteRunResult_Alone{Alone: true}
+		case refusal != nil:
+			results[i].Result = &operationsv1.CompleteRunResult_Error{Error: refusal}
+		default:
+			results[i].Result = &operationsv1.CompleteRunResult_Response{Response: c.response}
 		}
-		results[i] = &operationsv1.CompleteRunResult{Result: &operationsv1.CompleteRunResult_Response{
-			Response: &operationsv1.CompleteRunResponse{Run: basic(ended[n])},
-		}}
 	}
 	return &operationsv1.BatchCompleteRunsResponse{Results: results}, nil
+}
+
+func endedBasic(r *run.Run) (*operationsv1.CompleteRunResponse, error) {
+	return &operationsv1.CompleteRunResponse{Run: basic(r)}, nil
+}
+
+// maxResponses bounds what the whole responses of a batch take. Clients take 64 MiB
+// for a message.
+const maxResponses = 16 << 20
+
+// endedWhole shows ended runs whole, as long as there is room for them. The others
+// have ended as well: completing them again changes nothing and returns them.
+func endedWhole(room int) func(*run.Run) (*operationsv1.CompleteRunResponse, error) {
+	return func(r *run.Run) (*operationsv1.CompleteRunResponse, error) {
+		resp := &operationsv1.CompleteRunResponse{Run: toProto(r)}
+		if room -= proto.Size(resp); room < 0 {
+			return nil, store.ErrAlone
+		}
+		return resp, nil
+	}
 }
 
 func progressProto(h store.Heartbeat) *operationsv1.ReportProgressResponse {

@@ -82,7 +82,7 @@ func TestABadElementIsRefusedAsItsOwnCallWouldBeAndFailsNobodyElse(t *testing.T)
 	joined := resp.Results[len(names)].GetResponse()
 	require.Equal(t, twin.Id, joined.GetRun().GetId())
 	require.False(t, joined.Started)
-	require.Contains(t, w.svc.Logs(), fmt.Sprint("refused_elements=", len(names)/2))
+	require.Contains(t, w.svc.Logs(), fmt.Sprint("refused_entries=", len(names)/2))
 }
 
 func TestABatchForAUserDoesWhatTheUserMay(t *testing.T) {

@@ -78,9 +78,23 @@ type result[A any] struct {
 	err    error
 }
 
-// doAll answers each of asks as do would. They are queued at once, so that as
-// many as can go together do.
+// doAll answers each of asks as do would.
 func (g *group[Q, A]) doAll(ctx context.Context, asks []Q) []result[A] {
+	results := g.together(ctx, asks)
+	// Only now: nobody's statement runs while one of ours that leads waits for a row.
+	blocked := func(i int) bool { return errors.Is(results[i].err, errBlocked) }
+	settle(len(asks), blocked, func(i int) {
+		if blocked(i) {
+			results[i].answer, results[i].err = g.single(ctx, asks[i])
+		}
+	})
+	return results
+}
+
+// together queues asks at once, so that as many as can share statements do, and
+// returns what came of those statements. The error of an ask may be errBlocked:
+// nothing was done for it.
+func (g *group[Q, A]) together(ctx context.Context, asks []Q) []result[A] {
 	results := make([]result[A], len(asks))
 	if g.alone {
 		for i, ask := range asks {
@@ -102,13 +116,6 @@ func (g *group[Q, A]) doAll(ctx context.Context, asks []Q) []result[A] {
 	for i, w := range ws {
 		results[i] = g.wait(ctx, w, leads[i])
 	}
-	// Only then: nobody's statement runs while one of ours that leads waits for a row.
-	blocked := func(i int) bool { return errors.Is(results[i].err, errBlocked) }
-	settle(len(asks), blocked, func(i int) {
-		if blocked(i) {
-			results[i].answer, results[i].err = g.single(ctx, asks[i])
-		}
-	})
 	return results
 }
 

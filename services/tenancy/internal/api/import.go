@@ -57,14 +57,13 @@ func imported[W legacy, T any](ctx context.Context, method string, items []W, va
 	for i, item := range items {
 		results[i] = &tenancyv1.ImportResult{LegacyId: item.GetLegacyId()}
 	}
-	batch, places := sound(ctx, method, items, turn, func(i int, err error) { results[i].Error = rpc.Refused(ctx, err) })
+	entries, batch, places := sound(ctx, method, items, turn)
 	done, refused, err := importAll(ctx, by(ctx, 0), validateOnly, batch)
 	if err != nil {
 		return nil, err
 	}
 	for n, i := range places {
-		if refused[n] != nil {
-			results[i].Error = rpc.Refused(ctx, refused[n])
+		if entries[i].err = refused[n]; refused[n] != nil {
 			continue
 		}
 		results[i].Id, results[i].DisplayName, results[i].Outcome = done[n].ID, done[n].Name, wireOutcome(done[n].Outcome)
@@ -72,20 +71,29 @@ func imported[W legacy, T any](ctx context.Context, method string, items []W, va
 			results[i].Id = 0
 		}
 	}
+	for i, e := range entries {
+		results[i].Error = e.End(e.err)
+	}
 	return results, nil
 }
 
-// sound holds each item to its rules, and answers those that keep them with
-// their places.
-func sound[W proto.Message, T any](ctx context.Context, method string, items []W, turn func(W) T, refuse func(int, error)) (batch []T, places []int) {
+// entry is one item of a batch, and why it is refused.
+type entry struct {
+	*rpc.Entry
+	err error
+}
+
+// sound holds each item to its rules, and returns those that keep them with their
+// places.
+func sound[W proto.Message, T any](ctx context.Context, method string, items []W, turn func(W) T) (entries []entry, batch []T, places []int) {
 	for i, item := range items {
-		if err := rpc.Check(ctx, method, item); err != nil {
-			refuse(i, err)
-			continue
+		e := entry{Entry: rpc.BeginEntry(ctx, method, nil)}
+		if e.err = e.Check(item); e.err == nil {
+			batch, places = append(batch, turn(item)), append(places, i)
 		}
-		batch, places = append(batch, turn(item)), append(places, i)
+		entries = append(entries, e)
 	}
-	return batch, places
+	return entries, batch, places
 }
 
 // ImportMembers takes memberships over.
@@ -94,20 +102,21 @@ func (a *API) ImportMembers(ctx context.Context, req *tenancyv1.ImportMembersReq
 	for i, m := range req.GetMembers() {
 		results[i] = &tenancyv1.ImportMemberResult{LegacyWorkspaceId: m.GetLegacyWorkspaceId(), LegacyUserId: m.GetLegacyUserId()}
 	}
-	refuse := func(i int, err error) { results[i].Error = rpc.Refused(ctx, err) }
-	batch, places := sound(ctx, "ImportMembers", req.GetMembers(), legacyMember, refuse)
+	entries, batch, places := sound(ctx, "ImportMembers", req.GetMembers(), legacyMember)
 	done, refused, err := a.Store.ImportMembers(ctx, by(ctx, 0), req.GetValidateOnly(), batch)
 	if err != nil {
 		return nil, err
 	}
 	for n, i := range places {
-		if refused[n] != nil {
-			refuse(i, refused[n])
+		if entries[i].err = refused[n]; refused[n] != nil {
 			continue
 		}
 		// What a rehearsal took for imported has a negative id: it has none yet.
 		results[i].WorkspaceId, results[i].UserId = max(done[n].WorkspaceID, 0), max(done[n].UserID, 0)
 		results[i].Role, results[i].Outcome = wireRole(done[n].Role), wireOutcome(done[n].Outcome)
+	}
+	for i, e := range entries {
+		results[i].Error = e.End(e.err)
 	}
 	return &tenancyv1.ImportMembersResponse{Results: results}, nil
 }

@@ -13,6 +13,7 @@ import (
 	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -980,18 +981,86 @@ func (x *DispatchableRun) GetType() string {
 	return ""
 }
 
+// EntryHeaders are what the metadata of a call of its own would say.
+type EntryHeaders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The signed token of the end user whom the entry is for. Without one the entry
+	// is made for whom the batch is made: its end user, or the calling service itself.
+	ActorToken string `protobuf:"bytes,1,opt,name=actor_token,json=actorToken,proto3" json:"actor_token,omitempty"`
+	// The W3C traceparent of the entry's caller. A run that the entry starts keeps it.
+	Traceparent string `protobuf:"bytes,2,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// How much time the entry's caller has left; absent means as much as the batch.
+	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntryHeaders) Reset() {
+	*x = EntryHeaders{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntryHeaders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntryHeaders) ProtoMessage() {}
+
+func (x *EntryHeaders) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntryHeaders.ProtoReflect.Descriptor instead.
+func (*EntryHeaders) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EntryHeaders) GetActorToken() string {
+	if x != nil {
+		return x.ActorToken
+	}
+	return ""
+}
+
+func (x *EntryHeaders) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
+func (x *EntryHeaders) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
 // BatchStartRunsRequest is many requests in one.
 type BatchStartRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
-	Requests      []*StartRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	Requests []*StartRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// At most 1000, each checked for itself. A server that does not know entries
+	// refuses the batch, so that no entry is ever taken for the caller's own.
+	Entries       []*StartRunEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchStartRunsRequest) Reset() {
 	*x = BatchStartRunsRequest{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1072,7 @@ func (x *BatchStartRunsRequest) String() string {
 func (*BatchStartRunsRequest) ProtoMessage() {}
 
 func (x *BatchStartRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[15]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,12 +1085,74 @@ func (x *BatchStartRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchStartRunsRequest.ProtoReflect.Descriptor instead.
 func (*BatchStartRunsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{15}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BatchStartRunsRequest) GetRequests() []*StartRunRequest {
 	if x != nil {
 		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchStartRunsRequest) GetEntries() []*StartRunEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// StartRunEntry is one start of a batch, made as a call of its own would be.
+type StartRunEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request.
+	Request *StartRunRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// What the metadata of a call of its own would say.
+	Headers       *EntryHeaders `protobuf:"bytes,2,opt,name=headers,proto3" json:"headers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartRunEntry) Reset() {
+	*x = StartRunEntry{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartRunEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartRunEntry) ProtoMessage() {}
+
+func (x *StartRunEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartRunEntry.ProtoReflect.Descriptor instead.
+func (*StartRunEntry) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StartRunEntry) GetRequest() *StartRunRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *StartRunEntry) GetHeaders() *EntryHeaders {
+	if x != nil {
+		return x.Headers
 	}
 	return nil
 }
@@ -1037,7 +1168,7 @@ type BatchStartRunsResponse struct {
 
 func (x *BatchStartRunsResponse) Reset() {
 	*x = BatchStartRunsResponse{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1180,7 @@ func (x *BatchStartRunsResponse) String() string {
 func (*BatchStartRunsResponse) ProtoMessage() {}
 
 func (x *BatchStartRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[16]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1193,7 @@ func (x *BatchStartRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchStartRunsResponse.ProtoReflect.Descriptor instead.
 func (*BatchStartRunsResponse) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{16}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchStartRunsResponse) GetResults() []*StartRunResult {
@@ -1075,12 +1206,13 @@ func (x *BatchStartRunsResponse) GetResults() []*StartRunResult {
 // StartRunResult is one start's answer or error.
 type StartRunResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One of the two.
+	// One of the three.
 	//
 	// Types that are valid to be assigned to Result:
 	//
 	//	*StartRunResult_Response
 	//	*StartRunResult_Error
+	//	*StartRunResult_Alone
 	Result        isStartRunResult_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1088,7 +1220,7 @@ type StartRunResult struct {
 
 func (x *StartRunResult) Reset() {
 	*x = StartRunResult{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1232,7 @@ func (x *StartRunResult) String() string {
 func (*StartRunResult) ProtoMessage() {}
 
 func (x *StartRunResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[17]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1245,7 @@ func (x *StartRunResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRunResult.ProtoReflect.Descriptor instead.
 func (*StartRunResult) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{17}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StartRunResult) GetResult() isStartRunResult_Result {
@@ -1141,6 +1273,15 @@ func (x *StartRunResult) GetError() *status.Status {
 	return nil
 }
 
+func (x *StartRunResult) GetAlone() bool {
+	if x != nil {
+		if x, ok := x.Result.(*StartRunResult_Alone); ok {
+			return x.Alone
+		}
+	}
+	return false
+}
+
 type isStartRunResult_Result interface {
 	isStartRunResult_Result()
 }
@@ -1155,22 +1296,35 @@ type StartRunResult_Error struct {
 	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
+type StartRunResult_Alone struct {
+	// Always true, and only of an entry: make the call for one. What it asks for
+	// cannot share a statement with others, so that they would have to wait for it,
+	// or its response would make the batch's too large. Nothing was done, or
+	// nothing that the call for one would do again.
+	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
+}
+
 func (*StartRunResult_Response) isStartRunResult_Result() {}
 
 func (*StartRunResult_Error) isStartRunResult_Result() {}
+
+func (*StartRunResult_Alone) isStartRunResult_Result() {}
 
 // BatchReportProgressRequest is many requests in one.
 type BatchReportProgressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
-	Requests      []*ReportProgressRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	Requests []*ReportProgressRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// At most 1000, each checked for itself. A server that does not know entries
+	// refuses the batch, so that no entry is ever taken for the caller's own.
+	Entries       []*ReportProgressEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchReportProgressRequest) Reset() {
 	*x = BatchReportProgressRequest{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1336,7 @@ func (x *BatchReportProgressRequest) String() string {
 func (*BatchReportProgressRequest) ProtoMessage() {}
 
 func (x *BatchReportProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[18]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,12 +1349,74 @@ func (x *BatchReportProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchReportProgressRequest.ProtoReflect.Descriptor instead.
 func (*BatchReportProgressRequest) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{18}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BatchReportProgressRequest) GetRequests() []*ReportProgressRequest {
 	if x != nil {
 		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchReportProgressRequest) GetEntries() []*ReportProgressEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// ReportProgressEntry is one heartbeat of a batch, made as a call of its own would be.
+type ReportProgressEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request.
+	Request *ReportProgressRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// What the metadata of a call of its own would say.
+	Headers       *EntryHeaders `protobuf:"bytes,2,opt,name=headers,proto3" json:"headers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportProgressEntry) Reset() {
+	*x = ReportProgressEntry{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportProgressEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportProgressEntry) ProtoMessage() {}
+
+func (x *ReportProgressEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportProgressEntry.ProtoReflect.Descriptor instead.
+func (*ReportProgressEntry) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ReportProgressEntry) GetRequest() *ReportProgressRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ReportProgressEntry) GetHeaders() *EntryHeaders {
+	if x != nil {
+		return x.Headers
 	}
 	return nil
 }
@@ -1216,7 +1432,7 @@ type BatchReportProgressResponse struct {
 
 func (x *BatchReportProgressResponse) Reset() {
 	*x = BatchReportProgressResponse{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1444,7 @@ func (x *BatchReportProgressResponse) String() string {
 func (*BatchReportProgressResponse) ProtoMessage() {}
 
 func (x *BatchReportProgressResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[19]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1457,7 @@ func (x *BatchReportProgressResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchReportProgressResponse.ProtoReflect.Descriptor instead.
 func (*BatchReportProgressResponse) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{19}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BatchReportProgressResponse) GetResults() []*ReportProgressResult {
@@ -1254,12 +1470,13 @@ func (x *BatchReportProgressResponse) GetResults() []*ReportProgressResult {
 // ReportProgressResult is one heartbeat's answer or error.
 type ReportProgressResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One of the two.
+	// One of the three.
 	//
 	// Types that are valid to be assigned to Result:
 	//
 	//	*ReportProgressResult_Response
 	//	*ReportProgressResult_Error
+	//	*ReportProgressResult_Alone
 	Result        isReportProgressResult_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1267,7 +1484,7 @@ type ReportProgressResult struct {
 
 func (x *ReportProgressResult) Reset() {
 	*x = ReportProgressResult{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1496,7 @@ func (x *ReportProgressResult) String() string {
 func (*ReportProgressResult) ProtoMessage() {}
 
 func (x *ReportProgressResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[20]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1509,7 @@ func (x *ReportProgressResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportProgressResult.ProtoReflect.Descriptor instead.
 func (*ReportProgressResult) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{20}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportProgressResult) GetResult() isReportProgressResult_Result {
@@ -1320,6 +1537,15 @@ func (x *ReportProgressResult) GetError() *status.Status {
 	return nil
 }
 
+func (x *ReportProgressResult) GetAlone() bool {
+	if x != nil {
+		if x, ok := x.Result.(*ReportProgressResult_Alone); ok {
+			return x.Alone
+		}
+	}
+	return false
+}
+
 type isReportProgressResult_Result interface {
 	isReportProgressResult_Result()
 }
@@ -1334,22 +1560,35 @@ type ReportProgressResult_Error struct {
 	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
+type ReportProgressResult_Alone struct {
+	// Always true, and only of an entry: make the call for one. What it asks for
+	// cannot share a statement with others, so that they would have to wait for it,
+	// or its response would make the batch's too large. Nothing was done, or
+	// nothing that the call for one would do again.
+	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
+}
+
 func (*ReportProgressResult_Response) isReportProgressResult_Result() {}
 
 func (*ReportProgressResult_Error) isReportProgressResult_Result() {}
+
+func (*ReportProgressResult_Alone) isReportProgressResult_Result() {}
 
 // BatchCompleteRunsRequest is many requests in one.
 type BatchCompleteRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 1000. Each is checked for itself: a bad one does not fail its neighbours.
-	Requests      []*CompleteRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	Requests []*CompleteRunRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// At most 1000, each checked for itself. A server that does not know entries
+	// refuses the batch, so that no entry is ever taken for the caller's own.
+	Entries       []*CompleteRunEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchCompleteRunsRequest) Reset() {
 	*x = BatchCompleteRunsRequest{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1600,7 @@ func (x *BatchCompleteRunsRequest) String() string {
 func (*BatchCompleteRunsRequest) ProtoMessage() {}
 
 func (x *BatchCompleteRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[21]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,12 +1613,74 @@ func (x *BatchCompleteRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCompleteRunsRequest.ProtoReflect.Descriptor instead.
 func (*BatchCompleteRunsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{21}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BatchCompleteRunsRequest) GetRequests() []*CompleteRunRequest {
 	if x != nil {
 		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchCompleteRunsRequest) GetEntries() []*CompleteRunEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// CompleteRunEntry is one completion of a batch, made as a call of its own would be.
+type CompleteRunEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request.
+	Request *CompleteRunRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// What the metadata of a call of its own would say.
+	Headers       *EntryHeaders `protobuf:"bytes,2,opt,name=headers,proto3" json:"headers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteRunEntry) Reset() {
+	*x = CompleteRunEntry{}
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteRunEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteRunEntry) ProtoMessage() {}
+
+func (x *CompleteRunEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteRunEntry.ProtoReflect.Descriptor instead.
+func (*CompleteRunEntry) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CompleteRunEntry) GetRequest() *CompleteRunRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *CompleteRunEntry) GetHeaders() *EntryHeaders {
+	if x != nil {
+		return x.Headers
 	}
 	return nil
 }
@@ -1395,7 +1696,7 @@ type BatchCompleteRunsResponse struct {
 
 func (x *BatchCompleteRunsResponse) Reset() {
 	*x = BatchCompleteRunsResponse{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1708,7 @@ func (x *BatchCompleteRunsResponse) String() string {
 func (*BatchCompleteRunsResponse) ProtoMessage() {}
 
 func (x *BatchCompleteRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[22]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1721,7 @@ func (x *BatchCompleteRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchCompleteRunsResponse.ProtoReflect.Descriptor instead.
 func (*BatchCompleteRunsResponse) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{22}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BatchCompleteRunsResponse) GetResults() []*CompleteRunResult {
@@ -1433,12 +1734,13 @@ func (x *BatchCompleteRunsResponse) GetResults() []*CompleteRunResult {
 // CompleteRunResult is one completion's answer or error.
 type CompleteRunResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One of the two.
+	// One of the three.
 	//
 	// Types that are valid to be assigned to Result:
 	//
 	//	*CompleteRunResult_Response
 	//	*CompleteRunResult_Error
+	//	*CompleteRunResult_Alone
 	Result        isCompleteRunResult_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1446,7 +1748,7 @@ type CompleteRunResult struct {
 
 func (x *CompleteRunResult) Reset() {
 	*x = CompleteRunResult{}
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1760,7 @@ func (x *CompleteRunResult) String() string {
 func (*CompleteRunResult) ProtoMessage() {}
 
 func (x *CompleteRunResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[23]
+	mi := &file_tenantpilot_operations_v1_run_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1773,7 @@ func (x *CompleteRunResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRunResult.ProtoReflect.Descriptor instead.
 func (*CompleteRunResult) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{23}
+	return file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CompleteRunResult) GetResult() isCompleteRunResult_Result {
@@ -1499,6 +1801,15 @@ func (x *CompleteRunResult) GetError() *status.Status {
 	return nil
 }
 
+func (x *CompleteRunResult) GetAlone() bool {
+	if x != nil {
+		if x, ok := x.Result.(*CompleteRunResult_Alone); ok {
+			return x.Alone
+		}
+	}
+	return false
+}
+
 type isCompleteRunResult_Result interface {
 	isCompleteRunResult_Result()
 }
@@ -1513,15 +1824,25 @@ type CompleteRunResult_Error struct {
 	Error *status.Status `protobuf:"bytes,2,opt,name=error,proto3,oneof"`
 }
 
+type CompleteRunResult_Alone struct {
+	// Always true, and only of an entry: make the call for one. What it asks for
+	// cannot share a statement with others, so that they would have to wait for it,
+	// or its response would make the batch's too large. Nothing was done, or
+	// nothing that the call for one would do again.
+	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
+}
+
 func (*CompleteRunResult_Response) isCompleteRunResult_Result() {}
 
 func (*CompleteRunResult_Error) isCompleteRunResult_Result() {}
+
+func (*CompleteRunResult_Alone) isCompleteRunResult_Result() {}
 
 var File_tenantpilot_operations_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"+tenantpilot/operations/v1/run_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"\x82\x05\n" +
+	"+tenantpilot/operations/v1/run_service.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a tenantpilot/authz/v1/authz.proto\x1a#tenantpilot/operations/v1/run.proto\"\x82\x05\n" +
 	"\x0fStartRunRequest\x12*\n" +
 	"\fworkspace_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\vworkspaceId\x12)\n" +
 	"\ttenant_id\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00H\x00R\btenantId\x88\x01\x01\x12%\n" +
@@ -1600,33 +1921,53 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x12\x1f\n" +
 	"\vlease_epoch\x18\x02 \x01(\x03R\n" +
 	"leaseEpoch\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\"q\n" +
-	"\x15BatchStartRunsRequest\x12X\n" +
-	"\brequests\x18\x01 \x03(\v2*.tenantpilot.operations.v1.StartRunRequestB\x10\xbaH\r\x92\x01\n" +
-	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"]\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\"\x8b\x01\n" +
+	"\fEntryHeaders\x12$\n" +
+	"\vactor_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\n" +
+	"actorToken\x12 \n" +
+	"\vtraceparent\x18\x02 \x01(\tR\vtraceparent\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xb6\x02\n" +
+	"\x15BatchStartRunsRequest\x12V\n" +
+	"\brequests\x18\x01 \x03(\v2*.tenantpilot.operations.v1.StartRunRequestB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\x12R\n" +
+	"\aentries\x18\x02 \x03(\v2(.tenantpilot.operations.v1.StartRunEntryB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\aentries:q\xbaHn\x1al\n" +
+	"\x0ebatch.one_list\x12#must have requests, or else entries\x1a5(size(this.requests) > 0) != (size(this.entries) > 0)\"\x98\x01\n" +
+	"\rStartRunEntry\x12D\n" +
+	"\arequest\x18\x01 \x01(\v2*.tenantpilot.operations.v1.StartRunRequestR\arequest\x12A\n" +
+	"\aheaders\x18\x02 \x01(\v2'.tenantpilot.operations.v1.EntryHeadersR\aheaders\"]\n" +
 	"\x16BatchStartRunsResponse\x12C\n" +
-	"\aresults\x18\x01 \x03(\v2).tenantpilot.operations.v1.StartRunResultR\aresults\"\x91\x01\n" +
+	"\aresults\x18\x01 \x03(\v2).tenantpilot.operations.v1.StartRunResultR\aresults\"\xa9\x01\n" +
 	"\x0eStartRunResult\x12I\n" +
 	"\bresponse\x18\x01 \x01(\v2+.tenantpilot.operations.v1.StartRunResponseH\x00R\bresponse\x12*\n" +
-	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
-	"\x06result\"|\n" +
-	"\x1aBatchReportProgressRequest\x12^\n" +
-	"\brequests\x18\x01 \x03(\v20.tenantpilot.operations.v1.ReportProgressRequestB\x10\xbaH\r\x92\x01\n" +
-	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"h\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x16\n" +
+	"\x05alone\x18\x03 \x01(\bH\x00R\x05aloneB\b\n" +
+	"\x06result\"\xc7\x02\n" +
+	"\x1aBatchReportProgressRequest\x12\\\n" +
+	"\brequests\x18\x01 \x03(\v20.tenantpilot.operations.v1.ReportProgressRequestB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\x12X\n" +
+	"\aentries\x18\x02 \x03(\v2..tenantpilot.operations.v1.ReportProgressEntryB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\aentries:q\xbaHn\x1al\n" +
+	"\x0ebatch.one_list\x12#must have requests, or else entries\x1a5(size(this.requests) > 0) != (size(this.entries) > 0)\"\xa4\x01\n" +
+	"\x13ReportProgressEntry\x12J\n" +
+	"\arequest\x18\x01 \x01(\v20.tenantpilot.operations.v1.ReportProgressRequestR\arequest\x12A\n" +
+	"\aheaders\x18\x02 \x01(\v2'.tenantpilot.operations.v1.EntryHeadersR\aheaders\"h\n" +
 	"\x1bBatchReportProgressResponse\x12I\n" +
-	"\aresults\x18\x01 \x03(\v2/.tenantpilot.operations.v1.ReportProgressResultR\aresults\"\x9d\x01\n" +
+	"\aresults\x18\x01 \x03(\v2/.tenantpilot.operations.v1.ReportProgressResultR\aresults\"\xb5\x01\n" +
 	"\x14ReportProgressResult\x12O\n" +
 	"\bresponse\x18\x01 \x01(\v21.tenantpilot.operations.v1.ReportProgressResponseH\x00R\bresponse\x12*\n" +
-	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
-	"\x06result\"w\n" +
-	"\x18BatchCompleteRunsRequest\x12[\n" +
-	"\brequests\x18\x01 \x03(\v2-.tenantpilot.operations.v1.CompleteRunRequestB\x10\xbaH\r\x92\x01\n" +
-	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"c\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x16\n" +
+	"\x05alone\x18\x03 \x01(\bH\x00R\x05aloneB\b\n" +
+	"\x06result\"\xbf\x02\n" +
+	"\x18BatchCompleteRunsRequest\x12Y\n" +
+	"\brequests\x18\x01 \x03(\v2-.tenantpilot.operations.v1.CompleteRunRequestB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\x12U\n" +
+	"\aentries\x18\x02 \x03(\v2+.tenantpilot.operations.v1.CompleteRunEntryB\x0e\xbaH\v\x92\x01\b\x10\xe8\a\"\x03\xd8\x01\x03R\aentries:q\xbaHn\x1al\n" +
+	"\x0ebatch.one_list\x12#must have requests, or else entries\x1a5(size(this.requests) > 0) != (size(this.entries) > 0)\"\x9e\x01\n" +
+	"\x10CompleteRunEntry\x12G\n" +
+	"\arequest\x18\x01 \x01(\v2-.tenantpilot.operations.v1.CompleteRunRequestR\arequest\x12A\n" +
+	"\aheaders\x18\x02 \x01(\v2'.tenantpilot.operations.v1.EntryHeadersR\aheaders\"c\n" +
 	"\x19BatchCompleteRunsResponse\x12F\n" +
-	"\aresults\x18\x01 \x03(\v2,.tenantpilot.operations.v1.CompleteRunResultR\aresults\"\x97\x01\n" +
+	"\aresults\x18\x01 \x03(\v2,.tenantpilot.operations.v1.CompleteRunResultR\aresults\"\xaf\x01\n" +
 	"\x11CompleteRunResult\x12L\n" +
 	"\bresponse\x18\x01 \x01(\v2..tenantpilot.operations.v1.CompleteRunResponseH\x00R\bresponse\x12*\n" +
-	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05errorB\b\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x16\n" +
+	"\x05alone\x18\x03 \x01(\bH\x00R\x05aloneB\b\n" +
 	"\x06result2\xff\r\n" +
 	"\n" +
 	"RunService\x12\x9f\x01\n" +
@@ -1655,7 +1996,7 @@ func file_tenantpilot_operations_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_tenantpilot_operations_v1_run_service_proto_rawDescData
 }
 
-var file_tenantpilot_operations_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_tenantpilot_operations_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_tenantpilot_operations_v1_run_service_proto_goTypes = []any{
 	(*StartRunRequest)(nil),              // 0: tenantpilot.operations.v1.StartRunRequest
 	(*StartRunResponse)(nil),             // 1: tenantpilot.operations.v1.StartRunResponse
@@ -1672,76 +2013,91 @@ var file_tenantpilot_operations_v1_run_service_proto_goTypes = []any{
 	(*ListDispatchableRunsRequest)(nil),  // 12: tenantpilot.operations.v1.ListDispatchableRunsRequest
 	(*ListDispatchableRunsResponse)(nil), // 13: tenantpilot.operations.v1.ListDispatchableRunsResponse
 	(*DispatchableRun)(nil),              // 14: tenantpilot.operations.v1.DispatchableRun
-	(*BatchStartRunsRequest)(nil),        // 15: tenantpilot.operations.v1.BatchStartRunsRequest
-	(*BatchStartRunsResponse)(nil),       // 16: tenantpilot.operations.v1.BatchStartRunsResponse
-	(*StartRunResult)(nil),               // 17: tenantpilot.operations.v1.StartRunResult
-	(*BatchReportProgressRequest)(nil),   // 18: tenantpilot.operations.v1.BatchReportProgressRequest
-	(*BatchReportProgressResponse)(nil),  // 19: tenantpilot.operations.v1.BatchReportProgressResponse
-	(*ReportProgressResult)(nil),         // 20: tenantpilot.operations.v1.ReportProgressResult
-	(*BatchCompleteRunsRequest)(nil),     // 21: tenantpilot.operations.v1.BatchCompleteRunsRequest
-	(*BatchCompleteRunsResponse)(nil),    // 22: tenantpilot.operations.v1.BatchCompleteRunsResponse
-	(*CompleteRunResult)(nil),            // 23: tenantpilot.operations.v1.CompleteRunResult
-	nil,                                  // 24: tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
-	nil,                                  // 25: tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
-	(*structpb.Struct)(nil),              // 26: google.protobuf.Struct
-	(ConflictPolicy)(0),                  // 27: tenantpilot.operations.v1.ConflictPolicy
-	(*Run)(nil),                          // 28: tenantpilot.operations.v1.Run
-	(*timestamppb.Timestamp)(nil),        // 29: google.protobuf.Timestamp
-	(RunOutcome)(0),                      // 30: tenantpilot.operations.v1.RunOutcome
-	(*Failure)(nil),                      // 31: tenantpilot.operations.v1.Failure
-	(*status.Status)(nil),                // 32: google.rpc.Status
+	(*EntryHeaders)(nil),                 // 15: tenantpilot.operations.v1.EntryHeaders
+	(*BatchStartRunsRequest)(nil),        // 16: tenantpilot.operations.v1.BatchStartRunsRequest
+	(*StartRunEntry)(nil),                // 17: tenantpilot.operations.v1.StartRunEntry
+	(*BatchStartRunsResponse)(nil),       // 18: tenantpilot.operations.v1.BatchStartRunsResponse
+	(*StartRunResult)(nil),               // 19: tenantpilot.operations.v1.StartRunResult
+	(*BatchReportProgressRequest)(nil),   // 20: tenantpilot.operations.v1.BatchReportProgressRequest
+	(*ReportProgressEntry)(nil),          // 21: tenantpilot.operations.v1.ReportProgressEntry
+	(*BatchReportProgressResponse)(nil),  // 22: tenantpilot.operations.v1.BatchReportProgressResponse
+	(*ReportProgressResult)(nil),         // 23: tenantpilot.operations.v1.ReportProgressResult
+	(*BatchCompleteRunsRequest)(nil),     // 24: tenantpilot.operations.v1.BatchCompleteRunsRequest
+	(*CompleteRunEntry)(nil),             // 25: tenantpilot.operations.v1.CompleteRunEntry
+	(*BatchCompleteRunsResponse)(nil),    // 26: tenantpilot.operations.v1.BatchCompleteRunsResponse
+	(*CompleteRunResult)(nil),            // 27: tenantpilot.operations.v1.CompleteRunResult
+	nil,                                  // 28: tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
+	nil,                                  // 29: tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
+	(*structpb.Struct)(nil),              // 30: google.protobuf.Struct
+	(ConflictPolicy)(0),                  // 31: tenantpilot.operations.v1.ConflictPolicy
+	(*Run)(nil),                          // 32: tenantpilot.operations.v1.Run
+	(*timestamppb.Timestamp)(nil),        // 33: google.protobuf.Timestamp
+	(RunOutcome)(0),                      // 34: tenantpilot.operations.v1.RunOutcome
+	(*Failure)(nil),                      // 35: tenantpilot.operations.v1.Failure
+	(*durationpb.Duration)(nil),          // 36: google.protobuf.Duration
+	(*status.Status)(nil),                // 37: google.rpc.Status
 }
 var file_tenantpilot_operations_v1_run_service_proto_depIdxs = []int32{
-	26, // 0: tenantpilot.operations.v1.StartRunRequest.context:type_name -> google.protobuf.Struct
-	27, // 1: tenantpilot.operations.v1.StartRunRequest.conflict_policy:type_name -> tenantpilot.operations.v1.ConflictPolicy
-	28, // 2: tenantpilot.operations.v1.StartRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	28, // 3: tenantpilot.operations.v1.BeginRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	24, // 4: tenantpilot.operations.v1.ReportProgressRequest.summary_counts:type_name -> tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
-	29, // 5: tenantpilot.operations.v1.ReportProgressResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
-	28, // 6: tenantpilot.operations.v1.ReleaseRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	30, // 7: tenantpilot.operations.v1.CompleteRunRequest.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
-	25, // 8: tenantpilot.operations.v1.CompleteRunRequest.summary_counts:type_name -> tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
-	31, // 9: tenantpilot.operations.v1.CompleteRunRequest.failure_summary:type_name -> tenantpilot.operations.v1.Failure
-	28, // 10: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	28, // 11: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	30, // 0: tenantpilot.operations.v1.StartRunRequest.context:type_name -> google.protobuf.Struct
+	31, // 1: tenantpilot.operations.v1.StartRunRequest.conflict_policy:type_name -> tenantpilot.operations.v1.ConflictPolicy
+	32, // 2: tenantpilot.operations.v1.StartRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	32, // 3: tenantpilot.operations.v1.BeginRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	28, // 4: tenantpilot.operations.v1.ReportProgressRequest.summary_counts:type_name -> tenantpilot.operations.v1.ReportProgressRequest.SummaryCountsEntry
+	33, // 5: tenantpilot.operations.v1.ReportProgressResponse.lease_expire_time:type_name -> google.protobuf.Timestamp
+	32, // 6: tenantpilot.operations.v1.ReleaseRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	34, // 7: tenantpilot.operations.v1.CompleteRunRequest.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
+	29, // 8: tenantpilot.operations.v1.CompleteRunRequest.summary_counts:type_name -> tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
+	35, // 9: tenantpilot.operations.v1.CompleteRunRequest.failure_summary:type_name -> tenantpilot.operations.v1.Failure
+	32, // 10: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	32, // 11: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
 	14, // 12: tenantpilot.operations.v1.ListDispatchableRunsResponse.runs:type_name -> tenantpilot.operations.v1.DispatchableRun
-	0,  // 13: tenantpilot.operations.v1.BatchStartRunsRequest.requests:type_name -> tenantpilot.operations.v1.StartRunRequest
-	17, // 14: tenantpilot.operations.v1.BatchStartRunsResponse.results:type_name -> tenantpilot.operations.v1.StartRunResult
-	1,  // 15: tenantpilot.operations.v1.StartRunResult.response:type_name -> tenantpilot.operations.v1.StartRunResponse
-	32, // 16: tenantpilot.operations.v1.StartRunResult.error:type_name -> google.rpc.Status
-	4,  // 17: tenantpilot.operations.v1.BatchReportProgressRequest.requests:type_name -> tenantpilot.operations.v1.ReportProgressRequest
-	20, // 18: tenantpilot.operations.v1.BatchReportProgressResponse.results:type_name -> tenantpilot.operations.v1.ReportProgressResult
-	5,  // 19: tenantpilot.operations.v1.ReportProgressResult.response:type_name -> tenantpilot.operations.v1.ReportProgressResponse
-	32, // 20: tenantpilot.operations.v1.ReportProgressResult.error:type_name -> google.rpc.Status
-	8,  // 21: tenantpilot.operations.v1.BatchCompleteRunsRequest.requests:type_name -> tenantpilot.operations.v1.CompleteRunRequest
-	23, // 22: tenantpilot.operations.v1.BatchCompleteRunsResponse.results:type_name -> tenantpilot.operations.v1.CompleteRunResult
-	9,  // 23: tenantpilot.operations.v1.CompleteRunResult.response:type_name -> tenantpilot.operations.v1.CompleteRunResponse
-	32, // 24: tenantpilot.operations.v1.CompleteRunResult.error:type_name -> google.rpc.Status
-	0,  // 25: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
-	2,  // 26: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
-	4,  // 27: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
-	6,  // 28: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
-	8,  // 29: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
-	15, // 30: tenantpilot.operations.v1.RunService.BatchStartRuns:input_type -> tenantpilot.operations.v1.BatchStartRunsRequest
-	18, // 31: tenantpilot.operations.v1.RunService.BatchReportProgress:input_type -> tenantpilot.operations.v1.BatchReportProgressRequest
-	21, // 32: tenantpilot.operations.v1.RunService.BatchCompleteRuns:input_type -> tenantpilot.operations.v1.BatchCompleteRunsRequest
-	10, // 33: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
-	12, // 34: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
-	1,  // 35: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
-	3,  // 36: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
-	5,  // 37: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
-	7,  // 38: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
-	9,  // 39: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
-	16, // 40: tenantpilot.operations.v1.RunService.BatchStartRuns:output_type -> tenantpilot.operations.v1.BatchStartRunsResponse
-	19, // 41: tenantpilot.operations.v1.RunService.BatchReportProgress:output_type -> tenantpilot.operations.v1.BatchReportProgressResponse
-	22, // 42: tenantpilot.operations.v1.RunService.BatchCompleteRuns:output_type -> tenantpilot.operations.v1.BatchCompleteRunsResponse
-	11, // 43: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
-	13, // 44: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	36, // 13: tenantpilot.operations.v1.EntryHeaders.timeout:type_name -> google.protobuf.Duration
+	0,  // 14: tenantpilot.operations.v1.BatchStartRunsRequest.requests:type_name -> tenantpilot.operations.v1.StartRunRequest
+	17, // 15: tenantpilot.operations.v1.BatchStartRunsRequest.entries:type_name -> tenantpilot.operations.v1.StartRunEntry
+	0,  // 16: tenantpilot.operations.v1.StartRunEntry.request:type_name -> tenantpilot.operations.v1.StartRunRequest
+	15, // 17: tenantpilot.operations.v1.StartRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	19, // 18: tenantpilot.operations.v1.BatchStartRunsResponse.results:type_name -> tenantpilot.operations.v1.StartRunResult
+	1,  // 19: tenantpilot.operations.v1.StartRunResult.response:type_name -> tenantpilot.operations.v1.StartRunResponse
+	37, // 20: tenantpilot.operations.v1.StartRunResult.error:type_name -> google.rpc.Status
+	4,  // 21: tenantpilot.operations.v1.BatchReportProgressRequest.requests:type_name -> tenantpilot.operations.v1.ReportProgressRequest
+	21, // 22: tenantpilot.operations.v1.BatchReportProgressRequest.entries:type_name -> tenantpilot.operations.v1.ReportProgressEntry
+	4,  // 23: tenantpilot.operations.v1.ReportProgressEntry.request:type_name -> tenantpilot.operations.v1.ReportProgressRequest
+	15, // 24: tenantpilot.operations.v1.ReportProgressEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	23, // 25: tenantpilot.operations.v1.BatchReportProgressResponse.results:type_name -> tenantpilot.operations.v1.ReportProgressResult
+	5,  // 26: tenantpilot.operations.v1.ReportProgressResult.response:type_name -> tenantpilot.operations.v1.ReportProgressResponse
+	37, // 27: tenantpilot.operations.v1.ReportProgressResult.error:type_name -> google.rpc.Status
+	8,  // 28: tenantpilot.operations.v1.BatchCompleteRunsRequest.requests:type_name -> tenantpilot.operations.v1.CompleteRunRequest
+	25, // 29: tenantpilot.operations.v1.BatchCompleteRunsRequest.entries:type_name -> tenantpilot.operations.v1.CompleteRunEntry
+	8,  // 30: tenantpilot.operations.v1.CompleteRunEntry.request:type_name -> tenantpilot.operations.v1.CompleteRunRequest
+	15, // 31: tenantpilot.operations.v1.CompleteRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	27, // 32: tenantpilot.operations.v1.BatchCompleteRunsResponse.results:type_name -> tenantpilot.operations.v1.CompleteRunResult
+	9,  // 33: tenantpilot.operations.v1.CompleteRunResult.response:type_name -> tenantpilot.operations.v1.CompleteRunResponse
+	37, // 34: tenantpilot.operations.v1.CompleteRunResult.error:type_name -> google.rpc.Status
+	0,  // 35: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
+	2,  // 36: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
+	4,  // 37: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
+	6,  // 38: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
+	8,  // 39: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
+	16, // 40: tenantpilot.operations.v1.RunService.BatchStartRuns:input_type -> tenantpilot.operations.v1.BatchStartRunsRequest
+	20, // 41: tenantpilot.operations.v1.RunService.BatchReportProgress:input_type -> tenantpilot.operations.v1.BatchReportProgressRequest
+	24, // 42: tenantpilot.operations.v1.RunService.BatchCompleteRuns:input_type -> tenantpilot.operations.v1.BatchCompleteRunsRequest
+	10, // 43: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
+	12, // 44: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
+	1,  // 45: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
+	3,  // 46: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
+	5,  // 47: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
+	7,  // 48: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
+	9,  // 49: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
+	18, // 50: tenantpilot.operations.v1.RunService.BatchStartRuns:output_type -> tenantpilot.operations.v1.BatchStartRunsResponse
+	22, // 51: tenantpilot.operations.v1.RunService.BatchReportProgress:output_type -> tenantpilot.operations.v1.BatchReportProgressResponse
+	26, // 52: tenantpilot.operations.v1.RunService.BatchCompleteRuns:output_type -> tenantpilot.operations.v1.BatchCompleteRunsResponse
+	11, // 53: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
+	13, // 54: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
+	45, // [45:55] is the sub-list for method output_type
+	35, // [35:45] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_service_proto_init() }
@@ -1751,17 +2107,20 @@ func file_tenantpilot_operations_v1_run_service_proto_init() {
 	}
 	file_tenantpilot_operations_v1_run_proto_init()
 	file_tenantpilot_operations_v1_run_service_proto_msgTypes[0].OneofWrappers = []any{}
-	file_tenantpilot_operations_v1_run_service_proto_msgTypes[17].OneofWrappers = []any{
+	file_tenantpilot_operations_v1_run_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*StartRunResult_Response)(nil),
 		(*StartRunResult_Error)(nil),
-	}
-	file_tenantpilot_operations_v1_run_service_proto_msgTypes[20].OneofWrappers = []any{
-		(*ReportProgressResult_Response)(nil),
-		(*ReportProgressResult_Error)(nil),
+		(*StartRunResult_Alone)(nil),
 	}
 	file_tenantpilot_operations_v1_run_service_proto_msgTypes[23].OneofWrappers = []any{
+		(*ReportProgressResult_Response)(nil),
+		(*ReportProgressResult_Error)(nil),
+		(*ReportProgressResult_Alone)(nil),
+	}
+	file_tenantpilot_operations_v1_run_service_proto_msgTypes[27].OneofWrappers = []any{
 		(*CompleteRunResult_Response)(nil),
 		(*CompleteRunResult_Error)(nil),
+		(*CompleteRunResult_Alone)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1769,7 +2128,7 @@ func file_tenantpilot_operations_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_operations_v1_run_service_proto_rawDesc), len(file_tenantpilot_operations_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -66,13 +66,22 @@ type RunServiceClient interface {
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
 	// ABORTED LEASE_LOST.
 	CompleteRun(ctx context.Context, in *CompleteRunRequest, opts ...grpc.CallOption) (*CompleteRunResponse, error)
-	// BatchStartRuns is StartRun for many, each with its own answer or error; the
-	// answers are in the order asked. For callers that fan out. Runs are answered
-	// as lists show them, without context and failure_summary.
+	// BatchStartRuns makes many StartRun calls, each with its own response or error,
+	// in the order of the request.
+	//
+	// A caller that fans out lists its requests. They are made for the end user of
+	// the batch, and their responses show runs as lists do: without context and
+	// failure_summary.
+	//
+	// A client that collects the calls of others lists entries instead. Each has
+	// headers of its own: its end user, its trace and the time it has left. Its
+	// response is that of the call for one, except that the context of a new run is
+	// left out: it is the one that was sent.
 	BatchStartRuns(ctx context.Context, in *BatchStartRunsRequest, opts ...grpc.CallOption) (*BatchStartRunsResponse, error)
-	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
+	// BatchReportProgress makes many ReportProgress calls, as BatchStartRuns does.
 	BatchReportProgress(ctx context.Context, in *BatchReportProgressRequest, opts ...grpc.CallOption) (*BatchReportProgressResponse, error)
-	// BatchCompleteRuns is CompleteRun for many, as BatchStartRuns.
+	// BatchCompleteRuns makes many CompleteRun calls, as BatchStartRuns does; the
+	// responses to entries are whole.
 	BatchCompleteRuns(ctx context.Context, in *BatchCompleteRunsRequest, opts ...grpc.CallOption) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
@@ -225,13 +234,22 @@ type RunServiceServer interface {
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
 	// ABORTED LEASE_LOST.
 	CompleteRun(context.Context, *CompleteRunRequest) (*CompleteRunResponse, error)
-	// BatchStartRuns is StartRun for many, each with its own answer or error; the
-	// answers are in the order asked. For callers that fan out. Runs are answered
-	// as lists show them, without context and failure_summary.
+	// BatchStartRuns makes many StartRun calls, each with its own response or error,
+	// in the order of the request.
+	//
+	// A caller that fans out lists its requests. They are made for the end user of
+	// the batch, and their responses show runs as lists do: without context and
+	// failure_summary.
+	//
+	// A client that collects the calls of others lists entries instead. Each has
+	// headers of its own: its end user, its trace and the time it has left. Its
+	// response is that of the call for one, except that the context of a new run is
+	// left out: it is the one that was sent.
 	BatchStartRuns(context.Context, *BatchStartRunsRequest) (*BatchStartRunsResponse, error)
-	// BatchReportProgress is ReportProgress for many, as BatchStartRuns.
+	// BatchReportProgress makes many ReportProgress calls, as BatchStartRuns does.
 	BatchReportProgress(context.Context, *BatchReportProgressRequest) (*BatchReportProgressResponse, error)
-	// BatchCompleteRuns is CompleteRun for many, as BatchStartRuns.
+	// BatchCompleteRuns makes many CompleteRun calls, as BatchStartRuns does; the
+	// responses to entries are whole.
 	BatchCompleteRuns(context.Context, *BatchCompleteRunsRequest) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
