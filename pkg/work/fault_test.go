@@ -40,7 +40,7 @@ func TestJobGoingWrongEndsItsRun(t *testing.T) {
 				return tt.res, tt.err
 			})
 			run(t, worker)
-			got := w.store.untilCompleted(t, start(t, worker))
+			got := w.store.UntilCompleted(t, start(t, worker))
 			if got.GetOutcome() != failed || len(got.GetFailureSummary()) != 1 {
 				t.Fatalf("the run ended as %v", got)
 			}
@@ -63,11 +63,11 @@ func TestCallsThatFailForAWhile(t *testing.T) {
 				w.ops.FailCall(n, method, errs.Unavailable("AWAY", "operations is away"))
 			}
 			w.ops.FailCall(4, method, errors.New("the database is starting up"))
-			id := w.store.add(syncType)
+			id := w.store.Add(syncType)
 			run(t, worker)
-			w.store.untilInProgress(t, id)
+			w.untilInProgress(t, id)
 			w.tell(t, id)
-			if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 {
+			if got := w.store.UntilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 {
 				t.Errorf("the run ended as %v", got)
 			}
 		})
@@ -82,11 +82,11 @@ func TestLostRepliesChangeNothing(t *testing.T) {
 			w := setup(t)
 			worker := w.worker(t, untilTold)
 			w.ops.LoseReply(1, method)
-			id := w.store.add(syncType)
+			id := w.store.Add(syncType)
 			run(t, worker)
-			w.store.untilInProgress(t, id)
+			w.untilInProgress(t, id)
 			w.tell(t, id)
-			if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 || got.GetLeaseEpoch() != 1 {
+			if got := w.store.UntilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 || got.GetLeaseEpoch() != 1 {
 				t.Errorf("the run ended as %v", got)
 			}
 		})
@@ -105,7 +105,7 @@ func TestLostReplyOfARelease(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatalf("Run: %v", err)
 	}
-	if got := w.store.get(id); got.GetStatus() != queued || got.GetLeaseEpoch() != 2 || got.GetAttempt() != 0 {
+	if got := w.store.Get(id); got.GetStatus() != queued || got.GetLeaseEpoch() != 2 || got.GetAttempt() != 0 {
 		t.Errorf("the run was left as %v", got)
 	}
 }
@@ -122,12 +122,12 @@ func TestRefusedProgressDoesNotStopTheHeart(t *testing.T) {
 	})
 	run(t, worker)
 	id := start(t, worker)
-	begun := w.store.until(t, id, "begun", func(r *operationsv1.Run) bool { return r.GetStatus() == running })
-	w.store.until(t, id, "kept", func(r *operationsv1.Run) bool {
+	begun := w.store.Until(t, id, "begun", func(r *operationsv1.Run) bool { return r.GetStatus() == running })
+	w.store.Until(t, id, "kept", func(r *operationsv1.Run) bool {
 		return r.GetLeaseExpireTime().AsTime().After(begun.GetLeaseExpireTime().AsTime())
 	})
 	w.tell(t, id)
-	if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetSummaryCounts()["processed"] != 5 {
+	if got := w.store.UntilCompleted(t, id); got.GetOutcome() != cancelled || got.GetSummaryCounts()["processed"] != 5 {
 		t.Errorf("the run ended as %v", got)
 	}
 }

@@ -7,29 +7,30 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
+	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
 )
 
 // The queue's database going away costs neither the job at work nor those to come.
 func TestDatabaseRestartedDuringAJob(t *testing.T) {
 	t.Parallel()
 	private := pgtest.Private(t)
-	w := setupOn(t, pgtest.On(t, private.Handle(), "inventory", migrateInventory))
+	w := setupOn(t, pgtest.On(t, private.Handle(), "inventory", migrateInventory), worktest.Options{})
 	checkpoint(t, private.Handle().URL)
 	worker := w.worker(t, untilTold)
 	run(t, worker)
-	id := w.store.add(syncType)
-	w.store.untilInProgress(t, id)
+	id := w.store.Add(syncType)
+	w.untilInProgress(t, id)
 	if err := private.Restart(t.Context(), server.Immediate); err != nil {
 		t.Fatal(err)
 	}
 	w.tell(t, id)
-	if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 {
+	if got := w.store.UntilCompleted(t, id); got.GetOutcome() != cancelled || got.GetAttempt() != 1 {
 		t.Errorf("the run ended as %v", got)
 	}
-	next := w.store.add(syncType)
-	w.store.untilInProgress(t, next)
+	next := w.store.Add(syncType)
+	w.untilInProgress(t, next)
 	w.tell(t, next)
-	w.store.untilCompleted(t, next)
+	w.store.UntilCompleted(t, next)
 }
 
 // checkpoint makes a clone on a throwaway server outlive a crash whole: such a

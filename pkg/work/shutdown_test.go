@@ -24,7 +24,7 @@ func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
 	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrShutdown) {
 		t.Errorf("the job was stopped by %v", cause)
 	}
-	if got := w.store.get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
+	if got := w.store.Get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
 		t.Errorf("the run was left as %v", got)
 	}
 	var slips int
@@ -33,7 +33,7 @@ func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
 		t.Errorf("%d slips wait for another worker, %v", slips, err)
 	}
 	run(t, w.worker(t, done))
-	if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 1 {
+	if got := w.store.UntilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 1 {
 		t.Errorf("the run ended as %v", got)
 	}
 }
@@ -43,21 +43,21 @@ func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
 func TestShutdownWaitsForTheAnswerOfABegin(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.store.answer = make(chan struct{})
+	answer := w.store.HoldBegins()
 	worker := w.worker(t, newBlocking().job)
 	worker.cfg.Sweep = time.Hour
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(ctx) }()
 	id := start(t, worker)
-	w.store.until(t, id, "begun", func(r *operationsv1.Run) bool { return r.GetStatus() == running })
+	w.store.Until(t, id, "begun", func(r *operationsv1.Run) bool { return r.GetStatus() == running })
 	stop()
 	untilClosed(t, &worker.slips)
-	close(w.store.answer)
+	answer()
 	if err := receive(t, ended, "end of the worker"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if got := w.store.get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
+	if got := w.store.Get(id); got.GetStatus() != queued || got.GetAttempt() != 0 {
 		t.Errorf("the run was left as %v", got)
 	}
 }
@@ -89,7 +89,7 @@ func TestJobThatFinishesDuringShutdownCompletesItsRun(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatalf("Run: %v", err)
 	}
-	if got := w.store.get(id); got.GetStatus() != completed || got.GetOutcome() != succeeded {
+	if got := w.store.Get(id); got.GetStatus() != completed || got.GetOutcome() != succeeded {
 		t.Errorf("the run was left as %v", got)
 	}
 }
@@ -112,7 +112,7 @@ func TestJobThatDoesNotStopKeepsItsLease(t *testing.T) {
 	if err := stop(); err == nil {
 		t.Error("Run says that all is well")
 	}
-	if got := w.store.get(id); got.GetStatus() != running {
+	if got := w.store.Get(id); got.GetStatus() != running {
 		t.Errorf("the run is %s", got.GetStatus())
 	}
 	close(letGo)

@@ -15,7 +15,7 @@ func TestWorkersStartAndStop(t *testing.T) {
 	const runs = 40
 	var ids []int64
 	for range runs {
-		ids = append(ids, w.store.add(syncType))
+		ids = append(ids, w.store.Add(syncType))
 	}
 	slow := func(ctx context.Context, _ *Run) (Result, error) {
 		select {
@@ -41,7 +41,7 @@ func TestWorkersStartAndStop(t *testing.T) {
 	}
 	run(t, w.worker(t, slow))
 	for _, id := range ids {
-		if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded {
+		if got := w.store.UntilCompleted(t, id); got.GetOutcome() != succeeded {
 			t.Errorf("run %d ended as %v", id, got)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
 func TestJobWorksInTheTraceOfWhoStartedIt(t *testing.T) {
@@ -19,13 +21,13 @@ func TestJobWorksInTheTraceOfWhoStartedIt(t *testing.T) {
 	})
 	spans := tracetest.NewSpanRecorder()
 	worker.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
-	id := w.store.add(syncType)
-	w.store.change(func() {
-		w.store.runs[id].Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	id := w.store.Add(syncType)
+	w.store.Change(id, func(r *operationsv1.Run) {
+		r.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	})
 	stop := run(t, worker)
 	got := receive(t, inJob, "job")
-	w.store.untilCompleted(t, id)
+	w.store.UntilCompleted(t, id)
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,28 +2,37 @@ package work
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
+	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-const syncType = "inventory_sync"
+const (
+	syncType = worktest.Type
+
+	queued    = operationsv1.RunStatus_RUN_STATUS_QUEUED
+	running   = operationsv1.RunStatus_RUN_STATUS_RUNNING
+	completed = operationsv1.RunStatus_RUN_STATUS_COMPLETED
+	pending   = operationsv1.RunOutcome_RUN_OUTCOME_PENDING
+	partially = operationsv1.RunOutcome_RUN_OUTCOME_PARTIALLY_SUCCEEDED
+)
 
 // world is a run store, reached through real interceptors, and a database.
 type world struct {
-	store *store
+	store *worktest.Store
 	ops   *rpctest.Service
 	runs  operationsv1.RunServiceClient
 	db    *pgtest.DB
@@ -31,13 +40,18 @@ type world struct {
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	return setupOn(t, pgtest.New(t, "inventory", migrateInventory))
+	return setupWith(t, worktest.Options{})
 }
 
-func setupOn(t *testing.T, db *pgtest.DB) *world {
+func setupWith(t *testing.T, o worktest.Options) *world {
 	t.Helper()
-	w := &world{store: newStore(), db: db}
-	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.store) })
+	return setupOn(t, pgtest.New(t, "inventory", migrateInventory), o)
+}
+
+func setupOn(t *testing.T, db *pgtest.DB, o worktest.Options) *world {
+	t.Helper()
+	w := &world{store: worktest.New(o), db: db}
+	w.ops = rpctest.Serve(t, "operations", w.store.Register)
 	w.runs = operationsv1.NewRunServiceClient(w.ops.Dial(t, "inventory"))
 	return w
 }
@@ -82,9 +96,10 @@ func run(t *testing.T, w *Worker) (stop func() error) {
 	return stop
 }
 
+// start starts a run that is other work than every other.
 func start(t *testing.T, w *Worker) int64 {
 	t.Helper()
-	resp, err := w.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType})
+	resp, err := w.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: rand.Text()})
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
@@ -108,6 +123,11 @@ func (b *blocking) job(ctx context.Context, r *Run) (Result, error) {
 	<-ctx.Done()
 	b.cause <- context.Cause(ctx)
 	return Result{}, ctx.Err()
+}
+
+func (w *world) untilInProgress(t *testing.T, id int64) {
+	t.Helper()
+	w.store.Until(t, id, "in progress", func(r *operationsv1.Run) bool { return r.GetSummaryCounts()["processed"] == 1 })
 }
 
 func receive[T any](t *testing.T, from <-chan T, what string) T {
@@ -149,9 +169,9 @@ func TestRunIsWorkedFromStartToEnd(t *testing.T) {
 	if r.ID != id || r.WorkspaceID != 4 || r.TenantID != 7 || r.Attempt != 1 || r.Epoch != 1 || r.Context.GetFields()["selection"].GetStringValue() != "all" {
 		t.Errorf("the job was given %+v", r)
 	}
-	w.store.until(t, id, "in progress", func(r *operationsv1.Run) bool { return r.GetSummaryCounts()["processed"] == 1 })
+	w.store.Until(t, id, "in progress", func(r *operationsv1.Run) bool { return r.GetSummaryCounts()["processed"] == 1 })
 	close(goOn)
-	got := w.store.untilCompleted(t, id)
+	got := w.store.UntilCompleted(t, id)
 	if got.GetOutcome() != partially || got.GetSummaryCounts()["processed"] != 2 || got.GetFailureSummary()[0].GetReason() != operationsv1.FailureReason_FAILURE_REASON_PERMISSION {
 		t.Errorf("the run ended as %v", got)
 	}
@@ -159,18 +179,18 @@ func TestRunIsWorkedFromStartToEnd(t *testing.T) {
 
 func TestSweepFindsRunsWithoutASlip(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setupWith(t, worktest.Options{PageSize: 2})
 	worker := w.worker(t, done)
 	var ids []int64
-	for range 5 { // more than a page
-		ids = append(ids, w.store.add(syncType))
+	for range 5 {
+		ids = append(ids, w.store.Add(syncType))
 	}
 	run(t, worker)
 	for _, id := range ids {
-		w.store.untilCompleted(t, id)
+		w.store.UntilCompleted(t, id)
 	}
-	later := w.store.add(syncType)
-	w.store.untilCompleted(t, later)
+	later := w.store.Add(syncType)
+	w.store.UntilCompleted(t, later)
 }
 
 // A slip in any of these states was used up without its run having begun.
@@ -186,7 +206,7 @@ func TestUsedUpSlipIsReplaced(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			worker := w.worker(t, done)
-			id := w.store.add(syncType)
+			id := w.store.Add(syncType)
 			if err := worker.insert(t.Context(), []slip{{RunID: id}}); err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +214,7 @@ func TestUsedUpSlipIsReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, worker)
-			w.store.untilCompleted(t, id)
+			w.store.UntilCompleted(t, id)
 		})
 	}
 }
@@ -244,7 +264,7 @@ func TestTwoWorkersNeverShareARun(t *testing.T) {
 		ids = append(ids, id)
 	}
 	for _, id := range ids {
-		if got := w.store.untilCompleted(t, id); got.GetAttempt() != 1 || w.store.begins[id] != 1 {
+		if got := w.store.UntilCompleted(t, id); got.GetAttempt() != 1 || w.store.Begins(id) != 1 {
 			t.Errorf("run %d took %d attempts", id, got.GetAttempt())
 		}
 	}
@@ -270,11 +290,12 @@ func TestLostLeaseStopsTheJobAndAnotherAttemptEndsTheRun(t *testing.T) {
 	run(t, worker)
 	id := start(t, worker)
 	receive(t, b.began, "job")
-	w.store.expire()
+	w.store.Expire()
+	w.store.Reap()
 	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrLeaseLost) {
 		t.Errorf("the job was stopped by %v", cause)
 	}
-	if got := w.store.untilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 2 || got.GetLeaseEpoch() != 3 {
+	if got := w.store.UntilCompleted(t, id); got.GetOutcome() != succeeded || got.GetAttempt() != 2 || got.GetLeaseEpoch() != 3 {
 		t.Errorf("the run ended as %v", got)
 	}
 }
@@ -282,19 +303,18 @@ func TestLostLeaseStopsTheJobAndAnotherAttemptEndsTheRun(t *testing.T) {
 // The job has stopped when the store may first give the run to somebody else.
 func TestJobStopsBeforeItsLeaseEndsWhenOperationsIsAway(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.store.lease = 5 * time.Second // the tenth that is kept back must outlast a busy machine
+	w := setupWith(t, worktest.Options{Lease: 5 * time.Second}) // the tenth that is kept back must outlast a busy machine
 	b := newBlocking()
 	worker := w.worker(t, b.job)
 	run(t, worker)
 	id := start(t, worker)
 	receive(t, b.began, "job")
-	w.store.change(func() { w.store.away = true })
+	w.store.Away()
 	cause := receive(t, b.cause, "end of the job")
-	if left := time.Until(w.store.get(id).GetLeaseExpireTime().AsTime()); !errors.Is(cause, ErrLeaseLost) || left <= 0 {
+	if left := time.Until(w.store.Get(id).GetLeaseExpireTime().AsTime()); !errors.Is(cause, ErrLeaseLost) || left <= 0 {
 		t.Errorf("the job was stopped by %v, %s before the end of the lease", cause, left)
 	}
-	if got := w.store.get(id); got.GetStatus() != running {
+	if got := w.store.Get(id); got.GetStatus() != running {
 		t.Errorf("the run is %s", got.GetStatus())
 	}
 }
@@ -313,7 +333,7 @@ func TestCancelledJobEndsTheRunWithWhatItCounted(t *testing.T) {
 	if cause := receive(t, b.cause, "end of the job"); !errors.Is(cause, ErrCancelRequested) {
 		t.Errorf("the job was stopped by %v", cause)
 	}
-	if got := w.store.untilCompleted(t, id); got.GetOutcome() != cancelled || got.GetSummaryCounts()["processed"] != 3 {
+	if got := w.store.UntilCompleted(t, id); got.GetOutcome() != cancelled || got.GetSummaryCounts()["processed"] != 3 {
 		t.Errorf("the run ended as %v", got)
 	}
 }
@@ -323,11 +343,11 @@ func TestRunOfAnUnknownTypeIsGivenBack(t *testing.T) {
 	w := setup(t)
 	worker := w.worker(t, done)
 	run(t, worker)
-	id := w.store.add("backup_verify")
+	id := w.store.Add("backup_verify")
 	if err := worker.insert(t.Context(), []slip{{RunID: id}}); err != nil {
 		t.Fatal(err)
 	}
-	got := w.store.until(t, id, "given back", func(r *operationsv1.Run) bool { return r.GetLeaseEpoch() == 2 })
+	got := w.store.Until(t, id, "given back", func(r *operationsv1.Run) bool { return r.GetLeaseEpoch() == 2 })
 	if got.GetStatus() != queued || got.GetAttempt() != 0 {
 		t.Errorf("the run was left as %v", got)
 	}

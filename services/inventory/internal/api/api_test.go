@@ -22,9 +22,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
-	"github.com/tenantpilot/tenantpilot/services/inventory/internal/runtest"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
@@ -57,7 +57,7 @@ func (tenants) GetTenant(_ context.Context, req *tenancyv1.GetTenantRequest) (*t
 
 type world struct {
 	store  *store.Store
-	runs   *runtest.Store
+	runs   *worktest.Store
 	ops    *rpctest.Service // operations, with runs behind it
 	server *rpctest.Service
 	reader inventoryv1.InventoryReaderServiceClient // as a platform operator
@@ -67,11 +67,8 @@ type world struct {
 func setup(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t, "inventory", migrate)
-	w := &world{store: store.New(db.Pool), runs: runtest.New()}
-	w.ops = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) {
-		operationsv1.RegisterRunServiceServer(r, w.runs)
-		operationsv1.RegisterRunReaderServiceServer(r, w.runs)
-	})
+	w := &world{store: store.New(db.Pool), runs: worktest.New(worktest.Options{})}
+	w.ops = rpctest.Serve(t, "operations", w.runs.Register)
 	operations := w.ops.Dial(t, "inventory")
 	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
 	worker, err := work.New(work.Config{

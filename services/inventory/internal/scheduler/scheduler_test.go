@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
@@ -16,7 +15,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
-	"github.com/tenantpilot/tenantpilot/services/inventory/internal/runtest"
+	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/schedule"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/scheduler"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -35,15 +34,15 @@ type world struct {
 	db         *pgtest.DB
 	store      *store.Store
 	operations *rpctest.Service
-	runs       *runtest.Store
+	runs       *worktest.Store
 	scheduler  *scheduler.Scheduler
 }
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	w := &world{db: pgtest.New(t, "inventory", migrate), runs: runtest.New()}
+	w := &world{db: pgtest.New(t, "inventory", migrate), runs: worktest.New(worktest.Options{})}
 	w.store = store.New(w.db.Pool)
-	w.operations = rpctest.Serve(t, "operations", func(r grpc.ServiceRegistrar) { operationsv1.RegisterRunServiceServer(r, w.runs) })
+	w.operations = rpctest.Serve(t, "operations", w.runs.Register)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	worker, err := work.New(work.Config{
 		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: w.db.Pool, Log: log,
