@@ -83,6 +83,7 @@ func noteFile() *descriptorpb.FileDescriptorProto {
 				rpcMethod("NoRule", "Note", nil),
 				rpcMethod("NoScope", "Note", &authzv1.Rule{Callers: []string{"gateway"}}),
 				rpcMethod("NoCaller", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_NONE}),
+				rpcMethod("NoGroup", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_NONE, CallerGroups: []string{"bakers"}}),
 				rpcMethod("NoCapability", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_OBJECT, Callers: []string{"gateway"}, Resource: "note"}),
 				rpcMethod("NoResource", "Note", &authzv1.Rule{Scope: authzv1.Scope_SCOPE_OBJECT, Capability: 1, Callers: []string{"gateway"}}),
 			}},

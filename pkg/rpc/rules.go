@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
@@ -66,13 +67,33 @@ func readRule(service, name string) (*method, error) {
 		return nil, errors.New("not a method")
 	}
 	rule, _ := proto.GetExtension(desc.Options(), authzv1.E_Rule).(*authzv1.Rule)
+	callers, err := Callers(rule)
+	if err != nil {
+		return nil, err
+	}
 	m := &method{
 		desc: desc, scope: rule.GetScope(), capability: actor.Capability(rule.GetCapability()),
-		callers: rule.GetCallers(), resource: rule.GetResource(),
+		callers: callers, resource: rule.GetResource(),
 		workspace: desc.Input().Fields().ByName("workspace_id"),
 		entries:   entryFields(desc.Input()),
 	}
 	return m, m.check()
+}
+
+// Callers returns the names of all services that rule permits, those of its groups
+// among them.
+func Callers(rule *authzv1.Rule) ([]string, error) {
+	all := slices.Clone(rule.GetCallers())
+	options := authzv1.File_tenantpilot_authz_v1_authz_proto.Options()
+	groups, _ := proto.GetExtension(options, authzv1.E_CallerGroup).([]*authzv1.CallerGroup)
+	for _, name := range rule.GetCallerGroups() {
+		i := slices.IndexFunc(groups, func(g *authzv1.CallerGroup) bool { return g.GetName() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no group of callers is called %q: see authz.proto", name)
+		}
+		all = append(all, groups[i].GetCallers()...)
+	}
+	return all, nil
 }
 
 // entryFields returns the fields of a batch whose entries the rules leave unchecked.

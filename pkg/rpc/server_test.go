@@ -89,7 +89,7 @@ func TestAServerWithLawlessMethodsDoesNotStart(t *testing.T) {
 		Listen: "127.0.0.1:0", TLSCert: ca.CertFile("notes"), TLSKey: ca.KeyFile("notes"), TLSCA: ca.RootFile(),
 	}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	lawless := handlers{"NoRule": ok, "NoScope": ok, "NoCaller": ok, "NoCapability": ok, "NoResource": ok}
+	lawless := handlers{"NoRule": ok, "NoScope": ok, "NoCaller": ok, "NoGroup": ok, "NoCapability": ok, "NoResource": ok}
 	register("tenantpilot.note.v1.LawlessService", lawless)(srv.Registrar())
 	err = srv.Serve(t.Context(), nil)
 	for name := range lawless {

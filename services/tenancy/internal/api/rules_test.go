@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,7 @@ import (
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 )
 
 // methods are all of tenancy's, as their proto describes them.
@@ -58,13 +60,12 @@ func TestCallersNotPermitted(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	require.Len(t, methods(), 24)
-	for _, caller := range []string{"gateway", "operator", "inventory", "operations", "tenancy", "takeover", "stranger"} {
+	for _, caller := range []string{"gateway", "operator", "inventory", "backup", "operations", "tenancy", "takeover", "stranger"} {
 		conn := w.svc.Dial(t, caller)
 		for _, m := range methods() {
-			permitted := false
-			for _, c := range ruleOf(m).GetCallers() {
-				permitted = permitted || c == caller
-			}
+			callers, err := rpc.Callers(ruleOf(m))
+			require.NoError(t, err)
+			permitted := slices.Contains(callers, caller)
 			denied := errs.Reason(call(t.Context(), conn, m, w.workspace.GetId())) == "CALLER_NOT_PERMITTED"
 			require.Equal(t, permitted, !denied, "%s by %s", m.FullName(), caller)
 		}

@@ -143,6 +143,62 @@ func (Capability) EnumDescriptor() ([]byte, []int) {
 	return file_tenantpilot_authz_v1_authz_proto_rawDescGZIP(), []int{1}
 }
 
+// CallerGroup is services that are permitted together, so that a new one is added
+// in one place.
+type CallerGroup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What rules call the group.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The services in it, by the name in their certificate.
+	Callers       []string `protobuf:"bytes,2,rep,name=callers,proto3" json:"callers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallerGroup) Reset() {
+	*x = CallerGroup{}
+	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallerGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallerGroup) ProtoMessage() {}
+
+func (x *CallerGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallerGroup.ProtoReflect.Descriptor instead.
+func (*CallerGroup) Descriptor() ([]byte, []int) {
+	return file_tenantpilot_authz_v1_authz_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *CallerGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CallerGroup) GetCallers() []string {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
 // Rule is what a server checks before a method's own validation: the calling
 // service, then membership (NOT_FOUND), then the capability (PERMISSION_DENIED).
 type Rule struct {
@@ -155,14 +211,16 @@ type Rule struct {
 	Callers []string `protobuf:"bytes,3,rep,name=callers,proto3" json:"callers,omitempty"`
 	// What a missing thing is called in NOT_FOUND, so that "not a member" and
 	// "does not exist" are the same bytes.
-	Resource      string `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource string `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Groups of services that may call, beside callers.
+	CallerGroups  []string `protobuf:"bytes,5,rep,name=caller_groups,json=callerGroups,proto3" json:"caller_groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[0]
+	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -174,7 +232,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[0]
+	mi := &file_tenantpilot_authz_v1_authz_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -187,7 +245,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_tenantpilot_authz_v1_authz_proto_rawDescGZIP(), []int{0}
+	return file_tenantpilot_authz_v1_authz_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Rule) GetScope() Scope {
@@ -218,6 +276,13 @@ func (x *Rule) GetResource() string {
 	return ""
 }
 
+func (x *Rule) GetCallerGroups() []string {
+	if x != nil {
+		return x.CallerGroups
+	}
+	return nil
+}
+
 var file_tenantpilot_authz_v1_authz_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -225,6 +290,14 @@ var file_tenantpilot_authz_v1_authz_proto_extTypes = []protoimpl.ExtensionInfo{
 		Field:         50551,
 		Name:          "tenantpilot.authz.v1.rule",
 		Tag:           "bytes,50551,opt,name=rule",
+		Filename:      "tenantpilot/authz/v1/authz.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.FileOptions)(nil),
+		ExtensionType: ([]*CallerGroup)(nil),
+		Field:         50552,
+		Name:          "tenantpilot.authz.v1.caller_group",
+		Tag:           "bytes,50552,rep,name=caller_group",
 		Filename:      "tenantpilot/authz/v1/authz.proto",
 	},
 }
@@ -237,18 +310,30 @@ var (
 	E_Rule = &file_tenantpilot_authz_v1_authz_proto_extTypes[0]
 )
 
+// Extension fields to descriptorpb.FileOptions.
+var (
+	// The groups of callers that rules may name. All of them stand in this file.
+	//
+	// repeated tenantpilot.authz.v1.CallerGroup caller_group = 50552;
+	E_CallerGroup = &file_tenantpilot_authz_v1_authz_proto_extTypes[1]
+)
+
 var File_tenantpilot_authz_v1_authz_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_authz_v1_authz_proto_rawDesc = "" +
 	"\n" +
-	" tenantpilot/authz/v1/authz.proto\x12\x14tenantpilot.authz.v1\x1a google/protobuf/descriptor.proto\"\xb1\x01\n" +
+	" tenantpilot/authz/v1/authz.proto\x12\x14tenantpilot.authz.v1\x1a google/protobuf/descriptor.proto\";\n" +
+	"\vCallerGroup\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\acallers\x18\x02 \x03(\tR\acallers\"\xd6\x01\n" +
 	"\x04Rule\x121\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x1b.tenantpilot.authz.v1.ScopeR\x05scope\x12@\n" +
 	"\n" +
 	"capability\x18\x02 \x01(\x0e2 .tenantpilot.authz.v1.CapabilityR\n" +
 	"capability\x12\x18\n" +
 	"\acallers\x18\x03 \x03(\tR\acallers\x12\x1a\n" +
-	"\bresource\x18\x04 \x01(\tR\bresource*U\n" +
+	"\bresource\x18\x04 \x01(\tR\bresource\x12#\n" +
+	"\rcaller_groups\x18\x05 \x03(\tR\fcallerGroups*U\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -262,7 +347,9 @@ const file_tenantpilot_authz_v1_authz_proto_rawDesc = "" +
 	"\x12CAPABILITY_OPERATE\x10\x02\x12\x15\n" +
 	"\x11CAPABILITY_MANAGE\x10\x03\x12\x19\n" +
 	"\x15CAPABILITY_ADMINISTER\x10\x04:P\n" +
-	"\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xf7\x8a\x03 \x01(\v2\x1a.tenantpilot.authz.v1.RuleR\x04ruleB\xe0\x01\n" +
+	"\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xf7\x8a\x03 \x01(\v2\x1a.tenantpilot.authz.v1.RuleR\x04rule:d\n" +
+	"\fcaller_group\x12\x1c.google.protobuf.FileOptions\x18\xf8\x8a\x03 \x03(\v2!.tenantpilot.authz.v1.CallerGroupR\vcallerGroupB\x94\x02\xc2\xd7\x180\n" +
+	"\aworkers\x12\tinventory\x12\tdirectory\x12\x06backup\x12\arestore\n" +
 	"\x18com.tenantpilot.authz.v1B\n" +
 	"AuthzProtoP\x01ZFgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/authz/v1;authzv1\xa2\x02\x03TAX\xaa\x02\x14Tenantpilot.Authz.V1\xca\x02\x14Tenantpilot\\Authz\\V1\xe2\x02 Tenantpilot\\Authz\\V1\\GPBMetadata\xea\x02\x16Tenantpilot::Authz::V1b\x06proto3"
 
@@ -279,22 +366,26 @@ func file_tenantpilot_authz_v1_authz_proto_rawDescGZIP() []byte {
 }
 
 var file_tenantpilot_authz_v1_authz_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tenantpilot_authz_v1_authz_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_tenantpilot_authz_v1_authz_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_tenantpilot_authz_v1_authz_proto_goTypes = []any{
 	(Scope)(0),                         // 0: tenantpilot.authz.v1.Scope
 	(Capability)(0),                    // 1: tenantpilot.authz.v1.Capability
-	(*Rule)(nil),                       // 2: tenantpilot.authz.v1.Rule
-	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(*CallerGroup)(nil),                // 2: tenantpilot.authz.v1.CallerGroup
+	(*Rule)(nil),                       // 3: tenantpilot.authz.v1.Rule
+	(*descriptorpb.MethodOptions)(nil), // 4: google.protobuf.MethodOptions
+	(*descriptorpb.FileOptions)(nil),   // 5: google.protobuf.FileOptions
 }
 var file_tenantpilot_authz_v1_authz_proto_depIdxs = []int32{
 	0, // 0: tenantpilot.authz.v1.Rule.scope:type_name -> tenantpilot.authz.v1.Scope
 	1, // 1: tenantpilot.authz.v1.Rule.capability:type_name -> tenantpilot.authz.v1.Capability
-	3, // 2: tenantpilot.authz.v1.rule:extendee -> google.protobuf.MethodOptions
-	2, // 3: tenantpilot.authz.v1.rule:type_name -> tenantpilot.authz.v1.Rule
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	3, // [3:4] is the sub-list for extension type_name
-	2, // [2:3] is the sub-list for extension extendee
+	4, // 2: tenantpilot.authz.v1.rule:extendee -> google.protobuf.MethodOptions
+	5, // 3: tenantpilot.authz.v1.caller_group:extendee -> google.protobuf.FileOptions
+	3, // 4: tenantpilot.authz.v1.rule:type_name -> tenantpilot.authz.v1.Rule
+	2, // 5: tenantpilot.authz.v1.caller_group:type_name -> tenantpilot.authz.v1.CallerGroup
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	4, // [4:6] is the sub-list for extension type_name
+	2, // [2:4] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
 }
 
@@ -309,8 +400,8 @@ func file_tenantpilot_authz_v1_authz_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantpilot_authz_v1_authz_proto_rawDesc), len(file_tenantpilot_authz_v1_authz_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   1,
-			NumExtensions: 1,
+			NumMessages:   2,
+			NumExtensions: 2,
 			NumServices:   0,
 		},
 		GoTypes:           file_tenantpilot_authz_v1_authz_proto_goTypes,

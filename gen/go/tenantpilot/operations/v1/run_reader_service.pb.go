@@ -1664,16 +1664,16 @@ const file_tenantpilot_operations_v1_run_reader_service_proto_rawDesc = "" +
 	"\rSummaryBucket\x12\x1e\n" +
 	"\x1aSUMMARY_BUCKET_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SUMMARY_BUCKET_HOUR\x10\x01\x12\x16\n" +
-	"\x12SUMMARY_BUCKET_DAY\x10\x022\xef\f\n" +
-	"\x10RunReaderService\x12\xc9\x01\n" +
-	"\x06GetRun\x12(.tenantpilot.operations.v1.GetRunRequest\x1a).tenantpilot.operations.v1.GetRunResponse\"j\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/operations/{run_id}\x12\xe7\x01\n" +
-	"\bListRuns\x12*.tenantpilot.operations.v1.ListRunsRequest\x1a+.tenantpilot.operations.v1.ListRunsResponse\"\x81\x01\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02.\x12,/api/v1/workspaces/{workspace_id}/operations\x12\xe5\x01\n" +
-	"\rListRunEvents\x12/.tenantpilot.operations.v1.ListRunEventsRequest\x1a0.tenantpilot.operations.v1.ListRunEventsResponse\"q\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02$\x12\"/api/v1/operations/{run_id}/events\x12\xb7\x01\n" +
-	"\tWatchRuns\x12+.tenantpilot.operations.v1.WatchRunsRequest\x1a,.tenantpilot.operations.v1.WatchRunsResponse\"M\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\tworkspace0\x01\x12\xd1\x01\n" +
-	"\aWaitRun\x12).tenantpilot.operations.v1.WaitRunRequest\x1a*.tenantpilot.operations.v1.WaitRunResponse\"o\xba\xd7\x18C\b\x03\x10\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02\"\x12 /api/v1/operations/{run_id}:wait\x12\xd8\x01\n" +
+	"\x12SUMMARY_BUCKET_DAY\x10\x022\xba\v\n" +
+	"\x10RunReaderService\x12\xab\x01\n" +
+	"\x06GetRun\x12(.tenantpilot.operations.v1.GetRunRequest\x1a).tenantpilot.operations.v1.GetRunResponse\"L\xba\xd7\x18%\b\x03\x10\x01\x1a\agateway\x1a\boperator\"\x03run*\aworkers\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/operations/{run_id}\x12\xc8\x01\n" +
+	"\bListRuns\x12*.tenantpilot.operations.v1.ListRunsRequest\x1a+.tenantpilot.operations.v1.ListRunsResponse\"c\xba\xd7\x18+\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace*\aworkers\x82\xd3\xe4\x93\x02.\x12,/api/v1/workspaces/{workspace_id}/operations\x12\xc7\x01\n" +
+	"\rListRunEvents\x12/.tenantpilot.operations.v1.ListRunEventsRequest\x1a0.tenantpilot.operations.v1.ListRunEventsResponse\"S\xba\xd7\x18%\b\x03\x10\x01\x1a\agateway\x1a\boperator\"\x03run*\aworkers\x82\xd3\xe4\x93\x02$\x12\"/api/v1/operations/{run_id}/events\x12\x99\x01\n" +
+	"\tWatchRuns\x12+.tenantpilot.operations.v1.WatchRunsRequest\x1a,.tenantpilot.operations.v1.WatchRunsResponse\"/\xba\xd7\x18+\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace*\aworkers0\x01\x12\xb3\x01\n" +
+	"\aWaitRun\x12).tenantpilot.operations.v1.WaitRunRequest\x1a*.tenantpilot.operations.v1.WaitRunResponse\"Q\xba\xd7\x18%\b\x03\x10\x01\x1a\agateway\x1a\boperator\"\x03run*\aworkers\x82\xd3\xe4\x93\x02\"\x12 /api/v1/operations/{run_id}:wait\x12\xd8\x01\n" +
 	"\rSummarizeRuns\x12/.tenantpilot.operations.v1.SummarizeRunsRequest\x1a0.tenantpilot.operations.v1.SummarizeRunsResponse\"d\xba\xd7\x18\"\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x028\x126/api/v1/workspaces/{workspace_id}/operations:summarize\x12\x81\x01\n" +
-	"\fGetRetention\x12..tenantpilot.operations.v1.GetRetentionRequest\x1a/.tenantpilot.operations.v1.GetRetentionResponse\"\x10\xba\xd7\x18\f\b\x01\x1a\boperator\x12\xcf\x01\n" +
-	"\fListRunTypes\x12..tenantpilot.operations.v1.ListRunTypesRequest\x1a/.tenantpilot.operations.v1.ListRunTypesResponse\"^\xba\xd7\x18<\b\x01\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/operationTypesB\x8e\x02\n" +
+	"\fGetRetention\x12..tenantpilot.operations.v1.GetRetentionRequest\x1a/.tenantpilot.operations.v1.GetRetentionResponse\"\x10\xba\xd7\x18\f\b\x01\x1a\boperator\x12\xb1\x01\n" +
+	"\fListRunTypes\x12..tenantpilot.operations.v1.ListRunTypesRequest\x1a/.tenantpilot.operations.v1.ListRunTypesResponse\"@\xba\xd7\x18\x1e\b\x01\x1a\agateway\x1a\boperator*\aworkers\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/operationTypesB\x8e\x02\n" +
 	"\x1dcom.tenantpilot.operations.v1B\x15RunReaderServiceProtoP\x01ZPgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x19Tenantpilot.Operations.V1\xca\x02\x19Tenantpilot\\Operations\\V1\xe2\x02%Tenantpilot\\Operations\\V1\\GPBMetadata\xea\x02\x1bTenantpilot::Operations::V1b\x06proto3"
 
 var (

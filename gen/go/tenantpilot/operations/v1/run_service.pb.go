@@ -1968,20 +1968,20 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\bresponse\x18\x01 \x01(\v2..tenantpilot.operations.v1.CompleteRunResponseH\x00R\bresponse\x12*\n" +
 	"\x05error\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x05error\x12\x16\n" +
 	"\x05alone\x18\x03 \x01(\bH\x00R\x05aloneB\b\n" +
-	"\x06result2\xff\r\n" +
+	"\x06result2\xd2\v\n" +
 	"\n" +
-	"RunService\x12\x9f\x01\n" +
-	"\bStartRun\x12*.tenantpilot.operations.v1.StartRunRequest\x1a+.tenantpilot.operations.v1.StartRunResponse\":\xba\xd7\x186\b\x02\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x12\x99\x01\n" +
-	"\bBeginRun\x12*.tenantpilot.operations.v1.BeginRunRequest\x1a+.tenantpilot.operations.v1.BeginRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xab\x01\n" +
-	"\x0eReportProgress\x120.tenantpilot.operations.v1.ReportProgressRequest\x1a1.tenantpilot.operations.v1.ReportProgressResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\x9f\x01\n" +
+	"RunService\x12\x81\x01\n" +
+	"\bStartRun\x12*.tenantpilot.operations.v1.StartRunRequest\x1a+.tenantpilot.operations.v1.StartRunResponse\"\x1c\xba\xd7\x18\x18\b\x02\x10\x02\"\tworkspace*\aworkers\x12{\n" +
+	"\bBeginRun\x12*.tenantpilot.operations.v1.BeginRunRequest\x1a+.tenantpilot.operations.v1.BeginRunResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\x8d\x01\n" +
+	"\x0eReportProgress\x120.tenantpilot.operations.v1.ReportProgressRequest\x1a1.tenantpilot.operations.v1.ReportProgressResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\x81\x01\n" +
 	"\n" +
-	"ReleaseRun\x12,.tenantpilot.operations.v1.ReleaseRunRequest\x1a-.tenantpilot.operations.v1.ReleaseRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xa2\x01\n" +
-	"\vCompleteRun\x12-.tenantpilot.operations.v1.CompleteRunRequest\x1a..tenantpilot.operations.v1.CompleteRunResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xb1\x01\n" +
-	"\x0eBatchStartRuns\x120.tenantpilot.operations.v1.BatchStartRunsRequest\x1a1.tenantpilot.operations.v1.BatchStartRunsResponse\":\xba\xd7\x186\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x12\xba\x01\n" +
-	"\x13BatchReportProgress\x125.tenantpilot.operations.v1.BatchReportProgressRequest\x1a6.tenantpilot.operations.v1.BatchReportProgressResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xb4\x01\n" +
-	"\x11BatchCompleteRuns\x123.tenantpilot.operations.v1.BatchCompleteRunsRequest\x1a4.tenantpilot.operations.v1.BatchCompleteRunsResponse\"4\xba\xd7\x180\b\x03\x10\x02\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x03run\x12\xdc\x01\n" +
-	"\tCancelRun\x12+.tenantpilot.operations.v1.CancelRunRequest\x1a,.tenantpilot.operations.v1.CancelRunResponse\"t\xba\xd7\x18C\b\x03\x10\x02\x1a\agateway\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\x1a\boperator\"\x03run\x82\xd3\xe4\x93\x02':\x01*\"\"/api/v1/operations/{run_id}:cancel\x12\xb6\x01\n" +
-	"\x14ListDispatchableRuns\x126.tenantpilot.operations.v1.ListDispatchableRunsRequest\x1a7.tenantpilot.operations.v1.ListDispatchableRunsResponse\"-\xba\xd7\x18)\b\x01\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestoreB\x88\x02\n" +
+	"ReleaseRun\x12,.tenantpilot.operations.v1.ReleaseRunRequest\x1a-.tenantpilot.operations.v1.ReleaseRunResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\x84\x01\n" +
+	"\vCompleteRun\x12-.tenantpilot.operations.v1.CompleteRunRequest\x1a..tenantpilot.operations.v1.CompleteRunResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\x93\x01\n" +
+	"\x0eBatchStartRuns\x120.tenantpilot.operations.v1.BatchStartRunsRequest\x1a1.tenantpilot.operations.v1.BatchStartRunsResponse\"\x1c\xba\xd7\x18\x18\b\x03\x10\x02\"\tworkspace*\aworkers\x12\x9c\x01\n" +
+	"\x13BatchReportProgress\x125.tenantpilot.operations.v1.BatchReportProgressRequest\x1a6.tenantpilot.operations.v1.BatchReportProgressResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\x96\x01\n" +
+	"\x11BatchCompleteRuns\x123.tenantpilot.operations.v1.BatchCompleteRunsRequest\x1a4.tenantpilot.operations.v1.BatchCompleteRunsResponse\"\x16\xba\xd7\x18\x12\b\x03\x10\x02\"\x03run*\aworkers\x12\xbe\x01\n" +
+	"\tCancelRun\x12+.tenantpilot.operations.v1.CancelRunRequest\x1a,.tenantpilot.operations.v1.CancelRunResponse\"V\xba\xd7\x18%\b\x03\x10\x02\x1a\agateway\x1a\boperator\"\x03run*\aworkers\x82\xd3\xe4\x93\x02':\x01*\"\"/api/v1/operations/{run_id}:cancel\x12\x98\x01\n" +
+	"\x14ListDispatchableRuns\x126.tenantpilot.operations.v1.ListDispatchableRunsRequest\x1a7.tenantpilot.operations.v1.ListDispatchableRunsResponse\"\x0f\xba\xd7\x18\v\b\x01*\aworkersB\x88\x02\n" +
 	"\x1dcom.tenantpilot.operations.v1B\x0fRunServiceProtoP\x01ZPgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x19Tenantpilot.Operations.V1\xca\x02\x19Tenantpilot\\Operations\\V1\xe2\x02%Tenantpilot\\Operations\\V1\\GPBMetadata\xea\x02\x1bTenantpilot::Operations::V1b\x06proto3"
 
 var (

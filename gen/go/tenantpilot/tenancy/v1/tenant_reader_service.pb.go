@@ -261,10 +261,10 @@ const file_tenantpilot_tenancy_v1_tenant_reader_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"w\n" +
 	"\x13ListTenantsResponse\x128\n" +
 	"\atenants\x18\x01 \x03(\v2\x1e.tenantpilot.tenancy.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xeb\x03\n" +
-	"\x13TenantReaderService\x12\xea\x01\n" +
-	"\tGetTenant\x12(.tenantpilot.tenancy.v1.GetTenantRequest\x1a).tenantpilot.tenancy.v1.GetTenantResponse\"\x87\x01\xba\xd7\x18F\b\x02\x10\x01\x1a\agateway\x1a\boperator\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\x06tenant\x82\xd3\xe4\x93\x027\x125/api/v1/workspaces/{workspace_id}/tenants/{tenant_id}\x12\xe6\x01\n" +
-	"\vListTenants\x12*.tenantpilot.tenancy.v1.ListTenantsRequest\x1a+.tenantpilot.tenancy.v1.ListTenantsResponse\"~\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\boperator\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x82\xd3\xe4\x93\x02+\x12)/api/v1/workspaces/{workspace_id}/tenantsB\xfc\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xae\x03\n" +
+	"\x13TenantReaderService\x12\xcb\x01\n" +
+	"\tGetTenant\x12(.tenantpilot.tenancy.v1.GetTenantRequest\x1a).tenantpilot.tenancy.v1.GetTenantResponse\"i\xba\xd7\x18(\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\x06tenant*\aworkers\x82\xd3\xe4\x93\x027\x125/api/v1/workspaces/{workspace_id}/tenants/{tenant_id}\x12\xc8\x01\n" +
+	"\vListTenants\x12*.tenantpilot.tenancy.v1.ListTenantsRequest\x1a+.tenantpilot.tenancy.v1.ListTenantsResponse\"`\xba\xd7\x18+\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace*\aworkers\x82\xd3\xe4\x93\x02+\x12)/api/v1/workspaces/{workspace_id}/tenantsB\xfc\x01\n" +
 	"\x1acom.tenantpilot.tenancy.v1B\x18TenantReaderServiceProtoP\x01ZJgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1;tenancyv1\xa2\x02\x03TTX\xaa\x02\x16Tenantpilot.Tenancy.V1\xca\x02\x16Tenantpilot\\Tenancy\\V1\xe2\x02\"Tenantpilot\\Tenancy\\V1\\GPBMetadata\xea\x02\x18Tenantpilot::Tenancy::V1b\x06proto3"
 
 var (

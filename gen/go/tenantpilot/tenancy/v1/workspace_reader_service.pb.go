@@ -370,9 +370,9 @@ const file_tenantpilot_tenancy_v1_workspace_reader_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"w\n" +
 	"\x13ListMembersResponse\x128\n" +
 	"\amembers\x18\x01 \x03(\v2\x1e.tenantpilot.tenancy.v1.MemberR\amembers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe5\x04\n" +
-	"\x16WorkspaceReaderService\x12\xe1\x01\n" +
-	"\fGetWorkspace\x12+.tenantpilot.tenancy.v1.GetWorkspaceRequest\x1a,.tenantpilot.tenancy.v1.GetWorkspaceResponse\"v\xba\xd7\x18I\b\x02\x10\x01\x1a\agateway\x1a\boperator\x1a\tinventory\x1a\tdirectory\x1a\x06backup\x1a\arestore\"\tworkspace\x82\xd3\xe4\x93\x02#\x12!/api/v1/workspaces/{workspace_id}\x12\xa4\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc7\x04\n" +
+	"\x16WorkspaceReaderService\x12\xc3\x01\n" +
+	"\fGetWorkspace\x12+.tenantpilot.tenancy.v1.GetWorkspaceRequest\x1a,.tenantpilot.tenancy.v1.GetWorkspaceResponse\"X\xba\xd7\x18+\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace*\aworkers\x82\xd3\xe4\x93\x02#\x12!/api/v1/workspaces/{workspace_id}\x12\xa4\x01\n" +
 	"\x0eListWorkspaces\x12-.tenantpilot.tenancy.v1.ListWorkspacesRequest\x1a..tenantpilot.tenancy.v1.ListWorkspacesResponse\"3\xba\xd7\x18\x15\b\x01\x1a\agateway\x1a\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/workspaces\x12\xbf\x01\n" +
 	"\vListMembers\x12*.tenantpilot.tenancy.v1.ListMembersRequest\x1a+.tenantpilot.tenancy.v1.ListMembersResponse\"W\xba\xd7\x18\"\b\x02\x10\x01\x1a\agateway\x1a\boperator\"\tworkspace\x82\xd3\xe4\x93\x02+\x12)/api/v1/workspaces/{workspace_id}/membersB\xff\x01\n" +
 	"\x1acom.tenantpilot.tenancy.v1B\x1bWorkspaceReaderServiceProtoP\x01ZJgithub.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1;tenancyv1\xa2\x02\x03TTX\xaa\x02\x16Tenantpilot.Tenancy.V1\xca\x02\x16Tenantpilot\\Tenancy\\V1\xe2\x02\"Tenantpilot\\Tenancy\\V1\\GPBMetadata\xea\x02\x18Tenantpilot::Tenancy::V1b\x06proto3"
