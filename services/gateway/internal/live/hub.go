@@ -9,6 +9,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
 const (
@@ -130,10 +131,8 @@ func (h *hub) follow(ctx context.Context, w *watch) {
 			w.token = ""
 		}
 		h.log.InfoContext(ctx, "watch of runs is opened again", "workspace_id", w.workspace, "err", err)
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, watchAgain) != nil {
 			return
-		case <-time.After(watchAgain):
 		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
@@ -92,8 +93,14 @@ type identity struct {
 	signer  *actor.Signer
 	now     func() time.Time
 
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]knownActor
+	// By the hash of the token. The library's own expiring cache is no use here: it
+	// starts a goroutine that nobody can end.
+	known *lru.Cache[[sha256.Size]byte, knownActor]
+}
+
+func newIdentity(tenancy tenancyv1.IdentityServiceClient, signer *actor.Signer, now func() time.Time) *identity {
+	known, _ := lru.New[[sha256.Size]byte, knownActor](maxKnown) // fails for a size below one only
+	return &identity{tenancy: tenancy, signer: signer, now: now, known: known}
 }
 
 type knownActor struct {
@@ -129,19 +136,12 @@ func errTokenInvalid() error {
 }
 
 func (i *identity) recall(key [sha256.Size]byte) (actor.Actor, bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	k, ok := i.known[key]
+	k, ok := i.known.Get(key)
 	return k.actor, ok && i.now().Before(k.until)
 }
 
 func (i *identity) remember(key [sha256.Size]byte, a actor.Actor) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if len(i.known) >= maxKnown {
-		clear(i.known)
-	}
-	i.known[key] = knownActor{actor: a, until: i.now().Add(believed)}
+	i.known.Add(key, knownActor{actor: a, until: i.now().Add(believed)})
 }
 
 func actorOf(r *tenancyv1.ResolveApiTokenResponse) actor.Actor {

@@ -1,9 +1,9 @@
 package web
 
 import (
-	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
@@ -16,32 +16,29 @@ type Limiter struct {
 	burst int
 	now   func() time.Time
 
-	mu sync.Mutex
-	of map[string]*rate.Limiter
+	buckets *lru.Cache[string, *rate.Limiter] // by caller
 }
 
-// maxBuckets bounds the memory spent on callers. Forgetting one gives it a full
-// bucket again, which a flood of callers costs us anyway.
+// maxBuckets bounds the memory spent on callers. The caller who has been silent for
+// longest is forgotten first: its bucket is the likeliest to be full again anyway.
 const maxBuckets = 10_000
 
 // NewLimiter returns a limiter that lets each caller make burst requests at once,
 // and perSecond requests per second for long.
 func NewLimiter(perSecond float64, burst int, now func() time.Time) *Limiter {
-	return &Limiter{rate: rate.Limit(perSecond), burst: burst, now: now, of: map[string]*rate.Limiter{}}
+	buckets, _ := lru.New[string, *rate.Limiter](maxBuckets) // fails for a size below one only
+	return &Limiter{rate: rate.Limit(perSecond), burst: burst, now: now, buckets: buckets}
 }
 
 func (l *Limiter) bucket(caller string) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	bucket, ok := l.of[caller]
-	if !ok {
-		if len(l.of) >= maxBuckets {
-			clear(l.of)
-		}
-		bucket = rate.NewLimiter(l.rate, l.burst)
-		l.of[caller] = bucket
+	if bucket, ok := l.buckets.Get(caller); ok {
+		return bucket
 	}
-	return bucket
+	fresh := rate.NewLimiter(l.rate, l.burst)
+	if bucket, ok, _ := l.buckets.PeekOrAdd(caller, fresh); ok {
+		return bucket // another request of the same caller came first
+	}
+	return fresh
 }
 
 // Take takes a token out of caller's bucket. If there is none, its error says when

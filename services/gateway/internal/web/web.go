@@ -63,10 +63,7 @@ func New(cfg Config) (*Site, error) {
 	s := &Site{
 		mux: http.NewServeMux(), backends: cfg.Backends, pages: cfg.Pages, log: cfg.Log, now: cfg.Now,
 		users: NewLimiter(cfg.Rate, cfg.Burst, cfg.Now), strangers: NewLimiter(cfg.Rate, cfg.Burst, cfg.Now),
-		identity: &identity{
-			tenancy: tenancyv1.NewIdentityServiceClient(tenancy), signer: cfg.Signer,
-			now: cfg.Now, known: map[[32]byte]knownActor{},
-		},
+		identity: newIdentity(tenancyv1.NewIdentityServiceClient(tenancy), cfg.Signer, cfg.Now),
 	}
 	s.HandleFunc("GET /livez", s.livez)
 	s.HandleFunc("GET /healthz", s.livez)
