@@ -7,29 +7,40 @@ import (
 )
 
 // Type is all there is to know about one kind of object: how to read it whole,
-// what of it is not ours to write, and how it is put back.
+// which of its properties we never write, and how it is put back.
+//
+// One entry here and one folder of fixtures for the simulator make a new type:
+// docs/howto/add-a-policy-type.md.
 type Type struct {
 	Name         string // ours, and the word selections use
+	Entity       string // the type in Graph's schema; objects may be of types derived from it
 	Version      string // "beta" or "v1.0"; v1.0 lacks nearly all of Intune
+	V1           bool   // v1.0 serves it too
 	Path         string // of the collection
 	NameProperty string
 	Workload     string // whose quota it counts against
+	// Marks tell an exported object of this type that has no OData annotations: it
+	// has all properties of one of these lists, and a name.
+	Marks [][]string
+	Max   int // how many Microsoft allows in a tenant; 0: no number is published
 
-	Expand      string   // what the list must be asked for
+	Expand      string   // navigation properties that the list must be asked for
 	ItemRead    bool     // the list leaves properties out: every object is read by id
-	Content     []string // properties the item must not lack, unless built in
+	Content     []string // properties the list leaves out and an item always has, unless built in
+	ItemOnly    []string // properties the list leaves out and an item may lack
 	Children    []Child
 	Assignments Assignments
+	Unread      []string // navigation properties that are not part of the object for us
 
-	ReadOnly   []string // never sent, and no part of equality; beside [CommonReadOnly]
+	ReadOnly   []string // never sent, and ignored when two objects are compared; beside [CommonReadOnly]
 	Masks      []string // the same, at any depth: how Graph marks what it hides
 	Fixed      []string // sent on create only
-	References []string // expanded properties of which the id alone is ours
+	References []string // expanded properties of which only the id counts
 	Sets       []string // arrays whose order means nothing, at any depth
-	BuiltIn    string   // property that is true of objects Microsoft made: neither created nor deleted
+	BuiltIn    string   // property that is true of objects Microsoft made: they are neither created nor deleted
 
 	Create, Update string // HTTP methods; an update by PUT replaces the whole
-	AssignKey      string // body key of the assign action, which replaces all assignments; "" for none
+	AssignKey      string // body key of the assign action, which replaces all assignments; "": there is no such action
 	RestoreOrder   int    // lower first
 	DependsOn      []string
 }
@@ -37,10 +48,12 @@ type Type struct {
 // Child is a collection under an object that is part of it.
 type Child struct {
 	Name          string
-	Query         string // what each page must be asked for
-	CountProperty string // of the object: how many elements there must be
+	Query         string // query of every page: what must be expanded
+	CountProperty string // property of the object that says how many elements there must be
 	DropID        bool   // elements are numbered by position, or anew on every write
 	Children      []Child
+	Marks         []string // properties that tell an element in a file of its own
+	Unread        []string // navigation properties of an element that we do not read
 }
 
 // Assignments is where an object's assignments are found.
@@ -82,9 +95,14 @@ func Lookup(name string) (Type, bool) {
 func configuration() []Type {
 	return []Type{
 		{
-			Name: "configurationPolicies", Version: "beta", Path: "/deviceManagement/configurationPolicies",
+			Name: "configurationPolicies", Entity: "deviceManagementConfigurationPolicy",
+			Version: "beta", Path: "/deviceManagement/configurationPolicies",
+			Marks:        [][]string{{"platforms", "technologies"}},
 			NameProperty: "name", Workload: WorkloadDeviceConfigV2,
-			Children:    []Child{{Name: "settings", CountProperty: "settingCount", DropID: true}},
+			Children: []Child{{
+				Name: "settings", CountProperty: "settingCount", DropID: true,
+				Marks: []string{"settingInstance"}, Unread: []string{"settingDefinitions"},
+			}},
 			Assignments: AssignmentsByPath,
 			ReadOnly:    []string{"settingCount", "creationSource", "priorityMetaData"},
 			Sets:        []string{"roleScopeTagIds", "children", "choiceSettingCollectionValue"},
@@ -93,7 +111,9 @@ func configuration() []Type {
 			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
 		},
 		{
-			Name: "deviceConfigurations", Version: "beta", Path: "/deviceManagement/deviceConfigurations",
+			Name: "deviceConfigurations", Entity: "deviceConfiguration",
+			Version: "beta", V1: true, Path: "/deviceManagement/deviceConfigurations",
+			Marks:        [][]string{{"omaSettings"}},
 			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
 			Assignments: AssignmentsByPath,
 			ReadOnly: []string{
@@ -106,7 +126,9 @@ func configuration() []Type {
 			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
 		},
 		{
-			Name: "deviceCompliancePolicies", Version: "beta", Path: "/deviceManagement/deviceCompliancePolicies",
+			Name: "deviceCompliancePolicies", Entity: "deviceCompliancePolicy",
+			Version: "beta", V1: true, Path: "/deviceManagement/deviceCompliancePolicies",
+			Marks:        [][]string{{"scheduledActionsForRule"}},
 			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
 			Expand:      "scheduledActionsForRule($expand=scheduledActionConfigurations)",
 			Assignments: AssignmentsByPath,
@@ -116,10 +138,12 @@ func configuration() []Type {
 			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
 		},
 		{
-			Name: "groupPolicyConfigurations", Version: "beta", Path: "/deviceManagement/groupPolicyConfigurations",
+			Name: "groupPolicyConfigurations", Entity: "groupPolicyConfiguration",
+			Version: "beta", Path: "/deviceManagement/groupPolicyConfigurations",
+			Marks:        [][]string{{"definitionValues"}, {"policyConfigurationIngestionType"}},
 			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
 			Children: []Child{{
-				Name: "definitionValues", Query: "$expand=definition", DropID: true,
+				Name: "definitionValues", Query: "$expand=definition", DropID: true, Marks: []string{"enabled", "definition"},
 				Children: []Child{{Name: "presentationValues", Query: "$expand=presentation", DropID: true}},
 			}},
 			Assignments: AssignmentsByPath,
@@ -130,9 +154,11 @@ func configuration() []Type {
 			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
 		},
 		{
-			Name: "mobileApps", Version: "beta", Path: "/deviceAppManagement/mobileApps",
+			Name: "mobileApps", Entity: "mobileApp",
+			Version: "beta", V1: true, Path: "/deviceAppManagement/mobileApps",
+			Marks:        [][]string{{"publisher", "publishingState"}},
 			NameProperty: "displayName", Workload: WorkloadApplications,
-			Expand: "categories,assignments", Assignments: AssignmentsInline,
+			Expand: "categories,assignments", Assignments: AssignmentsInline, Unread: []string{"relationships"},
 			ReadOnly: []string{
 				"uploadState", "publishingState", "dependentAppCount", "supersedingAppCount",
 				"supersededAppCount", "committedContentVersion", "isFeatured", "size",
@@ -149,15 +175,19 @@ func configuration() []Type {
 func foundation() []Type {
 	return []Type{
 		{
-			Name: "roleScopeTags", Version: "beta", Path: "/deviceManagement/roleScopeTags",
+			Name: "roleScopeTags", Entity: "roleScopeTag",
+			Version: "beta", Path: "/deviceManagement/roleScopeTags",
+			Marks:        [][]string{{"id", "description", "isBuiltIn"}},
 			NameProperty: "displayName", Assignments: AssignmentsByPath, Workload: WorkloadRBAC,
 			ReadOnly: []string{"isBuiltIn"}, BuiltIn: "isBuiltIn", // id 0, Default
 			Create: http.MethodPost, Update: http.MethodPatch, AssignKey: "assignments",
 			RestoreOrder: 10,
 		},
 		{
-			Name: "assignmentFilters", Version: "beta", Path: "/deviceManagement/assignmentFilters",
-			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
+			Name: "assignmentFilters", Entity: "deviceAndAppManagementAssignmentFilter",
+			Version: "beta", Path: "/deviceManagement/assignmentFilters",
+			Marks:        [][]string{{"platform", "rule"}},
+			NameProperty: "displayName", Workload: WorkloadDeviceConfig, Max: 200,
 			ReadOnly: []string{"payloads"}, Fixed: []string{"platform"},
 			Sets:   []string{"roleScopeTags"},
 			Create: http.MethodPost, Update: http.MethodPatch,
@@ -169,7 +199,9 @@ func foundation() []Type {
 func scripts() []Type {
 	return []Type{
 		{
-			Name: "deviceManagementScripts", Version: "beta", Path: "/deviceManagement/deviceManagementScripts",
+			Name: "deviceManagementScripts", Entity: "deviceManagementScript",
+			Version: "beta", Path: "/deviceManagement/deviceManagementScripts",
+			Marks:        [][]string{{"runAsAccount", "scriptContent"}},
 			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
 			ItemRead: true, Content: []string{"scriptContent"},
 			Assignments: AssignmentsByPath,
@@ -178,9 +210,11 @@ func scripts() []Type {
 			RestoreOrder: RestoreLast, DependsOn: []string{"assignmentFilters", "roleScopeTags"},
 		},
 		{
-			Name: "deviceHealthScripts", Version: "beta", Path: "/deviceManagement/deviceHealthScripts",
+			Name: "deviceHealthScripts", Entity: "deviceHealthScript",
+			Version: "beta", Path: "/deviceManagement/deviceHealthScripts",
+			Marks:        [][]string{{"detectionScriptContent"}},
 			NameProperty: "displayName", Workload: WorkloadDeviceConfig,
-			ItemRead: true, Content: []string{"detectionScriptContent"},
+			ItemRead: true, Content: []string{"detectionScriptContent"}, ItemOnly: []string{"remediationScriptContent"},
 			Assignments: AssignmentsByPath,
 			ReadOnly:    []string{"isGlobalScript", "highestAvailableVersion", "deviceHealthScriptType"},
 			BuiltIn:     "isGlobalScript",
@@ -196,15 +230,19 @@ func scripts() []Type {
 func conditionalAccess() []Type {
 	return []Type{
 		{
-			Name: "conditionalAccess/namedLocations", Version: "beta", Path: "/identity/conditionalAccess/namedLocations",
-			NameProperty: "displayName", Workload: WorkloadConditionalAccess,
+			Name: "conditionalAccess/namedLocations", Entity: "namedLocation",
+			Version: "beta", V1: true, Path: "/identity/conditionalAccess/namedLocations",
+			Marks:        [][]string{{"countriesAndRegions"}, {"ipRanges"}},
+			NameProperty: "displayName", Workload: WorkloadConditionalAccess, Max: 195,
 			Sets:   []string{"ipRanges", "countriesAndRegions"},
 			Create: http.MethodPost, Update: http.MethodPatch,
 			RestoreOrder: 50,
 		},
 		{
-			Name: "conditionalAccess/policies", Version: "beta", Path: "/identity/conditionalAccess/policies",
-			NameProperty: "displayName", Workload: WorkloadConditionalAccess,
+			Name: "conditionalAccess/policies", Entity: "conditionalAccessPolicy",
+			Version: "beta", V1: true, Path: "/identity/conditionalAccess/policies",
+			Marks:        [][]string{{"conditions", "grantControls"}, {"conditions", "sessionControls"}},
+			NameProperty: "displayName", Workload: WorkloadConditionalAccess, Max: 195,
 			ReadOnly:   []string{"templateId"},
 			References: []string{"authenticationStrength"},
 			Sets:       conditionSets(),

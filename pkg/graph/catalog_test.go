@@ -1,43 +1,56 @@
 package graph
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
+// entryOf is where a type's entry begins: what a test complains of is found there.
+func entryOf(t *testing.T, typ Type) string {
+	t.Helper()
+	text, err := os.ReadFile("catalog.go")
+	require.NoError(t, err)
+	before, _, ok := bytes.Cut(text, []byte(`Name: "`+typ.Name+`", Entity`))
+	require.True(t, ok, "pkg/graph/catalog.go: begin the entry of %s with its Name and Entity", typ.Name)
+	return fmt.Sprintf("pkg/graph/catalog.go:%d: %s", 1+bytes.Count(before, []byte("\n")), typ.Name)
+}
+
 func TestCatalog_sound(t *testing.T) {
 	t.Parallel()
 	orders := make(map[string]int)
 	for _, typ := range Catalog() {
-		require.NotContains(t, orders, typ.Name)
+		require.NotContains(t, orders, typ.Name, "%s: the second entry of this name", entryOf(t, typ))
 		orders[typ.Name] = typ.RestoreOrder
 	}
-	want := []string{
-		"assignmentFilters", "conditionalAccess/namedLocations", "conditionalAccess/policies", "configurationPolicies",
-		"deviceCompliancePolicies", "deviceConfigurations", "deviceHealthScripts", "deviceManagementScripts",
-		"groupPolicyConfigurations", "mobileApps", "roleScopeTags",
-	}
 	limits := DefaultLimits()
-	for _, name := range want {
-		typ := mustLookup(t, name)
-		require.Contains(t, []string{"beta", "v1.0"}, typ.Version, name)
-		require.Regexp(t, `^/[A-Za-z/]+[^/]$`, typ.Path, name)
-		require.Contains(t, []string{"name", "displayName"}, typ.NameProperty, name)
-		require.Contains(t, limits.Workloads, typ.Workload, name)
-		require.Equal(t, http.MethodPost, typ.Create, name)
-		require.Contains(t, []string{http.MethodPut, http.MethodPatch}, typ.Update, name)
-		require.LessOrEqual(t, typ.firstParts(), BatchSize, name)
-		require.NotContains(t, slices.Concat(typ.ReadOnly, CommonReadOnly()), typ.NameProperty, name)
+	for _, typ := range Catalog() {
+		at := entryOf(t, typ)
+		require.Contains(t, []string{"beta", "v1.0"}, typ.Version, at)
+		require.Regexp(t, `^/[A-Za-z/]+[^/]$`, typ.Path, at)
+		require.NotEmpty(t, typ.Entity, at)
+		require.Contains(t, []string{"name", "displayName"}, typ.NameProperty, at)
+		require.NotEmpty(t, typ.Marks, "%s: add Marks", at)
+		require.Contains(t, limits.Workloads, typ.Workload, at)
+		require.Equal(t, http.MethodPost, typ.Create, at)
+		require.Contains(t, []string{http.MethodPut, http.MethodPatch}, typ.Update, at)
+		require.LessOrEqual(t, typ.firstParts(), BatchSize, at)
+		require.NotContains(t, slices.Concat(typ.ReadOnly, CommonReadOnly()), typ.NameProperty, at)
+		require.Equal(t, typ.ItemRead, len(typ.Content)+len(typ.ItemOnly) > 0, "%s: ItemRead needs to say what the list leaves out, and the other way round", at)
+		require.Equal(t, typ.Assignments == AssignmentsInline, strings.Contains(typ.Expand, "assignments"), "%s: expand the assignments that are read inline", at)
+		require.NotZero(t, typ.RestoreOrder, at)
 		for _, on := range typ.DependsOn {
-			require.Less(t, orders[on], typ.RestoreOrder, "%s is restored before %s", on, name)
-			require.Contains(t, orders, on)
+			require.Contains(t, orders, on, at)
+			require.Less(t, orders[on], typ.RestoreOrder, "%s: %s is restored before it", at, on)
 		}
 	}
-	require.Len(t, orders, len(want))
 	_, ok := Lookup("nonsense")
 	require.False(t, ok)
 }

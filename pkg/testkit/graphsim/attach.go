@@ -5,15 +5,27 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // partName is how export tools name the file beside a policy's own.
-var partName = regexp.MustCompile(`(?i)^(.*?)[ _.-]*(settings|assignments?|definitionvalues)$`)
+var partName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^(.*?)[ _.-]*(assignment|` + strings.Join(partNames(), "|") + `)$`)
+})
 
-var partFolders = map[string]string{
-	"settings": "settings", "assignments": "assignments", "assignment": "assignments", "definitionvalues": "definitionValues",
+// partCalled is the navigation property that a file or folder is named after.
+func partCalled(name string) string {
+	if strings.EqualFold(name, "assignment") {
+		return assignments
+	}
+	i := slices.IndexFunc(partNames(), func(part string) bool { return strings.EqualFold(part, name) })
+	if i < 0 {
+		return ""
+	}
+	return partNames()[i]
 }
 
 // named completes a part from its place: what its own content left open.
@@ -21,14 +33,14 @@ func (f *found) named() (part, stem, dir string) {
 	part = f.part
 	dir = filepath.Dir(f.file)
 	stem = strings.TrimSuffix(filepath.Base(f.file), filepath.Ext(f.file))
-	if m := partName.FindStringSubmatch(stem); m != nil && m[1] != "" {
+	if m := partName().FindStringSubmatch(stem); m != nil && m[1] != "" {
 		stem = m[1]
 		if part == "" {
-			part = partFolders[strings.ToLower(m[2])]
+			part = partCalled(m[2])
 		}
 		return part, stem, dir
 	}
-	if folder := partFolders[strings.ToLower(filepath.Base(dir))]; folder != "" {
+	if folder := partCalled(filepath.Base(dir)); folder != "" {
 		if part == "" {
 			part = folder
 		}
@@ -53,7 +65,7 @@ func (l *loader) attach() {
 			l.reject(p.path, fmt.Sprintf("%s of %s are there already", part, o.path))
 		default:
 			if _, ok := o.kind.nav(part); !ok {
-				l.reject(p.path, fmt.Sprintf("%s is no part of %s", part, o.kind.name))
+				l.reject(p.path, fmt.Sprintf("%s is no part of %s", part, o.kind.Name))
 				continue
 			}
 			o.doc.navs[part] = p.els
@@ -96,27 +108,29 @@ func sameFile(file, stem, dir string) bool {
 
 // shelve puts a complete object into the tenant.
 func (l *loader) shelve(o *found) {
-	out := LoadedFile{Path: o.path, Type: o.kind.name, Name: text(o.raw, o.kind.nameKey)}
+	out := LoadedFile{Path: o.path, Type: o.kind.Name, Name: text(o.raw, o.kind.NameProperty)}
 	out.note(o.note)
-	if o.kind.name == "configurationPolicies" {
-		note, reason := countSettings(o.doc)
+	for _, n := range o.kind.navs {
+		note, reason := count(o.doc, n)
 		if reason != "" {
 			l.reject(o.path, reason)
 			return
 		}
 		out.note(note)
+		if len(n.below) > 0 {
+			addIDs(o.doc.navs[n.name], o.place)
+		}
 	}
 	if reason := missingContent(o); reason != "" {
 		l.reject(o.path, reason)
 		return
 	}
-	addIDs(o.doc.navs[definitions.name], o.place)
 	out.note(l.settleID(o))
-	shelf := l.tenant.kinds[o.kind.name]
+	shelf := l.tenant.kinds[o.kind.Name]
 	shelf.add(&entry{id: o.id, doc: o.doc})
 	out.ID = o.id
 	l.report.Loaded = append(l.report.Loaded, out)
-	l.report.Totals[o.kind.name]++
+	l.report.Totals[o.kind.Name]++
 }
 
 func (f *LoadedFile) note(n string) {
@@ -125,40 +139,44 @@ func (f *LoadedFile) note(n string) {
 	}
 }
 
-// countSettings makes settingCount and settings agree. An export without any
-// settings is only half a policy: serving it would look like a policy emptied.
-func countSettings(d *document) (note, reason string) {
-	els := d.navs[settings.name]
-	stated := property(d.body, "settingCount")
+// count makes a collection and what the object says of its length agree. An
+// export without such a collection is only half a policy: serving it would look
+// like a policy that was emptied.
+func count(d *document, n nav) (note, reason string) {
+	els, stated := d.navs[n.name], property(d.body, n.count)
 	switch {
+	case n.count == "":
+		return "", ""
 	case els == nil && len(stated) > 0 && string(stated) != "0":
-		return "", fmt.Sprintf("settingCount is %s, but its settings are neither inline nor beside it", stated)
+		return "", fmt.Sprintf("%s is %s, but its %s are neither inline nor beside it", n.count, stated, n.name)
 	case els == nil && len(stated) == 0:
-		return "", "its settings are neither inline nor beside it"
+		return "", fmt.Sprintf("its %s are neither inline nor beside it", n.name)
 	case string(stated) == strconv.Itoa(len(els)):
 		return "", ""
 	}
-	d.body = withProperty(d.body, "settingCount", encode(len(els)))
+	d.body = withProperty(d.body, n.count, encode(len(els)))
 	if stated == nil {
-		return fmt.Sprintf("settingCount %d added", len(els)), ""
+		return fmt.Sprintf("%s %d added", n.count, len(els)), ""
 	}
-	return fmt.Sprintf("settingCount %s corrected to %d: the export may be incomplete", stated, len(els)), ""
+	return fmt.Sprintf("%s %s corrected to %d: the export may be incomplete", n.count, stated, len(els)), ""
 }
 
 // missingContent finds a script exported without its script, as lists show them
 // and as tools write them that keep the text in a file of its own.
 func missingContent(o *found) string {
-	if len(o.kind.listCuts) == 0 || string(property(o.raw, "isGlobalScript")) == "true" {
+	if o.kind.BuiltIn != "" && string(property(o.raw, o.kind.BuiltIn)) == "true" {
 		return ""
 	}
-	if text(o.raw, o.kind.listCuts[0]) == "" {
-		return o.kind.listCuts[0] + " is not in it"
+	for _, name := range o.kind.Content {
+		if text(o.raw, name) == "" {
+			return name + " is not in it"
+		}
 	}
 	return ""
 }
 
-// addIDs gives definition values without ids some: their presentation values
-// could not be asked for otherwise.
+// addIDs gives elements without an id one: the collections under them could not
+// be asked for otherwise.
 func addIDs(els []json.RawMessage, place string) {
 	for i, e := range els {
 		if text(e, "id") == "" {
@@ -170,10 +188,10 @@ func addIDs(els []json.RawMessage, place string) {
 // settleID gives an object without an id, or with one already taken, an id made
 // of where it lies; the same folder always gives the same ids.
 func (l *loader) settleID(o *found) (note string) {
-	shelf := l.tenant.kinds[o.kind.name]
+	shelf := l.tenant.kinds[o.kind.Name]
 	asked := o.id
 	for try := 0; o.id == "" || shelf.byID[o.id] != nil; try++ {
-		o.id = guid("loaded", o.kind.name, o.place, strconv.Itoa(try))
+		o.id = guid("loaded", o.kind.Name, o.place, strconv.Itoa(try))
 	}
 	if o.id == asked {
 		return ""

@@ -1,27 +1,33 @@
 package graphsim
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"sync"
 
-// kind is one collection of the simulated Graph: where it lives and what its
-// answers leave out.
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+)
+
+// kind is one collection of the simulated Graph. Everything about it follows
+// from its entry in [graph.Catalog] and its folder of fixtures.
 type kind struct {
-	name     string // how callers of this package and load reports say it
-	path     string // below the version
-	entity   string // the OData type a parser error names
-	nameKey  string
-	v1       bool // v1.0 has it too; beta has all
-	entra    bool // errors come from the directory, not from Intune
-	workload string
-	listCuts []string // properties a list leaves out and an item has
+	graph.Type
+	path     string // below the version, without a leading slash
+	entra    bool   // errors come from the directory, not from Intune
+	listCuts []string
 	navs     []nav
+	fixtures []*fixture
 }
 
 // nav is a navigation property: on its own path below the item, and inside the
 // item only when asked for with $expand.
 type nav struct {
-	name     string
-	cuts     []string // what its elements show only under a nested $expand
-	children string   // a collection below each element, cut from it as well
+	name       string
+	count      string   // property of the object that says how many elements there are
+	cuts       []string // what its elements show only under a nested $expand
+	below      []nav    // collections under each element; they are among cuts
+	marks      []string // properties that tell an element
+	collection bool     // one of the entry's Children: the generator makes it as long as it likes
 }
 
 // childPage is how many elements Intune puts on one page of a child
@@ -30,75 +36,85 @@ const childPage = 25
 
 const listPage = 100
 
-var (
-	assignments = nav{name: "assignments"}
-	settings    = nav{name: "settings", cuts: []string{"settingDefinitions"}}
-	definitions = nav{name: "definitionValues", cuts: []string{"definition"}, children: "presentationValues"}
-	actions     = nav{name: "scheduledActionsForRule", cuts: []string{"scheduledActionConfigurations"}}
-	categories  = nav{name: "categories"}
-	relations   = nav{name: "relationships"}
-)
+const assignments = "assignments"
 
-// presentations describes the elements below a definition value.
-var presentations = nav{name: "presentationValues", cuts: []string{"presentation"}}
+// groups are no policies and so not in the catalog, but policies name them.
+var groups = graph.Type{
+	Name: "groups", Entity: "group", Version: "beta", V1: true, Path: "/groups",
+	NameProperty: "displayName", Workload: graph.WorkloadIdentity,
+	Marks: [][]string{{"securityEnabled", "mailEnabled"}},
+}
 
-var kinds = []*kind{
-	{
-		name: "configurationPolicies", path: "deviceManagement/configurationPolicies", nameKey: "name",
-		entity: "deviceManagementConfigurationPolicy", workload: "deviceConfigV2", navs: []nav{settings, assignments},
-	},
-	{
-		name: "deviceConfigurations", path: "deviceManagement/deviceConfigurations", nameKey: "displayName", v1: true,
-		entity: "deviceConfiguration", workload: "deviceConfiguration", navs: []nav{assignments},
-	},
-	{
-		name: "deviceCompliancePolicies", path: "deviceManagement/deviceCompliancePolicies", nameKey: "displayName", v1: true,
-		entity: "deviceCompliancePolicy", workload: "deviceConfiguration", navs: []nav{actions, assignments},
-	},
-	{
-		name: "groupPolicyConfigurations", path: "deviceManagement/groupPolicyConfigurations", nameKey: "displayName",
-		entity: "groupPolicyConfiguration", workload: "deviceConfiguration", navs: []nav{definitions, assignments},
-	},
-	{
-		name: "deviceManagementScripts", path: "deviceManagement/deviceManagementScripts", nameKey: "displayName",
-		entity: "deviceManagementScript", workload: "deviceConfiguration",
-		listCuts: []string{"scriptContent"}, navs: []nav{assignments},
-	},
-	{
-		name: "deviceHealthScripts", path: "deviceManagement/deviceHealthScripts", nameKey: "displayName",
-		entity: "deviceHealthScript", workload: "deviceConfiguration",
-		listCuts: []string{"detectionScriptContent", "remediationScriptContent"}, navs: []nav{assignments},
-	},
-	{
-		name: "assignmentFilters", path: "deviceManagement/assignmentFilters", nameKey: "displayName",
-		entity: "deviceAndAppManagementAssignmentFilter", workload: "deviceConfiguration",
-	},
-	{
-		name: "roleScopeTags", path: "deviceManagement/roleScopeTags", nameKey: "displayName",
-		entity: "roleScopeTag", workload: "rbac", navs: []nav{assignments},
-	},
-	{
-		name: "mobileApps", path: "deviceAppManagement/mobileApps", nameKey: "displayName", v1: true,
-		entity: "mobileApp", workload: "applications", navs: []nav{assignments, categories, relations},
-	},
-	{
-		name: "conditionalAccess/policies", path: "identity/conditionalAccess/policies", nameKey: "displayName", v1: true,
-		entity: "conditionalAccessPolicy", workload: conditionalAccess, entra: true,
-	},
-	{
-		name: "conditionalAccess/namedLocations", path: "identity/conditionalAccess/namedLocations", nameKey: "displayName", v1: true,
-		entity: "namedLocation", workload: conditionalAccess, entra: true,
-	},
-	{
-		name: "groups", path: "groups", nameKey: "displayName", v1: true,
-		entity: "group", workload: "directory", entra: true,
-	},
+// kinds returns all there are: the catalog's in its order, and groups.
+var kinds = sync.OnceValue(func() []*kind {
+	var all []*kind
+	for _, t := range append(graph.Catalog(), groups) {
+		all = append(all, newKind(t))
+	}
+	readFixtures(all)
+	return all
+})
+
+func newKind(t graph.Type) *kind {
+	return &kind{
+		Type: t, path: strings.TrimPrefix(t.Path, "/"),
+		entra:    t.Workload == graph.WorkloadConditionalAccess || t.Workload == graph.WorkloadIdentity,
+		listCuts: slices.Concat(t.Content, t.ItemOnly),
+		navs:     navsOf(t),
+	}
+}
+
+// navsOf collects what the entry reads from elsewhere (Children, Expand,
+// Assignments) and what it knows of and does not read (Unread).
+func navsOf(t graph.Type) []nav {
+	navs := collections(t.Children)
+	for _, x := range expansions(t.Expand) {
+		if x.name != assignments {
+			navs = append(navs, nav{name: x.name, cuts: namesOf(x.expand), marks: namesOf(x.expand)})
+		}
+	}
+	if t.Assignments != graph.NoAssignments {
+		navs = append(navs, nav{name: assignments})
+	}
+	for _, name := range t.Unread {
+		navs = append(navs, nav{name: name})
+	}
+	return navs
+}
+
+func collections(children []graph.Child) []nav {
+	var navs []nav
+	for _, c := range children {
+		n := nav{name: c.Name, count: c.CountProperty, marks: c.Marks, below: collections(c.Children), collection: true}
+		n.cuts = append(namesOf(expansions(strings.TrimPrefix(c.Query, "$expand="))), c.Unread...)
+		for _, b := range n.below {
+			n.cuts = append(n.cuts, b.name)
+		}
+		navs = append(navs, n)
+	}
+	return navs
+}
+
+// expansions reads what an entry expands; a test holds every entry to be readable.
+func expansions(expand string) []expansion {
+	if expand == "" {
+		return nil
+	}
+	out, _ := parseExpand(expand)
+	return out
+}
+
+func namesOf(list []expansion) (names []string) {
+	for _, x := range list {
+		names = append(names, x.name)
+	}
+	return names
 }
 
 // kindNamed finds a kind by its name; nil where there is none.
 func kindNamed(name string) *kind {
-	for _, k := range kinds {
-		if k.name == name {
+	for _, k := range kinds() {
+		if k.Name == name {
 			return k
 		}
 	}
@@ -108,7 +124,7 @@ func kindNamed(name string) *kind {
 // kindAt finds the kind a path (below the version, no leading slash) lies in,
 // and what follows the collection.
 func kindAt(path string) (k *kind, rest string) {
-	for _, k := range kinds {
+	for _, k := range kinds() {
 		if path == k.path {
 			return k, ""
 		}
@@ -120,11 +136,12 @@ func kindAt(path string) (k *kind, rest string) {
 }
 
 // nav finds a navigation property by name.
-func (k *kind) nav(name string) (nav, bool) {
-	for _, n := range k.navs {
-		if n.name == name {
-			return n, true
-		}
+func (k *kind) nav(name string) (nav, bool) { return navNamed(k.navs, name) }
+
+func navNamed(navs []nav, name string) (nav, bool) {
+	i := slices.IndexFunc(navs, func(n nav) bool { return n.name == name })
+	if i < 0 {
+		return nav{}, false
 	}
-	return nav{}, false
+	return navs[i], true
 }

@@ -45,11 +45,11 @@ const zeroGUID = "00000000-0000-0000-0000-000000000000"
 // notFound is a missing object, in the words of whoever owns the kind.
 func (c *call) notFound(k *kind, id string) *response {
 	switch {
-	case k.name == "groups":
+	case k.Name == groups.Name:
 		return c.refuse(http.StatusNotFound, "Request_ResourceNotFound",
 			fmt.Sprintf("Resource '%s' does not exist or one of its queried reference-property objects are not present.", id))
 	case k.entra:
-		return c.refuse(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf("%s with id %s cannot be found.", k.entity, id))
+		return c.refuse(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf("%s with id %s cannot be found.", k.Entity, id))
 	}
 	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
 }

@@ -46,7 +46,7 @@ const (
 	FaultLoop         Fault = "loop"          // a nextLink to the page itself
 	FaultEvilLink     Fault = "evil_link"     // a nextLink to another host
 	FaultEmptyPage    Fault = "empty_page"    // a page of nothing before the first one
-	FaultSettingCount Fault = "setting_count" // settingCount one too high
+	FaultSettingCount Fault = "setting_count" // every count of elements, such as settingCount, one too high
 	FaultOmit         Fault = "omit"          // a page without its first object, which stays there to be asked for
 	FaultSlow         Fault = "slow"          // the right answer, late
 	FaultHang         Fault = "hang"          // no answer until the caller leaves
@@ -229,14 +229,15 @@ func bend(c *call, resp *response, rule *Rule) {
 	}
 }
 
-// raiseCounts adds one to every settingCount of a list or item.
+// raiseCounts adds one to every count of elements in a list or item.
 func raiseCounts(body []byte) []byte {
 	raise := func(raw json.RawMessage) json.RawMessage {
-		n, err := strconv.Atoi(string(property(raw, "settingCount")))
-		if err != nil {
-			return raw
+		for _, name := range countProperties() {
+			if n, err := strconv.Atoi(string(property(raw, name))); err == nil {
+				raw = withProperty(raw, name, encode(n+1))
+			}
 		}
-		return withProperty(raw, "settingCount", encode(n+1))
+		return raw
 	}
 	els, err := elements(property(body, "value"))
 	if err != nil {
@@ -246,6 +247,17 @@ func raiseCounts(body []byte) []byte {
 		els[i] = raise(els[i])
 	}
 	return withProperty(body, "value", array(els))
+}
+
+func countProperties() (names []string) {
+	for _, k := range kinds() {
+		for _, n := range k.navs {
+			if n.count != "" {
+				names = append(names, n.count)
+			}
+		}
+	}
+	return names
 }
 
 // send writes an answer out; one that is to break loses its connection half way.

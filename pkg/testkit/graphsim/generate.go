@@ -2,35 +2,22 @@ package graphsim
 
 import (
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
 )
 
 // maker makes the objects of a generated tenant out of seed, kind and index
-// alone: nothing is stored, and the same object always has the same bytes.
+// alone: nothing is stored, and the same object always has the same bytes. What
+// it makes is like the kind's fixtures (see [compiler]).
 type maker struct {
 	seed   uint64
 	counts map[string]int
 }
-
-// share is a kind's part of a tenant of a given size; Microsoft's own maxima
-// cap some. What is left over becomes configuration policies.
-type share struct {
-	kind    string
-	percent int
-	max     int
-}
-
-var shares = []share{
-	{"deviceConfigurations", 14, 0}, {"deviceCompliancePolicies", 7, 0}, {"groupPolicyConfigurations", 7, 0},
-	{"deviceManagementScripts", 5, 0}, {"deviceHealthScripts", 5, 0}, {"assignmentFilters", 3, 200},
-	{"roleScopeTags", 3, 100}, {"mobileApps", 6, 0}, {"conditionalAccess/policies", 5, 195}, {"conditionalAccess/namedLocations", 3, 195},
-}
-
-const maxGroups = 2000
 
 // generate fills the tenant with objects still to be made.
 func (t *Tenant) generate(cfg TenantConfig) {
@@ -38,40 +25,75 @@ func (t *Tenant) generate(cfg TenantConfig) {
 	if cfg.Counts == nil {
 		t.made.counts = counts(cfg.Size)
 	}
-	for _, k := range kinds {
-		for i := range t.made.counts[k.name] {
-			t.kinds[k.name].add(&entry{id: t.made.id(k.name, i), index: i})
+	for _, k := range kinds() {
+		if len(k.fixtures) == 0 {
+			continue
+		}
+		for i := range t.made.counts[k.Name] {
+			t.kinds[k.Name].add(&entry{id: t.made.id(k, i), index: i})
 		}
 	}
 }
 
-// counts deals size out: one of every kind, if there are enough, and the rest
-// by share.
+const (
+	most      = "configurationPolicies" // what real tenants have most of
+	mostShare = 40                      // percent, at least
+	maxGroups = 2000
+)
+
+// counts deals size out: one of every type, if there are enough, an equal part
+// of six tenths of the rest, within Microsoft's own maxima, and all that is left
+// over as configuration policies.
 func counts(size int) map[string]int {
-	out := map[string]int{"configurationPolicies": size}
+	out := map[string]int{most: size}
 	if size > 0 {
-		out["groups"] = min(12+size/5, maxGroups)
+		out[groups.Name] = min(12+size/5, maxGroups)
 	}
-	spare := size - len(shares) - 1
+	types := graph.Catalog()
+	spare, others := size-len(types), len(types)-1
 	if spare < 0 {
 		return out
 	}
-	for _, s := range shares {
-		n := 1 + (spare*s.percent+50)/100
-		if s.max > 0 {
-			n = min(n, s.max)
+	for _, t := range types {
+		if t.Name == most {
+			continue
 		}
-		out[s.kind] = n
-		out["configurationPolicies"] -= n
+		n := 1 + spare*(100-mostShare)/100/others
+		if t.Max > 0 {
+			n = min(n, t.Max)
+		}
+		out[t.Name] = n
+		out[most] -= n
 	}
 	return out
 }
 
-func (m *maker) id(kind string, i int) string {
-	if kind == "roleScopeTags" {
-		return strconv.Itoa(i) // "0" is the built-in Default
+// id is the id of object i, in the form that the fixture's has: a small number,
+// a GUID, or a GUID with words around it.
+func (m *maker) id(k *kind, i int) string {
+	if len(k.fixtures) == 0 {
+		return guid("no "+k.Name, strconv.Itoa(i))
 	}
-	return guid("generated", strconv.FormatUint(m.seed, 10), kind, strconv.Itoa(i))
+	like := k.like(i).id
+	if _, err := strconv.Atoi(like); err == nil {
+		return strconv.Itoa(i) // "0" is the built-in scope tag Default
+	}
+	own := guid("generated", strconv.FormatUint(m.seed, 10), k.Name, strconv.Itoa(i))
+	if around := guids.FindString(like); around != "" {
+		return strings.Replace(like, around, own, 1)
+	}
+	return own
+}
+
+// some is the id of one object of a kind, or of one that is not there if there
+// are none. The same parts give the same object.
+func (m *maker) some(k *kind, parts ...string) string {
+	n := m.counts[k.Name]
+	r := m.rng(k.Name, strings.Join(parts, "\n"), 0)
+	if n == 0 || len(k.fixtures) == 0 {
+		return guid("no "+k.Name, strconv.Itoa(r.IntN(20)))
+	}
+	return m.id(k, r.IntN(n))
 }
 
 // rng is the source of chance for one part of one object.
@@ -83,62 +105,77 @@ func (m *maker) rng(kind, part string, i int) *rand.Rand {
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
+func (m *maker) making(k *kind, e *entry, part string) *making {
+	return &making{maker: m, kind: k, entry: e, like: k.like(e.index), chance: m.rng(k.Name, part, e.index)}
+}
+
 // body makes an object as an item shows it.
 func (m *maker) body(k *kind, e *entry) json.RawMessage {
-	r := m.rng(k.name, "body", e.index)
-	switch k.name {
-	case "configurationPolicies":
-		return m.configurationPolicy(e, r)
-	case "deviceConfigurations":
-		return m.deviceConfiguration(e, r)
-	case "deviceCompliancePolicies":
-		return m.compliancePolicy(e, r)
-	case "groupPolicyConfigurations":
-		return m.groupPolicy(e, r)
-	case "deviceManagementScripts":
-		return m.script(e, r)
-	case "deviceHealthScripts":
-		return m.healthScript(e, r)
-	case "assignmentFilters":
-		return m.filter(e, r)
-	case "roleScopeTags":
-		return m.scopeTag(e)
-	case "mobileApps":
-		return m.app(e, r)
-	case "conditionalAccess/policies":
-		return m.accessPolicy(e, r)
-	case "conditionalAccess/namedLocations":
-		return m.location(e, r)
-	}
-	return m.group(e, r)
+	x := m.making(k, e, "body")
+	return x.like.text.make(x)
 }
 
 // nav makes the elements of a navigation property.
 func (m *maker) nav(k *kind, e *entry, name string) sequence {
-	r := m.rng(k.name, name, e.index)
-	switch name {
-	case "settings":
-		return m.settings(e, r)
-	case "assignments":
-		return sequenceOf(m.assignments(k, e, r))
-	case "definitionValues":
-		return sequenceOf(m.definitionValues(e, r))
-	case "scheduledActionsForRule":
-		return sequenceOf(m.scheduledActions(e, r))
-	case "categories":
-		return sequenceOf(m.appCategories(r))
+	n, _ := k.nav(name)
+	from := k.like(e.index).parts[name]
+	switch {
+	case name == assignments:
+		return sequenceOf(m.assignments(k, e))
+	case !n.collection:
+		return sequence{len: len(from), at: func(i int) json.RawMessage {
+			x := m.making(k, e, name+strconv.Itoa(i))
+			x.ordinal = i
+			return from[i].make(x)
+		}}
+	case len(from) == 0:
+		return sequence{}
 	}
-	return sequence{}
+	start := m.rng(k.Name, name, e.index).IntN(len(from))
+	return sequence{len: m.length(k, e, n), at: func(i int) json.RawMessage {
+		x := m.making(k, e, name+strconv.Itoa(i))
+		x.ordinal, x.round = i, (start+i)/len(from)
+		return from[(start+i)%len(from)].make(x)
+	}}
 }
 
-// times returns when an object was made and last changed: within two years
-// before a fixed day, so that the bytes do not depend on today's.
-func times(r *rand.Rand) (created, modified string) {
-	at := time.Date(2026, 3, 1, 6, 0, 0, 0, time.UTC).Add(-time.Duration(r.IntN(700*24)) * time.Hour)
-	at = at.Add(time.Duration(r.IntN(3600*1e7)) * 100)
-	later := at.Add(time.Duration(r.IntN(200*24*3600)) * time.Second)
-	const layout = "2006-01-02T15:04:05.9999999Z"
-	return at.Format(layout), later.Format(layout)
+// length is how many elements a collection of an object has: most a handful,
+// some exactly at and just past a page, a few hundreds. Where every element has
+// a collection of its own, which costs a request, none has hundreds.
+func (m *maker) length(k *kind, e *entry, n nav) int {
+	if len(k.like(e.index).parts[n.name]) == 0 {
+		return 0
+	}
+	r := m.rng(k.Name, "length of "+n.name, e.index)
+	few := 1 + r.IntN(20)
+	switch at := e.index % 20; {
+	case len(n.below) > 0 && e.index%5 == 0:
+		return childPage + 1 + few/2
+	case len(n.below) > 0:
+		return 1 + few/2
+	case at == 0 && e.index%200 == 0:
+		return 300
+	case at == 0:
+		return 60 + r.IntN(120)
+	case at == 5:
+		return childPage
+	case at == 6:
+		return childPage + 1
+	case at == 10:
+		return 2 * childPage
+	case at == 15:
+		return 1
+	}
+	return few
+}
+
+// earlier moves a time of the fixture to up to two years before. All times of
+// one object move alike, so that none is changed before it is made.
+func (m *making) earlier(text string) string {
+	at, _ := time.Parse(time.RFC3339, text) // it was read once already
+	r := m.rng(m.kind.Name, "time", m.entry.index)
+	by := time.Duration(r.IntN(700*24))*time.Hour + time.Duration(r.IntN(3600*1e7))*100
+	return at.Add(-by).UTC().Format("2006-01-02T15:04:05.9999999Z")
 }
 
 // tags are scope tag ids: mostly Default alone.
@@ -150,54 +187,40 @@ func (m *maker) tags(r *rand.Rand) []string {
 	return []string{"0", strconv.Itoa(1 + r.IntN(n-1))}
 }
 
-func (m *maker) groupID(r *rand.Rand) string {
-	n := m.counts["groups"]
-	if n == 0 {
-		return guid("no group", strconv.Itoa(r.IntN(20)))
-	}
-	return m.id("groups", r.IntN(n))
-}
-
 const (
 	allUsersID   = "acacacac-9df4-4c7d-9d50-4ef0226f57a9"
 	allDevicesID = "adadadad-808e-44e2-905a-0b7873a8a531"
 )
 
-// assignments makes none to four targets of the four kinds; scope tags and the
-// like have none.
-func (m *maker) assignments(k *kind, e *entry, r *rand.Rand) []json.RawMessage {
-	if k.name == "roleScopeTags" {
-		return nil
+// assignments makes none to four rows like those of the kind's fixtures, each
+// with a target of one of the four kinds. What Microsoft made has none.
+func (m *maker) assignments(k *kind, e *entry) []json.RawMessage {
+	var rows []template
+	for _, f := range k.fixtures {
+		rows = append(rows, f.parts[assignments]...)
 	}
 	out := []json.RawMessage{}
+	if len(rows) == 0 || k.like(e.index).builtIn {
+		return out
+	}
+	x := m.making(k, e, assignments)
 	seen := map[string]bool{}
-	for range r.IntN(5) {
-		target, key := m.target(r)
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		id := e.id + "_" + key
-		switch k.name {
-		case "mobileApps":
-			out = append(out, object("@odata.type", "#microsoft.graph.mobileAppAssignment", "id", id,
-				"intent", pick(r, []string{"required", "available", "uninstall"}), "source", "direct", "sourceId", e.id, "target", target, "settings", nil))
-		case "deviceHealthScripts":
-			out = append(out, object("id", id, "runRemediationScript", r.IntN(2) == 0, "target", target,
-				"runSchedule", object("@odata.type", "#microsoft.graph.deviceHealthScriptDailySchedule", "interval", 1+r.IntN(7), "useUtc", false, "time", fmt.Sprintf("%02d:30:00.0000000", r.IntN(24)))))
-		case "deviceManagementScripts":
-			out = append(out, object("id", id, "target", target))
-		default:
-			out = append(out, object("id", id, "source", "direct", "sourceId", e.id, "target", target))
+	for range x.chance.IntN(5) {
+		x.target, x.key = m.aim(x.chance)
+		if !seen[x.key] {
+			seen[x.key] = true
+			row := pick(x.chance, rows).make(x)
+			out = append(out, withProperty(row, "id", encode(e.id+"_"+x.key)))
 		}
 	}
 	return out
 }
 
-func (m *maker) target(r *rand.Rand) (target json.RawMessage, key string) {
+// aim makes the target of an assignment, and the key its row is known by.
+func (m *maker) aim(r *rand.Rand) (target json.RawMessage, key string) {
 	filter, filterType := any(nil), "none"
 	if n := m.counts["assignmentFilters"]; n > 0 && r.IntN(3) == 0 {
-		filter, filterType = m.id("assignmentFilters", r.IntN(n)), pick(r, []string{"include", "exclude"})
+		filter, filterType = m.id(kindNamed("assignmentFilters"), r.IntN(n)), pick(r, []string{"include", "exclude"})
 	}
 	typ, group := "groupAssignmentTarget", ""
 	switch r.IntN(6) {
@@ -211,11 +234,15 @@ func (m *maker) target(r *rand.Rand) (target json.RawMessage, key string) {
 	default:
 		group = m.groupID(r)
 	}
-	pairs := []any{"@odata.type", "#microsoft.graph." + typ,
+	pairs := []any{"@odata.type", graphNS + typ,
 		"deviceAndAppManagementAssignmentFilterId", filter, "deviceAndAppManagementAssignmentFilterType", filterType}
 	if group != "" {
 		key = group
 		pairs = append(pairs, "groupId", group)
 	}
 	return object(pairs...), key
+}
+
+func (m *maker) groupID(r *rand.Rand) string {
+	return m.some(kindNamed(groups.Name), strconv.Itoa(r.IntN(maxGroups)))
 }

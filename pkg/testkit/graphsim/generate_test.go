@@ -8,12 +8,29 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-var policyKinds = []string{
-	"configurationPolicies", "deviceConfigurations", "deviceCompliancePolicies", "groupPolicyConfigurations", "deviceManagementScripts", "deviceHealthScripts",
-	"assignmentFilters", "roleScopeTags", "mobileApps", "conditionalAccess/policies", "conditionalAccess/namedLocations",
+// types are the catalog's and groups, which are no policies.
+func types() []graph.Type {
+	return append(graph.Catalog(), graph.Type{Name: "groups", Path: "/groups"})
+}
+
+// collections are what an object of the type is read with, beside itself.
+func collections(t graph.Type) (names []string) {
+	for _, c := range t.Children {
+		names = append(names, c.Name)
+	}
+	for part := range strings.SplitSeq(t.Expand, ",") {
+		if name, _, _ := strings.Cut(part, "("); name != "" && name != "assignments" {
+			names = append(names, name)
+		}
+	}
+	if t.Assignments != graph.NoAssignments {
+		names = append(names, "assignments")
+	}
+	return names
 }
 
 // generated is a tenant without a server around it.
@@ -31,15 +48,15 @@ func generated(t *testing.T, cfg graphsim.TenantConfig) *graphsim.Tenant {
 func dump(t *testing.T, tenant *graphsim.Tenant) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	for _, kind := range append(policyKinds, "groups") {
-		for _, id := range tenant.IDs(kind) {
-			raw, err := tenant.Object(kind, id)
+	for _, typ := range types() {
+		for _, id := range tenant.IDs(typ.Name) {
+			raw, err := tenant.Object(typ.Name, id)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.Write(raw)
-			for _, nav := range []string{"settings", "assignments", "definitionValues", "scheduledActionsForRule", "categories"} {
-				els, err := tenant.Elements(kind, id, nav)
+			for _, nav := range collections(typ) {
+				els, err := tenant.Elements(typ.Name, id, nav)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -65,14 +82,15 @@ func TestSeedAndSizeDecideEveryByte(t *testing.T) {
 
 func TestSizeIsTheNumberOfPolicies(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{0, 1, 5, 11, 60, 1000} {
+	enough := len(graph.Catalog())
+	for _, size := range []int{0, 1, 5, enough, enough + 1, 60, 1000} {
 		tenant := generated(t, graphsim.TenantConfig{Size: size})
 		n := 0
-		for _, kind := range policyKinds {
-			c := len(tenant.IDs(kind))
+		for _, typ := range graph.Catalog() {
+			c := len(tenant.IDs(typ.Name))
 			n += c
-			if size >= 11 && c == 0 {
-				t.Errorf("size %d: no %s", size, kind)
+			if size >= enough && c == 0 {
+				t.Errorf("size %d: no %s", size, typ.Name)
 			}
 		}
 		if n != size {
@@ -127,11 +145,11 @@ func TestDemoTenantHasTheHardCases(t *testing.T) {
 func TestEveryGeneratedObjectIsJSONWithItsID(t *testing.T) {
 	t.Parallel()
 	tenant := generated(t, graphsim.TenantConfig{Size: 400, Seed: 3})
-	for _, kind := range append(policyKinds, "groups") {
-		for _, id := range tenant.IDs(kind) {
-			raw, err := tenant.Object(kind, id)
+	for _, typ := range types() {
+		for _, id := range tenant.IDs(typ.Name) {
+			raw, err := tenant.Object(typ.Name, id)
 			if err != nil || !json.Valid(raw) || object(t, raw)["id"] != id {
-				t.Fatalf("%s %s: %v %.200s", kind, id, err, raw)
+				t.Fatalf("%s %s: %v %.200s", typ.Name, id, err, raw)
 			}
 		}
 	}

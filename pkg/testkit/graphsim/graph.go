@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,7 +69,7 @@ func (s *Server) graph(c *call, r *http.Request) *response {
 	if k == nil {
 		k, below = kindKeyed(rest)
 	}
-	if k == nil || c.version == "v1.0" && !k.v1 {
+	if k == nil || c.version == "v1.0" && !k.V1 {
 		return c.noSegment(unknownSegment(rest))
 	}
 	if wait, ok := s.quotas.allow(c, k); !ok {
@@ -122,7 +123,7 @@ func (s *Server) read(c *call, k *kind, below string, q query) *response {
 		return s.list(c, k, q)
 	}
 	parts := pathParts(below)
-	e := c.tenant.kinds[k.name].byID[parts[0]]
+	e := c.tenant.kinds[k.Name].byID[parts[0]]
 	if e == nil {
 		return c.notFound(k, parts[0])
 	}
@@ -133,17 +134,32 @@ func (s *Server) read(c *call, k *kind, below string, q query) *response {
 	if !ok {
 		return c.noSegment(parts[1])
 	}
-	els := c.tenant.nav(k, e, n.name)
-	context := fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name)
-	switch len(parts) {
-	case 2:
+	return s.below(c, n, c.tenant.nav(k, e, n.name), fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name), parts[2:], q)
+}
+
+// below answers what lies under a navigation property: its elements, one of
+// them (parts is its id), or a collection under that one, and so on down.
+func (s *Server) below(c *call, n nav, els sequence, context string, parts []string, q query) *response {
+	if len(parts) == 0 {
 		return s.children(c, n, els, context, q)
-	case 3:
-		return c.element(n, els.all(), parts[2], context, q)
-	case 4:
-		return s.grandchildren(c, n, els.all(), parts[2:], context, q)
 	}
-	return c.noSegment(parts[4])
+	i := slices.IndexFunc(els.all(), func(e json.RawMessage) bool { return text(e, "id") == parts[0] })
+	if i < 0 {
+		return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
+	}
+	el := els.at(i)
+	if len(parts) == 1 {
+		return respond(http.StatusOK, prepend(show(n, el, q.expand), `"@odata.context":`+quote(c.metadata(context+"/$entity"))))
+	}
+	under, ok := navNamed(n.below, parts[1])
+	if !ok {
+		return c.noSegment(parts[1])
+	}
+	inside, err := elements(property(el, under.name))
+	if err != nil {
+		inside = nil // absent or null: none
+	}
+	return s.below(c, under, sequenceOf(inside), fmt.Sprintf("%s('%s')/%s", context, parts[0], under.name), parts[2:], q)
 }
 
 func (s *Server) list(c *call, k *kind, q query) *response {
@@ -151,7 +167,7 @@ func (s *Server) list(c *call, k *kind, q query) *response {
 	if !ok {
 		return c.refuse(http.StatusBadRequest, "BadRequest", "Skip token is invalid.")
 	}
-	page, more := c.tenant.page(k, after, s.pageSize(k.name, listPage, q))
+	page, more := c.tenant.page(k, after, s.pageSize(k.Name, listPage, q))
 	values := make([]json.RawMessage, len(page))
 	for i, e := range page {
 		raw, err := s.shape(c, k, e, q, k.listCuts)
@@ -190,7 +206,7 @@ func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json
 	for _, x := range q.expand {
 		n, ok := k.nav(x.name)
 		if !ok {
-			return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.name, k.entity))
+			return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.name, k.Entity))
 		}
 		els := showAll(n, c.tenant.nav(k, e, n.name).all(), x.expand)
 		if note := n.name + "@odata.context"; property(raw, note) == nil {
@@ -220,35 +236,6 @@ func (s *Server) children(c *call, n nav, els sequence, context string, q query)
 	return s.envelope(c, context+selected(q.names), page, next)
 }
 
-func (c *call) element(n nav, els []json.RawMessage, id, context string, q query) *response {
-	for _, e := range els {
-		if text(e, "id") == id {
-			raw := show(n, e, q.expand)
-			return respond(http.StatusOK, prepend(raw, `"@odata.context":`+quote(c.metadata(context+"/$entity"))))
-		}
-	}
-	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
-}
-
-// grandchildren answers definitionValues/{id}/presentationValues, the one
-// collection two levels down.
-func (s *Server) grandchildren(c *call, n nav, els []json.RawMessage, parts []string, context string, q query) *response {
-	if n.children == "" || parts[1] != n.children {
-		return c.noSegment(parts[1])
-	}
-	for _, e := range els {
-		if text(e, "id") != parts[0] {
-			continue
-		}
-		below, err := elements(property(e, n.children))
-		if err != nil {
-			below = nil // absent or null: none
-		}
-		return s.children(c, presentations, sequenceOf(below), fmt.Sprintf("%s('%s')/%s", context, parts[0], n.children), q)
-	}
-	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
-}
-
 func showAll(n nav, els []json.RawMessage, expand []expansion) []json.RawMessage {
 	out := make([]json.RawMessage, len(els))
 	for i, e := range els {
@@ -264,9 +251,6 @@ func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
 		if !expanded(expand, name) {
 			hide = append(hide, name)
 		}
-	}
-	if n.children != "" && !expanded(expand, n.children) {
-		hide = append(hide, n.children)
 	}
 	if len(hide) == 0 {
 		return el

@@ -38,7 +38,7 @@ type TenantConfig struct {
 	ClientID     string
 	ClientSecret string
 	Load         []string // folders of exported policies; with any, nothing is generated
-	Size         int      // how many objects of the eleven policy types to generate
+	Size         int      // how many objects of the catalog's types to generate
 	Seed         uint64   // the same seed and size give the same bytes
 	Counts       map[string]int
 	// Counts sets exact numbers by kind instead of Size.

@@ -43,9 +43,9 @@ func (r Report) log(ctx context.Context, log *slog.Logger) {
 	for _, f := range r.Rejected {
 		log.WarnContext(ctx, "not loaded", "path", f.Path, "reason", f.Reason)
 	}
-	for _, k := range kinds {
-		if n := r.Totals[k.name]; n > 0 {
-			log.InfoContext(ctx, "loaded", "type", k.name, "objects", n)
+	for _, k := range kinds() {
+		if n := r.Totals[k.Name]; n > 0 {
+			log.InfoContext(ctx, "loaded", "type", k.Name, "objects", n)
 		}
 	}
 }

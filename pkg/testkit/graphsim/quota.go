@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
-)
 
-const conditionalAccess = "conditionalAccess"
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+)
 
 // limit is so many requests in so many seconds, of one application or of all
 // applications of a tenant together.
@@ -39,7 +39,7 @@ var conditionalAccessLimits = []limit{{requests: 1, seconds: 1, perTenant: true}
 
 func (k *kind) limits() []limit {
 	switch {
-	case k.workload == conditionalAccess:
+	case k.Workload == graph.WorkloadConditionalAccess:
 		return conditionalAccessLimits
 	case k.entra:
 		return directoryLimits
@@ -79,7 +79,7 @@ func (q *quotas) allow(c *call, k *kind) (retryAfter int, ok bool) {
 		if l.writes && c.method == http.MethodGet {
 			continue
 		}
-		key := bucketKey{tenant: c.tenant.id, app: c.app, workload: k.workload, writes: l.writes}
+		key := bucketKey{tenant: c.tenant.id, app: c.app, workload: k.Workload, writes: l.writes}
 		if l.perTenant {
 			key.app = ""
 		}
@@ -88,7 +88,7 @@ func (q *quotas) allow(c *call, k *kind) (retryAfter int, ok bool) {
 			retryAfter = max(retryAfter, wait)
 		}
 	}
-	if k.workload == conditionalAccess {
+	if k.Workload == graph.WorkloadConditionalAccess {
 		retryAfter = 0
 	}
 	return retryAfter, ok

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // member is one property of a JSON object. Text and value are slices of the
@@ -19,36 +22,65 @@ type member struct {
 	start, end int // of text, in the object
 }
 
+// decoder reads raw token by token. It takes what encoding/json takes: exports
+// of real tenants hold keys twice and halves of characters.
+func decoder(raw []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
 // members takes an object apart into its top-level properties, in order.
 func members(raw []byte) ([]member, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	d := decoder(raw)
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, errors.Join(errors.New("not a JSON object"), err)
 	}
 	var out []member
-	for d.More() {
-		start := int(d.InputOffset())
-		t, err := d.Token()
+	for d.PeekKind() != '}' {
+		name, err := d.ReadValue()
 		if err != nil {
 			return nil, fmt.Errorf("property %d: %w", len(out)+1, err)
 		}
-		start += bytes.IndexByte(raw[start:], '"')
-		var v json.RawMessage
-		if err := d.Decode(&v); err != nil {
-			return nil, fmt.Errorf("property %q: %w", t, err)
+		start := int(d.InputOffset()) - len(name)
+		key := unquote(name)
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("property %q: %w", key, err)
 		}
 		end := int(d.InputOffset())
-		out = append(out, member{key: t.(string), text: raw[start:end], value: raw[end-len(v) : end], start: start, end: end})
+		out = append(out, member{key: key, text: raw[start:end], value: raw[end-len(value) : end], start: start, end: end})
 	}
 	return out, nil
 }
 
-// elements takes an array apart; each element keeps its bytes.
+// unquote returns the string that text is, "" for any other value.
+func unquote(text []byte) string {
+	out, err := jsontext.AppendUnquote(nil, text)
+	if err != nil && len(out) == 0 {
+		return ""
+	}
+	return string(out)
+}
+
+// elements takes an array apart; each element keeps its bytes. Of null it
+// returns nil, of an empty array what is not nil.
 func elements(raw []byte) ([]json.RawMessage, error) {
-	var out []json.RawMessage
-	err := json.Unmarshal(raw, &out)
-	return out, err
+	d := decoder(raw)
+	switch t, err := d.ReadToken(); {
+	case err != nil || t.Kind() != '[' && t.Kind() != 'n':
+		return nil, errors.Join(errors.New("not a JSON array"), err)
+	case t.Kind() == 'n':
+		return nil, nil
+	}
+	out := []json.RawMessage{}
+	for d.PeekKind() != ']' {
+		value, err := d.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %w", len(out)+1, err)
+		}
+		end := int(d.InputOffset())
+		out = append(out, raw[end-len(value):end])
+	}
+	return out, nil
 }
 
 // property returns the value of a top-level property, or nil. Of two with the
@@ -67,13 +99,7 @@ func property(raw []byte, key string) json.RawMessage {
 }
 
 // text returns a top-level string property, or "".
-func text(raw []byte, key string) string {
-	var s string
-	if json.Unmarshal(property(raw, key), &s) != nil {
-		return ""
-	}
-	return s
-}
+func text(raw []byte, key string) string { return unquote(property(raw, key)) }
 
 // cut returns raw without the named properties. What stays keeps its bytes and
 // the white space before it.
@@ -163,18 +189,15 @@ func withProperty(raw json.RawMessage, key string, value json.RawMessage) json.R
 
 // array composes elements, untouched, into an array.
 func array(els []json.RawMessage) json.RawMessage {
-	size := 2
-	for _, e := range els {
-		size += len(e) + 1
-	}
-	out := append(make([]byte, 0, size), '[')
+	return slices.Concat([]byte("["), bytes.Join(slicesOf(els), []byte(",")), []byte("]"))
+}
+
+func slicesOf(els []json.RawMessage) [][]byte {
+	out := make([][]byte, len(els))
 	for i, e := range els {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(out, e...)
+		out[i] = e
 	}
-	return append(out, ']')
+	return out
 }
 
 // object composes ordered key/value pairs into JSON, as Graph writes it: no
@@ -218,24 +241,10 @@ func encode(v any) []byte {
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
+// quote writes s as JSON. Bytes that are not UTF-8 become U+FFFD.
 func quote(s string) string {
-	plain := true
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return `"` + s + `"`
-	}
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		panic(err) // a string always encodes
-	}
-	return strings.TrimSuffix(b.String(), "\n")
+	out, _ := jsontext.AppendQuote(nil, s) // its only error is what it has just replaced
+	return string(out)
 }
 
 // appendMember puts a property behind all others; raw must be an object with
@@ -248,4 +257,70 @@ func appendMember(raw json.RawMessage, key string, value json.RawMessage) json.R
 		sep = ""
 	}
 	return slices.Concat(raw[:end], []byte(sep+quote(key)+":"), value, raw[end:])
+}
+
+// value is a value somewhere within a JSON text.
+type value struct {
+	raw        []byte
+	key        string // of the property it is, or is an element of
+	depth      int    // 1: of the outermost object
+	inList     bool   // the object it belongs to is the outermost, or an element of a list
+	start, end int
+}
+
+// values yields every value within raw, an object or list before what is in it.
+func values(raw []byte) iter.Seq[value] {
+	return func(yield func(value) bool) {
+		d := decoder(raw)
+		keys := []string{""} // of every container that is open
+		for {
+			switch kind := d.PeekKind(); {
+			case kind == 0:
+				return
+			case kind == '}' || kind == ']':
+				_, _ = d.ReadToken()
+				keys = keys[:len(keys)-1]
+				continue
+			case atName(d):
+				name, _ := d.ReadValue()
+				keys[len(keys)-1] = unquote(name)
+				continue
+			}
+			v, container := next(d, raw, keys[len(keys)-1])
+			if container {
+				keys = append(keys, v.key)
+			}
+			if v.depth > 0 && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// atName reports whether what d reads next is the name of a property.
+func atName(d *jsontext.Decoder) bool {
+	kind, n := d.StackIndex(d.StackDepth())
+	return kind == '{' && n%2 == 0
+}
+
+// next reads one value, of a container only its beginning.
+func next(d *jsontext.Decoder, raw []byte, key string) (v value, container bool) {
+	v = value{key: key, depth: d.StackDepth(), inList: d.StackDepth() == 1}
+	if v.depth > 1 {
+		above, _ := d.StackIndex(v.depth - 1)
+		v.inList = above == '['
+	}
+	switch d.PeekKind() {
+	case '{', '[':
+		_, _ = d.ReadToken()
+		v.start, container = int(d.InputOffset())-1, true
+		v.raw, _ = decoder(raw[v.start:]).ReadValue()
+		v.end = v.start + len(v.raw)
+	default:
+		text, _ := d.ReadValue()
+		v.end = int(d.InputOffset())
+		v.start = v.end - len(text)
+	}
+	v.raw = raw[v.start:v.end]
+	return v, container
 }

@@ -16,22 +16,10 @@ const policies = "/beta/deviceManagement/configurationPolicies"
 func TestEveryKindIsListedInWhole(t *testing.T) {
 	t.Parallel()
 	w := setup(t, graphsim.Config{NoQuotas: true, PageSizes: map[string]int{"configurationPolicies": 7}})
-	for path, kind := range map[string]string{
-		"deviceManagement/configurationPolicies":     "configurationPolicies",
-		"deviceManagement/deviceConfigurations":      "deviceConfigurations",
-		"deviceManagement/deviceCompliancePolicies":  "deviceCompliancePolicies",
-		"deviceManagement/groupPolicyConfigurations": "groupPolicyConfigurations",
-		"deviceManagement/deviceManagementScripts":   "deviceManagementScripts",
-		"deviceManagement/deviceHealthScripts":       "deviceHealthScripts",
-		"deviceManagement/assignmentFilters":         "assignmentFilters",
-		"deviceManagement/roleScopeTags":             "roleScopeTags",
-		"deviceAppManagement/mobileApps":             "mobileApps",
-		"identity/conditionalAccess/policies":        "conditionalAccess/policies",
-		"identity/conditionalAccess/namedLocations":  "conditionalAccess/namedLocations",
-		"groups": "groups",
-	} {
+	for _, typ := range types() {
+		kind := typ.Name
 		ids := w.Tenant(tenantID).IDs(kind)
-		els, pages := w.all("/beta/" + path)
+		els, pages := w.all("/beta" + typ.Path)
 		if len(ids) == 0 || len(els) != len(ids) {
 			t.Errorf("%s: listed %d of %d", kind, len(els), len(ids))
 		}

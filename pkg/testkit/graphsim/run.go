@@ -140,8 +140,8 @@ func Run(ctx context.Context, cfg RunConfig, log *slog.Logger) error {
 func (s *Server) objects() int {
 	n := 0
 	for _, a := range s.tenants {
-		for _, k := range kinds {
-			n += len(a.content.IDs(k.name))
+		for _, k := range kinds() {
+			n += len(a.content.IDs(k.Name))
 		}
 	}
 	return n

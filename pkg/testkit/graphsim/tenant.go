@@ -43,8 +43,8 @@ type document struct {
 
 func newTenant(id string, now func() time.Time) *Tenant {
 	t := &Tenant{id: id, now: now, kinds: map[string]*shelf{}}
-	for _, k := range kinds {
-		t.kinds[k.name] = &shelf{byID: map[string]*entry{}}
+	for _, k := range kinds() {
+		t.kinds[k.Name] = &shelf{byID: map[string]*entry{}}
 	}
 	return t
 }
@@ -107,7 +107,7 @@ func (t *Tenant) document(k *kind, e *entry) *document {
 
 // page returns up to n entries behind seq after, and whether more follow.
 func (t *Tenant) page(k *kind, after, n int) (page []*entry, more bool) {
-	all := t.kinds[k.name].entries
+	all := t.kinds[k.Name].entries
 	from, _ := slices.BinarySearchFunc(all, after+1, func(e *entry, seq int) int { return e.seq - seq })
 	all = all[from:]
 	return all[:min(n, len(all))], len(all) > n
@@ -166,13 +166,13 @@ func (t *Tenant) Add(kindName string, raw json.RawMessage) (string, error) {
 		return "", err
 	}
 	if id == "" {
-		id = guid("added", t.id, k.name, fmt.Sprint(t.kinds[k.name].last))
+		id = guid("added", t.id, k.Name, fmt.Sprint(t.kinds[k.Name].last))
 		d.body = withProperty(d.body, "id", json.RawMessage(quote(id)))
 	}
-	if t.kinds[k.name].byID[id] != nil {
-		return "", fmt.Errorf("%s %s is there already", k.name, id)
+	if t.kinds[k.Name].byID[id] != nil {
+		return "", fmt.Errorf("%s %s is there already", k.Name, id)
 	}
-	t.kinds[k.name].add(&entry{id: id, doc: d})
+	t.kinds[k.Name].add(&entry{id: id, doc: d})
 	return id, nil
 }
 
@@ -184,7 +184,7 @@ func (t *Tenant) Remove(kindName, id string) error {
 	if err != nil {
 		return err
 	}
-	s := t.kinds[k.name]
+	s := t.kinds[k.Name]
 	delete(s.byID, id)
 	s.entries = slices.DeleteFunc(slices.Clone(s.entries), func(x *entry) bool { return x == e })
 	return nil
@@ -207,15 +207,15 @@ func (t *Tenant) Rename(kindName, id, name string) error {
 	if k == nil {
 		return fmt.Errorf("no such type: %s", kindName)
 	}
-	return t.Set(kindName, id, k.nameKey, json.RawMessage(quote(name)))
+	return t.Set(kindName, id, k.NameProperty, json.RawMessage(quote(name)))
 }
 
-// SetElements replaces a navigation property; settingCount follows the settings.
+// SetElements replaces a navigation property, and what the object says of its length.
 func (t *Tenant) SetElements(kindName, id, name string, els []json.RawMessage) error {
 	return t.change(kindName, id, func(d *document) {
 		d.navs[name] = els
-		if name == settings.name {
-			d.body = withProperty(d.body, "settingCount", encode(len(els)))
+		if n, _ := kindNamed(kindName).nav(name); n.count != "" {
+			d.body = withProperty(d.body, n.count, encode(len(els)))
 		}
 	})
 }
@@ -242,9 +242,9 @@ func (t *Tenant) find(kindName, id string) (*kind, *entry, error) {
 	if k == nil {
 		return nil, nil, fmt.Errorf("no such type: %s", kindName)
 	}
-	e := t.kinds[k.name].byID[id]
+	e := t.kinds[k.Name].byID[id]
 	if e == nil {
-		return nil, nil, fmt.Errorf("no %s with id %s", k.name, id)
+		return nil, nil, fmt.Errorf("no %s with id %s", k.Name, id)
 	}
 	return k, e, nil
 }

@@ -1,0 +1,225 @@
+package graphsim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph"
+)
+
+// folder is where a kind's fixtures are, from the root of the repository.
+func folder(k *kind) string { return "pkg/testkit/graphsim/fixtures/" + k.Name }
+
+// lineOf finds the line of a fixture that a complaint is about: the first that
+// mentions text, else the first.
+func lineOf(t *testing.T, f *fixture, text string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.FromSlash(f.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := bytes.Cut(raw, []byte(text))
+	if !found {
+		before = nil
+	}
+	return fmt.Sprintf("pkg/testkit/graphsim/%s:%d", f.file, 1+bytes.Count(before, []byte("\n")))
+}
+
+// TestEveryTypeHasItsFixtures names what a type's folder lacks for the
+// generator to make objects like those of a real tenant.
+func TestEveryTypeHasItsFixtures(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds() {
+		if len(k.fixtures) == 0 {
+			t.Errorf("%s: add a folder with at least one *.json: an object of the type as Graph sends it, with its collections %s inline",
+				folder(k), strings.Join(partsOf(k), ", "))
+			continue
+		}
+		for _, f := range k.fixtures {
+			complain(t, k, f)
+		}
+		for _, n := range k.navs {
+			unread := slices.Contains(k.Unread, n.name)
+			if !unread && !slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return len(f.navs[n.name]) > 0 }) {
+				t.Errorf("%s: add %q: [ … ] to one of the fixtures, with at least one element, or no object made will have any", lineOf(t, k.fixtures[0], ""), n.name)
+			}
+		}
+	}
+}
+
+func partsOf(k *kind) (names []string) {
+	for _, n := range k.navs {
+		if !slices.Contains(k.Unread, n.name) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// complain names what one fixture lacks that its entry says it has.
+func complain(t *testing.T, k *kind, f *fixture) {
+	t.Helper()
+	need := func(property, why string) {
+		if v := text(f.body, property); v == "" {
+			t.Errorf("%s: add %q: %s", lineOf(t, f, property), property, why)
+		}
+	}
+	need("id", "the generator makes ids like it")
+	need(k.NameProperty, "by the entry it is the name")
+	if !f.builtIn {
+		for _, name := range k.Content {
+			need(name, "by the entry an item always has it")
+		}
+	}
+	if k.BuiltIn != "" && property(f.body, k.BuiltIn) == nil {
+		t.Errorf("%s: add %q: true or false", lineOf(t, f, ""), k.BuiltIn)
+	}
+	for _, n := range k.navs {
+		if n.count != "" && string(property(f.body, n.count)) != fmt.Sprint(len(f.navs[n.name])) {
+			t.Errorf("%s: %q must be %d, as many %s as there are", lineOf(t, f, n.count), n.count, len(f.navs[n.name]), n.name)
+		}
+		for _, e := range f.navs[n.name] {
+			if len(n.below) > 0 && text(e, "id") == "" {
+				t.Errorf("%s: every element needs an \"id\": %s are asked for by it", lineOf(t, f, n.name), n.below[0].name)
+			}
+		}
+	}
+}
+
+// TestEveryFixtureIsRecognised serves each fixture as an export, whole and
+// without its annotations.
+func TestEveryFixtureIsRecognised(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds() {
+		for _, f := range k.fixtures {
+			raw, err := os.ReadFile(filepath.FromSlash(f.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := (exported{raw: raw}).classify(); v.kind != k {
+				t.Errorf("pkg/testkit/graphsim/%s:1: as an export it is taken for %s", f.file, taken(v))
+			}
+			v := (exported{raw: bare(f)}).classify()
+			switch {
+			case v.kind == nil && k.sure(f):
+				t.Errorf("%s: the fixture has all Marks, and yet without annotations it is taken for %s", lineOf(t, f, ""), taken(v))
+			case v.kind != nil && v.kind != k:
+				t.Errorf("%s: without annotations it is taken for %s: add to the Marks of %s in pkg/graph/catalog.go a property that only its objects have",
+					lineOf(t, f, ""), taken(v), k.Name)
+			}
+		}
+	}
+}
+
+func (k *kind) sure(f *fixture) bool { return k.marked(keysOf(bare(f))) }
+
+func taken(v verdict) string {
+	if v.kind != nil {
+		return v.kind.Name
+	}
+	return "nothing: " + v.reason + v.part
+}
+
+// bare is a fixture with its collections and without a single annotation of its own.
+func bare(f *fixture) json.RawMessage {
+	raw := cut(f.body, "@odata.type")
+	for name, els := range f.navs {
+		raw = appendMember(raw, name, array(els))
+	}
+	return raw
+}
+
+// TestEveryTypeIsMarked: an export without annotations is recognised by an
+// entry's Marks alone, so every type has some that its fixtures have.
+func TestEveryTypeIsMarked(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds() {
+		if len(k.fixtures) > 0 && !slices.ContainsFunc(k.fixtures, k.sure) {
+			t.Errorf("pkg/graph/catalog.go: %s: no fixture has all of one of its Marks %v; properties that no other type has: %v", k.Name, k.Marks, k.own())
+		}
+	}
+}
+
+// own are the properties of a kind's fixtures that no other kind's have.
+func (k *kind) own() (names []string) {
+	for name := range keysOf(bare(k.fixtures[0])) {
+		one := map[string]bool{name: true}
+		if !slices.ContainsFunc(kinds(), func(other *kind) bool { return other != k && other.known(one) > 0 }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestEveryEntryIsUnderstood: what an entry expands is read without complaint,
+// and Graph's schema has its type.
+func TestEveryEntryIsUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, typ := range graph.Catalog() {
+		if _, err := parseExpand(typ.Expand); err != nil {
+			t.Errorf("pkg/graph/catalog.go: %s: Expand: %v", typ.Name, err)
+		}
+		if _, known := bases()[typ.Entity]; !known {
+			t.Errorf("pkg/graph/catalog.go: %s: Entity %q is no type of Graph's schema (pkg/testkit/graphsim/bases.json)", typ.Name, typ.Entity)
+		}
+		for _, c := range typ.Children {
+			if _, err := parseExpand(strings.TrimPrefix(c.Query, "$expand=")); err != nil || strings.Contains(c.Query, "&") {
+				t.Errorf("pkg/graph/catalog.go: %s: the Query of %s is not $expand alone: %q", typ.Name, c.Name, c.Query)
+			}
+		}
+	}
+}
+
+// TestMadeObjectsKeepTheirFixturesShape: generated objects have the properties
+// of their fixture in its order, and refer only to what is there.
+func TestMadeObjectsKeepTheirFixturesShape(t *testing.T) {
+	t.Parallel()
+	tenant := newTenant("t", nil)
+	tenant.generate(TenantConfig{Size: 200, Seed: 5})
+	for _, k := range kinds() {
+		for _, e := range tenant.kinds[k.Name].entries {
+			f := k.like(e.index)
+			made, want := namesIn(tenant.body(k, e)), namesIn(f.body)
+			if !slices.Equal(made, want) {
+				t.Fatalf("%s: properties %v, want those of %s: %v", k.Name, made, f.file, want)
+			}
+			all := tenant.body(k, e)
+			for _, n := range k.navs {
+				all = appendMember(all, n.name, array(tenant.nav(k, e, n.name).all()))
+			}
+			for id, of := range fixtureIDs() {
+				if bytes.Contains(all, []byte(id)) {
+					t.Errorf("%s %s names the id of a fixture of %s", k.Name, e.id, of)
+				}
+			}
+		}
+	}
+}
+
+func fixtureIDs() map[string]string {
+	ids := map[string]string{}
+	for _, k := range kinds() {
+		for _, f := range k.fixtures {
+			if guids.MatchString(f.id) {
+				ids[f.id] = k.Name
+			}
+		}
+	}
+	return ids
+}
+
+func namesIn(raw []byte) (names []string) {
+	for v := range values(raw) {
+		if v.depth == 1 {
+			names = append(names, v.key)
+		}
+	}
+	return names
+}

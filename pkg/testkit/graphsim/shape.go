@@ -1,0 +1,105 @@
+package graphsim
+
+import (
+	_ "embed"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// basesText names the base of every type in Graph's schema, as Microsoft's
+// published models have them; "" where it has none.
+//
+//go:embed bases.json
+var basesText []byte
+
+var bases = sync.OnceValue(func() map[string]string {
+	var of map[string]string
+	if err := json.Unmarshal(basesText, &of); err != nil {
+		panic(err) // built in, and tested
+	}
+	return of
+})
+
+// kindOfShape recognises an object without any OData annotation by the marks of
+// its entry. Of several kinds it is the one whose fixtures know most of its
+// properties; nil: none.
+func kindOfShape(raw []byte) *kind {
+	has := keysOf(raw)
+	var best *kind
+	most := -1
+	for _, k := range kinds() {
+		if !k.marked(has) {
+			continue
+		}
+		if n := k.known(has); n > most {
+			best, most = k, n
+		}
+	}
+	return best
+}
+
+func (k *kind) marked(has map[string]bool) bool {
+	return has[k.NameProperty] && slices.ContainsFunc(k.Marks, func(marks []string) bool { return hasAll(has, marks) })
+}
+
+// known counts the properties that the kind's fixtures have too.
+func (k *kind) known(has map[string]bool) (n int) {
+	for key := range has {
+		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return property(f.body, key) != nil }) {
+			n++
+		}
+	}
+	return n
+}
+
+func hasAll(has map[string]bool, keys []string) bool {
+	return len(keys) > 0 && !slices.ContainsFunc(keys, func(k string) bool { return !has[k] })
+}
+
+// partShape recognises an element of a navigation property: by the marks of its
+// collection or, of one that is expanded, by what is expanded inside it.
+func partShape(raw []byte) string {
+	if strings.HasSuffix(text(property(raw, "target"), "@odata.type"), "AssignmentTarget") {
+		return assignments
+	}
+	has := keysOf(raw)
+	for _, k := range kinds() {
+		for _, n := range k.navs {
+			if hasAll(has, n.marks) && !has[k.NameProperty] {
+				return n.name
+			}
+		}
+	}
+	return ""
+}
+
+// keysOf are the names of an object's properties. Annotations are none, but
+// x@odata.bind stands for the x it refers to.
+func keysOf(raw []byte) map[string]bool {
+	ms, err := members(raw)
+	if err != nil {
+		return nil
+	}
+	out := map[string]bool{}
+	for _, m := range ms {
+		key, bound := strings.CutSuffix(m.key, "@odata.bind")
+		if bound || !strings.ContainsAny(key, "@#") {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// partNames are the navigation properties of all kinds.
+func partNames() (names []string) {
+	for _, k := range kinds() {
+		for _, n := range k.navs {
+			if !slices.Contains(names, n.name) {
+				names = append(names, n.name)
+			}
+		}
+	}
+	return names
+}
