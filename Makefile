@@ -39,7 +39,7 @@ test-big: launcher ## the tests that need a million runs
 		./services/operations/internal/store ./services/operations/internal/api
 
 test-proof: launcher ## the run store and the takeover under kills, restarts and faults, at length
-	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/takeover ./pkg/work -count=1 -timeout 30m
+	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/takeover/... ./pkg/work -count=1 -timeout 30m
 	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./e2e -run '^TestKilled' -count=1 -timeout 60m
 	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
 

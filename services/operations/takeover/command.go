@@ -3,16 +3,24 @@ package takeover
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
+	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/adopt"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/analyse"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/backfill"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/drop"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/ledger"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/repoint"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/rollback"
+	"github.com/tenantpilot/tenantpilot/services/operations/takeover/verify"
 )
 
 // Command is the tool's command line: one command a stage. What a stage found is
@@ -23,8 +31,8 @@ func Command() *cobra.Command {
 		Short: "Moves an older TenantPilot's run tables into the canonical store, stage by stage",
 		Long: "Stages, in order: analyse, adopt, backfill, verify, repoint, drop; rollback undoes them.\n" +
 			"Each may be stopped at any instant and run again. docs/takeover.md tells what each proves.\n\n" +
-			"The databases and the certificate are given by environment: " + EnvPrefix + "LEGACY_URL, " + EnvPrefix + "OPERATIONS_URL,\n" +
-			EnvPrefix + "TENANCY_ADDRESS, " + EnvPrefix + "TLS_CERT, _TLS_KEY, _TLS_CA, and " + EnvPrefix + "REPORTS for the folder of reports.",
+			"The databases and the certificate are given by environment: " + ledger.EnvPrefix + "LEGACY_URL, " + ledger.EnvPrefix + "OPERATIONS_URL,\n" +
+			ledger.EnvPrefix + "TENANCY_ADDRESS, " + ledger.EnvPrefix + "TLS_CERT, _TLS_KEY, _TLS_CA, and " + ledger.EnvPrefix + "REPORTS for the folder of reports.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -33,22 +41,51 @@ func Command() *cobra.Command {
 	return root
 }
 
-// stage runs do over an open tool, and tells what it reports.
-func stage(c *cobra.Command, do func(context.Context, *Tool) (*Report, error)) error {
-	var cfg Config
-	if err := obs.LoadConfig(EnvPrefix, &cfg); err != nil {
+// config is the tool's environment, after [ledger.EnvPrefix].
+type config struct {
+	ledger.Config
+	// TenancyAddress is where tenancy serves; only adopt calls it.
+	TenancyAddress string `env:"TENANCY_ADDRESS"`
+	Client         rpc.ClientConfig
+	// RunTypes is the operations service's OPERATIONS_RUN_TYPES; only analyse reads it.
+	RunTypes string `env:"RUN_TYPES"`
+}
+
+// opened is what a stage runs with.
+type opened struct {
+	*ledger.Ledger
+	cfg config
+}
+
+// stage opens the takeover, runs do, and prints its report.
+func stage(c *cobra.Command, do func(context.Context, opened) (*report.Report, error)) error {
+	var cfg config
+	if err := obs.LoadConfig(ledger.EnvPrefix, &cfg); err != nil {
 		return err
 	}
-	tool, err := Open(c.Context(), cfg, c.ErrOrStderr(), slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)))
+	l, err := ledger.Open(c.Context(), cfg.Config, c.ErrOrStderr(), slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)))
 	if err != nil {
 		return err
 	}
-	defer tool.Close()
-	r, err := do(c.Context(), tool)
+	defer l.Close()
+	r, err := do(c.Context(), opened{Ledger: l, cfg: cfg})
 	if r != nil {
-		tell(c.OutOrStdout(), r)
+		r.Print(c.OutOrStdout())
 	}
 	return err
+}
+
+// tenancy calls do with a client of tenancy, nil if its address is not set.
+func (o opened) tenancy(do func(tenancyv1.ImportServiceClient) (*report.Report, error)) (*report.Report, error) {
+	if o.cfg.TenancyAddress == "" {
+		return do(nil)
+	}
+	conn, err := rpc.Dial(o.cfg.TenancyAddress, "tenancy", o.cfg.Client, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return do(tenancyv1.NewImportServiceClient(conn))
 }
 
 func planFlag(c *cobra.Command, plan *bool) {
@@ -56,12 +93,15 @@ func planFlag(c *cobra.Command, plan *bool) {
 }
 
 func analyseCommand() *cobra.Command {
-	var o AnalyseOptions
+	var o analyse.Options
 	c := &cobra.Command{
 		Use: "analyse", Args: cobra.NoArgs,
 		Short: "How much there is, how much of it is linked, what is wrong with it, how long it will take",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Analyse(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) {
+				o.RunTypes = t.cfg.RunTypes
+				return analyse.Run(ctx, t.Ledger, o)
+			})
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -69,7 +109,7 @@ func analyseCommand() *cobra.Command {
 }
 
 func adoptCommand() *cobra.Command {
-	var o AdoptOptions
+	var o adopt.Options
 	var types, workspaces, owners map[string]string
 	c := &cobra.Command{
 		Use: "adopt", Args: cobra.NoArgs,
@@ -82,7 +122,11 @@ func adoptCommand() *cobra.Command {
 			if o.Owners, err = byID("owner", owners); err != nil {
 				return err
 			}
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Adopt(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) {
+				return t.tenancy(func(client tenancyv1.ImportServiceClient) (*report.Report, error) {
+					return adopt.Run(ctx, t.Ledger, client, o)
+				})
+			})
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -112,7 +156,7 @@ func byID(flag string, in map[string]string) (map[int64]string, error) {
 }
 
 func backfillCommand() *cobra.Command {
-	var o BackfillOptions
+	var o backfill.Options
 	c := &cobra.Command{
 		Use: "backfill", Args: cobra.NoArgs,
 		Short: "Makes every row of the legacy run tables a run, or keeps only what is linked",
@@ -120,7 +164,7 @@ func backfillCommand() *cobra.Command {
 			if o.History != "import" && o.History != "link" {
 				return fmt.Errorf("--history=import makes rows without a run into runs, --history=link leaves them in the archive: choose one")
 			}
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Backfill(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) { return backfill.Run(ctx, t.Ledger, o) })
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -133,12 +177,12 @@ func backfillCommand() *cobra.Command {
 }
 
 func verifyCommand() *cobra.Command {
-	var o VerifyOptions
+	var o verify.Options
 	c := &cobra.Command{
 		Use: "verify", Args: cobra.NoArgs,
 		Short: "Proves that every row has exactly one run and that they agree; exit code 0 only then",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Verify(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) { return verify.Run(ctx, t.Ledger, o) })
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -148,12 +192,12 @@ func verifyCommand() *cobra.Command {
 }
 
 func repointCommand() *cobra.Command {
-	var o RepointOptions
+	var o repoint.Options
 	c := &cobra.Command{
 		Use: "repoint", Args: cobra.NoArgs,
 		Short: "Lets findings and inventory items refer to canonical runs",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Repoint(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) { return repoint.Run(ctx, t.Ledger, o) })
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -161,12 +205,12 @@ func repointCommand() *cobra.Command {
 }
 
 func dropCommand() *cobra.Command {
-	var o DropOptions
+	var o drop.Options
 	c := &cobra.Command{
 		Use: "drop", Args: cobra.NoArgs,
 		Short: "Archives the legacy run tables, behind its gates",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Drop(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) { return drop.Run(ctx, t.Ledger, o) })
 		},
 	}
 	planFlag(c, &o.Plan)
@@ -176,41 +220,17 @@ func dropCommand() *cobra.Command {
 }
 
 func rollbackCommand() *cobra.Command {
-	var o RollbackOptions
+	var o rollback.Options
 	c := &cobra.Command{
 		Use: "rollback", Args: cobra.NoArgs,
 		Short: "Undoes a stage, after all that came later",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return stage(c, func(ctx context.Context, t *Tool) (*Report, error) { return t.Rollback(ctx, o) })
+			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) {
+				return rollback.Run(ctx, t.Ledger, Undoing, o)
+			})
 		},
 	}
 	planFlag(c, &o.Plan)
 	c.Flags().StringVar(&o.To, "to", "", "the stage to undo: drop, repoint, backfill, adopt, or analyse for every trace; required")
 	return c
-}
-
-// tell prints a report for a person.
-func tell(out io.Writer, r *Report) {
-	for _, f := range r.Findings {
-		fmt.Fprintf(out, "found: %s: %d", f.Message, f.Count)
-		if f.Source != "" {
-			fmt.Fprintf(out, " in %s", f.Source)
-		}
-		if len(f.Samples) > 0 {
-			fmt.Fprintf(out, ", such as %s", strings.Join(f.Samples, ", "))
-		}
-		fmt.Fprintln(out)
-	}
-	for _, t := range r.Tables {
-		fmt.Fprintf(out, "\n%s\n", t.Title)
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "  "+strings.Join(t.Columns, "\t"))
-		for _, row := range t.Rows {
-			fmt.Fprintf(w, "  "+strings.TrimSuffix(strings.Repeat("%v\t", len(row)), "\t")+"\n", row...)
-		}
-		_ = w.Flush()
-	}
-	for _, c := range r.Checks {
-		fmt.Fprintf(out, "%s: %s: %s\n", map[bool]string{true: "holds", false: "FAILS"}[c.Passed], c.Name, c.Detail)
-	}
 }

@@ -1,0 +1,4 @@
+package verify
+
+// ExpectedRuns returns what package mapping makes of rows.
+var ExpectedRuns = expectedRuns
