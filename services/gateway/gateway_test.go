@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// TestServe starts a gateway whose services are away: it lives, isn't ready, and
-// stops when told to.
+// TestServe starts a gateway whose services are down. It is alive but not ready, and
+// it stops when its context ends.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

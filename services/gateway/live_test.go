@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// TestLive follows a run from the browser's side: at once, at a change, at its end.
+// A browser that follows a run is sent its state at once, at a change and at its end.
 func TestLive(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
@@ -67,8 +67,8 @@ func TestLiveRefusesStrangers(t *testing.T) {
 	}
 }
 
-// TestLiveSignsOut revokes the reader's token while they follow a run: the next
-// time they must be recognised, the stream says so and ends.
+// TestLiveSignsOut revokes a token while its user follows a run. When the token must be
+// resolved again, the stream sends "signed-out" and ends.
 func TestLiveSignsOut(t *testing.T) {
 	t.Parallel()
 	var later atomic.Int64
@@ -102,8 +102,8 @@ func TestLiveEndsWithTheProcess(t *testing.T) {
 	}
 }
 
-// However many follow runs of a workspace, operations is asked once; when the
-// last one leaves, no more.
+// All viewers of a workspace share one watch at operations. It ends when the last viewer
+// leaves.
 func TestFollowersShareOneWatch(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
@@ -132,7 +132,7 @@ func TestFollowersShareOneWatch(t *testing.T) {
 	w.Settled(t, 0)
 }
 
-// A change while the stream to operations is down is seen once it is up again.
+// A change that is made while operations is down is sent once it is up again.
 func TestNothingIsMissedWhileOperationsRestarts(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

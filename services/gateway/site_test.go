@@ -19,7 +19,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// TestNotFoundPageIsOnePage is TestNotFoundIsOneAnswer for people.
+// Pages and streams for ids that are malformed, missing and foreign have the same status,
+// headers and bytes.
 func TestNotFoundPageIsOnePage(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -44,7 +45,7 @@ func TestNotFoundPageIsOnePage(t *testing.T) {
 	}
 }
 
-// TestWrongMethod names the right ones, for pages as for the API.
+// A request with a wrong method is told the right ones, by pages as by the API.
 func TestWrongMethod(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -59,7 +60,7 @@ func TestWrongMethod(t *testing.T) {
 	}
 }
 
-// TestHeaders holds the headers of every kind of answer to one golden file.
+// TestHeaders compares the headers of every kind of response with one golden file.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -96,7 +97,8 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestOpenAPIDescribesTheStreamsParameters asks for each with a value that it cannot take.
+// TestOpenAPIDescribesTheStreamsParameters sends each described parameter a value that
+// it does not take, and looks for its name in the error.
 func TestOpenAPIDescribesTheStreamsParameters(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -116,8 +118,9 @@ func TestOpenAPIDescribesTheStreamsParameters(t *testing.T) {
 	}
 }
 
-// TestWhatHasNoRequestID holds the methods an Idempotency-Key cannot reach: all
-// but the making of a token must be harmless to repeat as they are.
+// TestWhatHasNoRequestID lists the methods that have no request_id, so that an
+// Idempotency-Key does nothing for them. Except for CreateApiToken, each of them must be
+// harmless to repeat.
 func TestWhatHasNoRequestID(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -144,7 +147,7 @@ func TestWhatHasNoRequestID(t *testing.T) {
 	}
 }
 
-// setup serves the whole gateway over a fresh world.
+// setup serves the whole gateway over a new world.
 func setup(t *testing.T, more ...func(*rooms)) (*httptest.Server, *webtest.World) {
 	t.Helper()
 	w := webtest.NewWorld()

@@ -7,8 +7,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// TestManyTenants: a workspace has hundreds of customers, and each can be
-// filtered by and synced; where there are too many to offer, by its id.
+// A workspace may have hundreds of tenants, and each can be chosen as a filter and
+// synced. If there are too many to list, people type its id.
 func TestManyTenants(t *testing.T) {
 	t.Parallel()
 	const last = `<option value="1450">Customer 450</option>`
@@ -44,7 +44,7 @@ func TestManyTenants(t *testing.T) {
 	}
 }
 
-// TestLongTimeline: every event of a run can be reached.
+// Every event of a run can be reached, page by page.
 func TestLongTimeline(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

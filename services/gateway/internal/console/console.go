@@ -1,7 +1,6 @@
-// Package console is the pages for people: the list of runs, a run, and signing
-// in. Everything a page shows is asked of the services when the page is made. It is
-// not the JSON API, and it does not follow runs: it shows package live's streams
-// how a run looks on its page.
+// Package console is the pages for people: signing in, the list of runs, and a run.
+// Each request reads what its page shows from the services. It is not the JSON API,
+// and it does not follow runs: package live does, and calls [Console.Fragment].
 package console
 
 import (
@@ -38,7 +37,7 @@ type Console struct {
 	formerOffset int64
 }
 
-// clients are the services that the pages ask.
+// clients are what the pages call.
 type clients struct {
 	runs       operationsv1.RunReaderServiceClient
 	runWrites  operationsv1.RunServiceClient

@@ -109,7 +109,7 @@ func TestRedirectsStayHere(t *testing.T) {
 	}
 }
 
-// TestPages looks for what each page must say, and for what none may.
+// TestPages looks for text that a page must have, and for text that no page may have.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -196,7 +196,7 @@ func TestStartSync(t *testing.T) {
 	}
 }
 
-// An ended sync can be run again by who may start one; the run it makes repeats it.
+// Who may start a sync can run an ended one again. The new run repeats the old one.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

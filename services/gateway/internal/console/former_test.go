@@ -8,15 +8,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// Former addresses lead to those of today, or nowhere, whoever asks; nobody is
-// asked who that is or whether there is such a run.
+// Former addresses redirect to those of today, or there is no page, for everyone. No
+// service is asked who the caller is or whether there is such a run.
 func TestFormerAddresses(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
 	askers := map[string]*http.Cookie{"stranger": nil, "member": webtest.SignIn(t, srv, "owner"), "member of nothing": webtest.SignIn(t, srv, "nobody")}
 	before := w.Resolved() + w.Calls()
 	const gone = "-sync-runs"
-	tests := map[string]string{ // path: where to, "" for 404
+	tests := map[string]string{ // by path, where it redirects to; "" for 404
 		"/admin/operations":                         "/operations",
 		"/admin/operations?status=failed":           "/operations",
 		"/admin/operations/42":                      "/operations/42",
@@ -56,7 +56,7 @@ func TestFormerAddresses(t *testing.T) {
 	}
 }
 
-// Where runs were moved to higher ids, their former addresses lead there.
+// If runs were moved to higher ids, their former addresses redirect there.
 func TestFormerAddressesWithAnOffset(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t, func(c *Config) { c.FormerOffset = 1_000_000 })
@@ -64,7 +64,7 @@ func TestFormerAddressesWithAnOffset(t *testing.T) {
 		"/admin/operations":                     "/operations",
 		"/admin/operations/42":                  "/operations/1000042",
 		"/admin/operations/9223372036853775807": "/operations/9223372036854775807",
-		"/admin/operations/9223372036853775808": "", // no id is that high
+		"/admin/operations/9223372036853775808": "", // the id would be too high
 		"/admin/operations/9223372036854775807": "",
 	} {
 		if resp, _ := webtest.Browse(t, srv, nil, path); resp.Header.Get("Location") != to || (to == "") != (resp.StatusCode == http.StatusNotFound) {

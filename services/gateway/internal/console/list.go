@@ -39,8 +39,9 @@ func (c *Console) listPage(w http.ResponseWriter, r *http.Request, who web.Calle
 	return nil
 }
 
-// chosenWorkspace is the one in the address, else the only one; 0 if there is a
-// choice to make. One that is not who's does not exist.
+// chosenWorkspace returns the workspace that the address names. If it names none,
+// that is the user's only workspace, or 0 if the user must choose. A workspace that
+// the user is not a member of is not found.
 func chosenWorkspace(r *http.Request, who web.Caller) (int64, error) {
 	asked := r.URL.Query().Get("workspace")
 	if asked == "" {
@@ -52,6 +53,7 @@ func chosenWorkspace(r *http.Request, who web.Caller) (int64, error) {
 	return memberWorkspace(asked, who)
 }
 
+// memberWorkspace reads the id of a workspace that who is a member of.
 func memberWorkspace(asked string, who web.Caller) (int64, error) {
 	workspace, ok := web.ParseID(asked)
 	if _, member := who.Role(workspace); !ok || !member {
@@ -60,7 +62,7 @@ func memberWorkspace(asked string, who web.Caller) (int64, error) {
 	return workspace, nil
 }
 
-// list is one view of the list of runs.
+// list makes the page of one request for the list of runs.
 type list struct {
 	console   *Console
 	workspace int64
@@ -99,7 +101,8 @@ func (l list) view(r *http.Request, who web.Caller) (templates.Operations, error
 	return v, nil
 }
 
-// pages are the addresses of the next page and, unless this is it, the first.
+// pages returns the address of the next page, and that of the first page unless this
+// is the first.
 func (l list) pages(next string) (older, first string) {
 	q := url.Values{}
 	for _, name := range append([]string{"workspace"}, filterNames()...) {
@@ -170,7 +173,7 @@ func (l list) filters(tenants, types choices) []templates.Filter {
 	return filters
 }
 
-// filterNames are the parameters of a list that choose runs.
+// filterNames returns the query parameters that filter the list.
 func filterNames() []string {
 	names := []string{"status", "outcome", "type", "tenant"}
 	for _, k := range relatedKeys() {
@@ -179,7 +182,8 @@ func filterNames() []string {
 	return names
 }
 
-// fieldOf is what operations calls the field that a parameter chooses by.
+// fieldOf returns the field that a query parameter filters by, under the name that it
+// has in operations: "tenant_id" for "tenant".
 func fieldOf(name string) string {
 	if name == "tenant" {
 		return "tenant_id"
@@ -192,8 +196,9 @@ func fieldOf(name string) string {
 	return name
 }
 
-// filterOf is the filter expression of the chosen options. A value that is no
-// option is a mistake in the address, and named.
+// filterOf returns the filter expression of the query, for example
+// `status = "completed" AND tenant_id = "5"`. Its error names a value that is not
+// among the choices.
 func filterOf(filters []templates.Filter, query url.Values) (string, error) {
 	var terms []string
 	for _, f := range filters {
@@ -209,8 +214,8 @@ func filterOf(filters []templates.Filter, query url.Values) (string, error) {
 	return strings.Join(terms, " AND "), nil
 }
 
-// offered reports whether value is a choice: any id, where the choices are too
-// many to offer them all.
+// offered reports whether value is among the choices of f. If they are too many to
+// list, any id is.
 func offered(f templates.Filter, value string) bool {
 	if _, ok := web.ParseID(value); f.Typed && ok {
 		return true

@@ -73,7 +73,7 @@ func headingOf(status int) string {
 	case http.StatusForbidden:
 		return "Not allowed"
 	case http.StatusConflict:
-		return "It has moved on"
+		return "It has changed in the meantime"
 	case http.StatusTooManyRequests:
 		return "Too many requests"
 	case http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -14,7 +14,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/words"
 )
 
-// relatedOf is where to go from a run: to other runs, and to all runs of what it is about.
+// relatedOf returns the links of a run's page: to its parent and the run it repeats,
+// and to the lists of all runs of the same tenant, schedule and so on.
 func relatedOf(shell templates.Shell, run *operationsv1.Run, tenant string) []templates.Related {
 	var related []templates.Related
 	if run.TenantId != nil {
@@ -40,8 +41,8 @@ func relatedOf(shell templates.Shell, run *operationsv1.Run, tenant string) []te
 	return related
 }
 
-// anotherRun is the run that a field of run names: a link, unless retention has
-// removed it and there is nothing to go to.
+// anotherRun returns a link to the run that a field of run names. If retention has
+// removed that run, there is text instead of the link.
 func anotherRun(run *operationsv1.Run, label, field string, number int64) templates.Related {
 	text := "run #" + words.ID(number)
 	if slices.Contains(run.GetRemovedReferences(), field) {
@@ -50,7 +51,7 @@ func anotherRun(run *operationsv1.Run, label, field string, number int64) templa
 	return templates.Related{Label: label, Text: text, Href: "/operations/" + words.ID(number)}
 }
 
-// runsOf is the address of a list.
+// runsOf returns the address of the list of runs with one filter.
 func runsOf(shell templates.Shell, filter, value string) string {
 	q := url.Values{filter: {value}}
 	if len(shell.Workspaces) > 1 {
@@ -59,7 +60,8 @@ func runsOf(shell templates.Shell, filter, value string) string {
 	return "/operations?" + q.Encode()
 }
 
-// named is a value of a context, or else of its inputs, where operations looks for it.
+// named returns the value of key in a run's context, or else in the context's inputs.
+// Operations looks for it in the same two places.
 func named(context *structpb.Struct, key string) string {
 	value, ok := context.GetFields()[key]
 	if !ok {
@@ -68,7 +70,7 @@ func named(context *structpb.Struct, key string) string {
 	return scalar(value)
 }
 
-// scalar is a string or a number as text; anything else is empty.
+// scalar returns a string or a number as text, and "" for anything else.
 func scalar(v *structpb.Value) string {
 	switch k := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
@@ -79,7 +81,8 @@ func scalar(v *structpb.Value) string {
 	return ""
 }
 
-// legacyOf is where an imported run was before, as its context says.
+// legacyOf returns where an imported run came from, which its context says. It returns
+// nil for other runs.
 func legacyOf(run *operationsv1.Run) *templates.Legacy {
 	if !words.Imported(run) {
 		return nil

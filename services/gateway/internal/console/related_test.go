@@ -11,7 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// An imported run looks like any other, and says where it was before.
+// An imported run has a page like any other, which says where it came from.
 func TestPageOfAnImportedRun(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
@@ -53,8 +53,7 @@ func TestPageOfAnImportedRun(t *testing.T) {
 	}
 }
 
-// What a run names by its id is a link while it is there, and words once
-// retention has removed it.
+// The page links to another run that this run names, unless retention has removed it.
 func TestPageOfARunWhoseOriginalWasRemoved(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

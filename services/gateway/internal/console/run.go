@@ -21,7 +21,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/words"
 )
 
-// runPage shows one run, whole.
+// runPage shows one run.
 func (c *Console) runPage(w http.ResponseWriter, r *http.Request, who web.Caller) error {
 	run, err := c.run(r.Context(), r.PathValue("run"))
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *Console) runPage(w http.ResponseWriter, r *http.Request, who web.Caller
 	return nil
 }
 
-// run reads the run of a path. A malformed id names no run.
+// run reads the run whose id is in the path. For a malformed id it is not found.
 func (c *Console) run(ctx context.Context, path string) (*operationsv1.Run, error) {
 	number, ok := web.ParseID(path)
 	if !ok {
@@ -106,7 +106,8 @@ func (c *Console) section(ctx context.Context, run *operationsv1.Run) templ.Comp
 	return section(c, ctx, run)
 }
 
-// events is the run's history from the page of token on, and where it goes on.
+// events returns the run's events from the page of token on, and the token of the page
+// after them.
 func (c *Console) events(ctx context.Context, run int64, token string) (events []words.Event, next string, err error) {
 	all, next, err := upTo(mostEvents, token, func(token string) ([]*operationsv1.RunEvent, string, error) {
 		page, err := c.runs.ListRunEvents(ctx, &operationsv1.ListRunEventsRequest{RunId: run, PageSize: pageSize, PageToken: token})
@@ -118,8 +119,8 @@ func (c *Console) events(ctx context.Context, run int64, token string) (events [
 	return events, next, err
 }
 
-// pagesOfEvents are the addresses of the events after those shown and, unless
-// these are they, of the first.
+// pagesOfEvents returns the address of the events after the shown ones, and that of
+// the first events unless they are shown.
 func pagesOfEvents(run, next, shown string) (later, first string) {
 	if next != "" {
 		later = "/operations/" + run + "?events=" + url.QueryEscape(next) + "#timeline"
@@ -141,8 +142,8 @@ func failuresOf(run *operationsv1.Run) []templates.Failure {
 	return failures
 }
 
-// pretty is a context as people read JSON. protojson's own spacing changes from
-// build to build, on purpose.
+// pretty returns a context as indented JSON. It does not use protojson's own spacing,
+// which changes from build to build on purpose.
 func pretty(s *structpb.Struct) string {
 	if len(s.GetFields()) == 0 {
 		return ""

@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// setup serves a console over a fresh world.
+// setup serves a console over a new world.
 func setup(t *testing.T, more ...func(*Config)) (*httptest.Server, *webtest.World) {
 	t.Helper()
 	pages, err := NewPages()

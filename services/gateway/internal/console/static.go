@@ -14,7 +14,7 @@ import (
 //go:embed static
 var static embed.FS
 
-// assets serves the files of static/ under names that change with their bytes,
+// assets serves the files of static/. Their names have a hash of their bytes in them,
 // so that browsers may keep them for ever.
 type assets struct {
 	bytes map[string][]byte // by served name: app.1a2b3c4d5e6f.css

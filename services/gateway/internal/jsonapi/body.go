@@ -21,10 +21,11 @@ const (
 	maxDepth = 64
 )
 
-// errTooLarge says that a body is over the limit; it has no gRPC code.
+// errTooLarge means that a body is over the limit. No gRPC code means that.
 var errTooLarge = errors.New("body over 1 MiB")
 
-// readBody reads a JSON body within our limits, or says what is wrong with it.
+// readBody reads a JSON body. Its error says what is wrong with it: too large, not
+// JSON, nested too deeply, or text that we cannot store.
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
@@ -39,8 +40,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, checkJSON(body)
 }
 
-// checkJSON refuses what a decoder further in would choke on, naming the place.
-// What the fields mean is the decoder's business.
+// checkJSON returns an error that names the place if the body is not one JSON value of
+// text that we can store. It does not know which fields there are: grpc-gateway does.
 func checkJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return errMalformed("the body is not valid UTF-8")
@@ -60,7 +61,8 @@ func errMalformed(format string, args ...any) error {
 	return errs.Invalid("", format, args...).WithReason("MALFORMED_JSON")
 }
 
-// walk goes through a document token by token, so that depth costs nothing.
+// walk reads a document token by token. It stops at maxDepth, so that a deeply nested
+// document costs nothing.
 type walk struct{ d *json.Decoder }
 
 func (w walk) value(path []string) error {
@@ -128,7 +130,7 @@ func joined(path []string) string {
 	return strings.ReplaceAll(strings.Join(path, "."), ".[", "[")
 }
 
-// idempotencyKey reads the header; "" if there is none.
+// idempotencyKey returns the Idempotency-Key header, or "" if there is none.
 func idempotencyKey(r *http.Request) (string, error) {
 	key := r.Header.Get("Idempotency-Key")
 	if len(key) > 128 || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }) {

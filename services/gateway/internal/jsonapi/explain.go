@@ -9,8 +9,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// explain gives the words of grpc-gateway's own refusals, which are statuses
-// without a reason, the shape of ours. Every other error is left as it is.
+// explain turns an error that grpc-gateway itself made into one of ours, with the field
+// and what is wrong with it. Its errors are statuses without a reason, so their text is
+// all there is to go by. Errors of the services are returned as they are.
 func explain(err error) error {
 	if _, ok := errs.As(err); ok {
 		return err
@@ -32,7 +33,7 @@ type shape struct {
 	says    string
 }
 
-// The refusals of protojson and of grpc-gateway's query parser.
+// The texts of errors of protojson and of grpc-gateway's query parser.
 var (
 	shapes = []shape{
 		{regexp.MustCompile(`unknown field "([^"]+)"`), "is not a field of this request"},
@@ -47,7 +48,7 @@ var (
 	place = regexp.MustCompile(`\(line (\d+):(\d+)\)`)
 )
 
-// position is where protojson stopped: " at line 1, column 14".
+// position returns where protojson stopped, for example " at line 1, column 14".
 func position(message string) string {
 	m := place.FindStringSubmatch(message)
 	if m == nil {

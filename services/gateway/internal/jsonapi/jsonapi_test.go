@@ -29,7 +29,7 @@ func TestGetRun(t *testing.T) {
 	}
 }
 
-// TestProblems holds the body of every kind of refusal to a golden file.
+// TestProblems compares the body of every kind of error with a golden file.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
@@ -156,7 +156,7 @@ func TestIdempotencyKeyBecomesTheRequestID(t *testing.T) {
 		resp, body := webtest.Ask(t, srv, "owner", "POST", "/api/v1/workspaces/1/tenants/5/inventory:sync", c.body, "Idempotency-Key", c.key)
 		asked, ok := w.Last().(*inventoryv1.StartSyncRequest)
 		got := asked.GetRequestId()
-		if c.want == minted && len(got) >= 20 { // enough that no two are the same
+		if c.want == minted && len(got) >= 20 { // long enough that no two are the same
 			got = minted
 		}
 		if resp.StatusCode != 200 || !ok || got != c.want {
@@ -169,8 +169,8 @@ func TestIdempotencyKeyBecomesTheRequestID(t *testing.T) {
 	}
 }
 
-// TestIdempotencyKeyThatCannotBeKept: a token is shown once, so a repetition
-// could neither show it again nor leave a second one unmade.
+// A token is shown once, so a repeated call could not return the same one. Such a call
+// is refused.
 func TestIdempotencyKeyThatCannotBeKept(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

@@ -40,7 +40,7 @@ func described() ([]route, error) {
 	var routes []route
 	for path, item := range doc.Paths {
 		for method, operation := range item {
-			if _, answer := operation.Responses["200"].Content["application/json"]; answer {
+			if _, json := operation.Responses["200"].Content["application/json"]; json {
 				routes = append(routes, route{method: strings.ToUpper(method), path: path})
 			}
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/webtest"
 )
 
-// TestOpenAPI holds openapi.json to what the protos' generator says; with
-// -update it makes it.
+// TestOpenAPI compares openapi.json with what is generated from the protos. With
+// -update it writes the file.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	doc := convert(t)
@@ -39,8 +39,8 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// A gRPC service with HTTP bindings that nobody registers is named, and so is a
-// binding that the document does not know.
+// The error names the routes of a gRPC service that nobody registers, and a route that
+// the document does not describe.
 func TestIncompleteAPI(t *testing.T) {
 	t.Parallel()
 	site, backends, _ := webtest.NewSite(t, nil)
@@ -62,8 +62,8 @@ func TestIncompleteAPI(t *testing.T) {
 	}
 }
 
-// convert makes OpenAPI 3 of the generator's Swagger 2, and adds what every
-// route has, the bearer token and the problem body, and the event streams.
+// convert makes OpenAPI 3 of the generator's Swagger 2. It adds the bearer token and the
+// problem body, which every route has, and the event streams.
 func convert(t *testing.T) *openapi3.T {
 	t.Helper()
 	raw, err := os.ReadFile("../../../../gen/openapi/tenantpilot.swagger.json")
@@ -81,7 +81,7 @@ func convert(t *testing.T) *openapi3.T {
 	doc.Info = &openapi3.Info{
 		Title: "TenantPilot", Version: "v1",
 		Description: "Inventory, drift, backup and restore for Microsoft 365 tenants. Ids and 64-bit counters are strings. " +
-			"Calls that start or make something take an Idempotency-Key header: said twice, done once.",
+			"Calls that start or create something take an Idempotency-Key header: two calls with the same key take effect once.",
 	}
 	doc.Servers = nil
 	doc.Components.SecuritySchemes = openapi3.SecuritySchemes{
@@ -101,8 +101,7 @@ func convert(t *testing.T) *openapi3.T {
 	return doc
 }
 
-// addIdempotencyKey adds the header to every operation that remembers it: those
-// whose body has a request_id.
+// addIdempotencyKey adds the header to every operation whose body has a request_id.
 func addIdempotencyKey(doc *openapi3.T) {
 	for _, item := range doc.Paths.Map() {
 		for _, op := range item.Operations() {
@@ -114,13 +113,13 @@ func addIdempotencyKey(doc *openapi3.T) {
 				continue
 			}
 			header := openapi3.NewHeaderParameter("Idempotency-Key").WithSchema(openapi3.NewStringSchema().WithMaxLength(128))
-			header.Description = "Said twice, done once; the same as request_id in the body."
+			header.Description = "Two calls with the same key take effect once. It is the request_id of the body; send one of the two."
 			op.AddParameter(header)
 		}
 	}
 }
 
-// reload resolves the references, which the converter leaves open.
+// reload resolves the references, which the converter does not.
 func reload(t *testing.T, doc *openapi3.T) *openapi3.T {
 	t.Helper()
 	raw, err := json.Marshal(doc)
@@ -143,7 +142,7 @@ func problemSchema() *openapi3.SchemaRef {
 	field := openapi3.NewObjectSchema().WithProperty("field", text("The field's name in the request.")).
 		WithProperty("message", text("What is wrong with it."))
 	facts := openapi3.NewObjectSchema().WithAdditionalProperties(openapi3.NewStringSchema())
-	facts.Description = "Facts for a program, for example the id of the run in the way."
+	facts.Description = "Facts for a program, for example the id of the run that is already active."
 	s := openapi3.NewObjectSchema().
 		WithProperty("type", text("Always about:blank.")).
 		WithProperty("title", text("The status in words.")).

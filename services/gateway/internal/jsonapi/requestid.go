@@ -13,6 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
+// keyKey is the context key of the Idempotency-Key.
 type keyKey struct{}
 
 // withIdempotencyKey makes key the request_id of the calls made under ctx.
@@ -20,10 +21,10 @@ func withIdempotencyKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, keyKey{}, key)
 }
 
-// keyed is a connection whose mutating calls carry a request_id, so that saying
-// one twice does it once: the Idempotency-Key of the HTTP request, or else one of
-// our own, which lets the client repeat a call whose answer got lost. Of requests
-// without such a field only those that create cannot be repeated.
+// keyed is a connection that fills in the request_id of requests that have the field,
+// so that a call which is made twice takes effect once. The id is the Idempotency-Key
+// of the HTTP request. Without that header it is a random one, with which the gRPC
+// client can still repeat a call whose reply was lost.
 type keyed struct{ grpc.ClientConnInterface }
 
 func (k keyed) Invoke(ctx context.Context, method string, request, reply any, opts ...grpc.CallOption) error {
@@ -55,9 +56,10 @@ func setRequestID(m protoreflect.Message, method, key string) error {
 	return nil
 }
 
-// mayRepeat refuses to promise by an Idempotency-Key what cannot be kept: what a
-// request without a request_id creates is told once, and kept nowhere to be told
-// again. The other methods without one read, or make something so that is so already.
+// mayRepeat returns an error if a request without a request_id comes with an
+// Idempotency-Key and creates something. For example, a new API token is shown once and
+// not stored, so a second call could not return the same token. Other methods without a
+// request_id are harmless to repeat: they read, delete, or set what is set already.
 func mayRepeat(method, key string) error {
 	if key != "" && strings.HasPrefix(path.Base(method), "Create") {
 		return errs.Invalid("Idempotency-Key",

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// setup serves the API over a fresh world.
+// setup serves the API over a new world.
 func setup(t *testing.T, more ...func(*web.Config)) (*httptest.Server, *webtest.World) {
 	t.Helper()
 	site, backends, w := webtest.NewSite(t, nil, more...)

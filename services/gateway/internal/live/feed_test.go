@@ -67,7 +67,7 @@ func TestWorkspaceEvents(t *testing.T) {
 	}
 }
 
-// What all who follow a workspace are told is written once, and read by all of them.
+// A frame is written once for all viewers of a workspace, and each of them gets it whole.
 func TestEverybodyOnAWorkspaceIsTold(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
@@ -89,8 +89,8 @@ func TestEverybodyOnAWorkspaceIsTold(t *testing.T) {
 	}
 }
 
-// A stream that everybody shares may be behind what somebody was told who came
-// later: they are not told what was before, nor the same again.
+// The shared stream may be behind what a new viewer has been sent already. The viewer is
+// not sent an older state, nor the same one again.
 func TestNobodyIsToldWhatWasBefore(t *testing.T) {
 	t.Parallel()
 	for path, first := range map[string]string{
@@ -112,7 +112,7 @@ func TestNobodyIsToldWhatWasBefore(t *testing.T) {
 		if e := other.Next(t); !strings.Contains(e.Data, `"processed":"400"`) {
 			t.Errorf("%s: the shared stream: %+v", path, e)
 		}
-		<-time.After(2 * livePace) // by now s would have been told
+		<-time.After(2 * livePace) // by now s would have been sent it
 		w.CatchUp()
 		other.Next(t)
 		<-time.After(2 * livePace)
@@ -123,8 +123,8 @@ func TestNobodyIsToldWhatWasBefore(t *testing.T) {
 	}
 }
 
-// Mail that may have gaps says nothing about where a reader can go on from, also
-// when a sign of life is due.
+// A mailbox that may have lost changes gives no position to resume from, not even for a
+// sign of life.
 func TestWhoMissedSomethingGoesOnFromWhatTheyWereTold(t *testing.T) {
 	t.Parallel()
 	streams, w := newStreams(t)
@@ -139,7 +139,7 @@ func TestWhoMissedSomethingGoesOnFromWhatTheyWereTold(t *testing.T) {
 	w.Leave()
 	w.Settled(t, 0)
 	w.Change(11, processed(620))
-	w.ComeBack(1) // the shared stream, and only that, begins anew
+	w.ComeBack(1) // only the shared stream begins without a position
 	if e := s.Next(t); e.Event != "change" || !strings.Contains(e.Data, `"processed":"620"`) {
 		t.Errorf("got %+v", e)
 	}
@@ -163,15 +163,15 @@ func TestAWatchLeavesTheRequestThatBeganItAlone(t *testing.T) {
 	}
 }
 
-// What a query selects is told, and nothing else; a run that is named is shown
-// even if it has ended.
+// A stream sends the runs that its query selects and no others. A run that the query
+// names is sent even if it has ended.
 func TestWorkspaceEventsOfASelection(t *testing.T) {
 	t.Parallel()
 	const watch = "/api/v1/workspaces/1/operations:watch"
 	tests := map[string]struct {
 		query string
-		first string // the snapshot's run
-		told  string // the first change's
+		first string // the run of the snapshot
+		told  string // the run of the first change
 	}{
 		"tenant":           {"?tenant_id=6", "13", "13"},
 		"type":             {"?type=drift_generate_findings", "13", "13"},
@@ -249,8 +249,8 @@ func TestWorkspaceEventsNamesTheBadParameter(t *testing.T) {
 	}
 }
 
-// However often a run changes, a reader gets four frames a second and the last
-// one is the truth; the first change is not kept waiting.
+// However often a run changes, a reader gets at most four frames per second, and the
+// last one is the latest state. The first change is sent at once.
 func TestFramesComeAtAPace(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)

@@ -1,7 +1,7 @@
-// Package live is the event streams: what happens to runs, sent to browsers and
-// programs as it happens (text/event-stream). One stream from operations feeds all
-// readers of a workspace. It is not the pages or the JSON of finished answers: how
-// a run looks on a page, package console tells it.
+// Package live is the event streams (text/event-stream): it sends browsers and
+// programs what happens to runs as it happens. All viewers of a workspace share one
+// stream from operations. It knows no markup: package console renders what a stream
+// sends to a browser.
 package live
 
 import (
@@ -31,7 +31,7 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Streams serves the event streams.
+// Streams serves the event streams. A viewer is one reader of one of them.
 type Streams struct {
 	site    *web.Site
 	runs    operationsv1.RunReaderServiceClient

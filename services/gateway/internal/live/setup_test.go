@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// setup serves the streams over a fresh world.
+// setup serves the streams over a new world.
 func setup(t *testing.T, more ...func(*web.Config)) (*httptest.Server, *webtest.World) {
 	t.Helper()
 	streams, w := newStreams(t, more...)

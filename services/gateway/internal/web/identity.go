@@ -116,14 +116,14 @@ func (i *identity) resolve(ctx context.Context, token string) (actor.Actor, erro
 	if a, ok := i.recall(key); ok {
 		return a, nil
 	}
-	answer, err := i.tenancy.ResolveApiToken(ctx, &tenancyv1.ResolveApiTokenRequest{Token: token})
+	resolved, err := i.tenancy.ResolveApiToken(ctx, &tenancyv1.ResolveApiTokenRequest{Token: token})
 	if errs.HasReason(err, tokenInvalid) {
 		return actor.Actor{}, errTokenInvalid() // the caller's to mend; any other refusal of tenancy's is ours
 	}
 	if err != nil {
 		return actor.Actor{}, err
 	}
-	a := actorOf(answer)
+	a := actorOf(resolved)
 	i.remember(key, a)
 	return a, nil
 }

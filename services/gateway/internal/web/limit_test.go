@@ -9,8 +9,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 )
 
-// However many callers come, one that goes on asking is not forgotten, and so does
-// not get a full bucket again.
+// A caller that keeps making requests is not forgotten, however many others come. If it
+// were, it would get a full bucket again.
 func TestFloodOfCallers(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -28,7 +28,7 @@ func TestFloodOfCallers(t *testing.T) {
 	}
 }
 
-// Nor is a token forgotten that goes on being used.
+// A token that keeps being used is not forgotten either.
 func TestFloodOfTokens(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

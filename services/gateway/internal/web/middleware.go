@@ -17,8 +17,8 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-// seen is what one request's log line says beyond its method and status; the
-// handlers fill it in while they learn it.
+// seen holds what the log line of a request says besides method and status. Handlers
+// fill it in when they know it.
 type seen struct {
 	requestID string
 	userID    int64
@@ -34,8 +34,8 @@ func seenIn(ctx context.Context) *seen {
 	return &seen{}
 }
 
-// RequestID returns the id of the request that ctx belongs to. The caller of a
-// failure is told it, and the log line has it.
+// RequestID returns the id of the request that ctx belongs to. It is in the log line,
+// and in every error that the caller is sent.
 func RequestID(ctx context.Context) string { return seenIn(ctx).requestID }
 
 // Note puts err on the request's log line. If it is called again, the first error
@@ -46,8 +46,8 @@ func Note(ctx context.Context, err error) {
 	}
 }
 
-// observed gives each request an id and one log line, and outlives its panics.
-// Probes are silent unless they fail.
+// observed gives each request an id and one log line, and turns a panic into an error.
+// Probes are logged only if they fail.
 func (s *Site) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
@@ -97,7 +97,7 @@ func (s *Site) logRequest(rec *recorder, r *http.Request, about *seen, took time
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// saneRequestID keeps an id that is safe to log and to send on, or makes one.
+// saneRequestID returns id if it is safe to log and to send on, and a new one if not.
 func saneRequestID(id string) string {
 	ok := id != "" && len(id) <= 128 && strings.IndexFunc(id, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.:/+=", c))
@@ -112,8 +112,8 @@ func probe(path string) bool {
 	return path == "/livez" || path == "/readyz" || path == "/healthz"
 }
 
-// Peer is the address at the other end of the connection. Forwarding headers are not
-// believed: anybody can write them.
+// Peer returns the address at the other end of the connection. It does not read
+// forwarding headers: anybody can write those.
 func Peer(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -122,8 +122,8 @@ func Peer(r *http.Request) string {
 	return host
 }
 
-// secured sets the headers every answer carries. The pages need their own
-// scripts, styles and icons; nothing needs more.
+// secured sets the security headers of every response. The policy allows what the pages
+// need, which is scripts, styles and images of this site.
 func secured(next http.Handler) http.Handler {
 	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -157,7 +157,7 @@ func Loopback(r *http.Request) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Limited bounds how long a handler may take; streams are outside it.
+// Limited gives a handler 30 seconds. It is not for event streams.
 func Limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
@@ -166,7 +166,7 @@ func Limited(next http.Handler) http.Handler {
 	})
 }
 
-// recorder remembers what was answered, for the log.
+// recorder remembers the status and the size of a response, for the log.
 type recorder struct {
 	http.ResponseWriter
 	code  int
@@ -196,5 +196,5 @@ func (r *recorder) status() int {
 	return r.code
 }
 
-// Unwrap lets http.ResponseController reach the connection, for streams.
+// Unwrap lets an http.ResponseController find the connection, which streams need.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

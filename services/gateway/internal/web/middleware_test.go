@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// serveLogged serves one request by h and answers the response and the log.
+// serveLogged serves one request with h and returns the response and the log.
 func serveLogged(t *testing.T, path string, h http.HandlerFunc) (*httptest.ResponseRecorder, string) {
 	t.Helper()
 	var lines strings.Builder
@@ -25,7 +25,7 @@ func serveLogged(t *testing.T, path string, h http.HandlerFunc) (*httptest.Respo
 	return w, lines.String()
 }
 
-// plain shows errors as a single word.
+// plain is [Pages] without markup.
 type plain struct{}
 
 func (plain) Message(w http.ResponseWriter, _ *http.Request, status int, heading, _ string) {

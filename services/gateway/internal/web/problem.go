@@ -25,13 +25,14 @@ type Problem struct {
 	Retry     int64             `json:"retry_after_seconds,omitempty"`
 }
 
-// ProblemField is one wrong field, by its name in the request.
+// ProblemField says what is wrong with one field of the request.
 type ProblemField struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
 }
 
-// httpStatus is the one table from the codes of our errors to HTTP.
+// httpStatus returns the HTTP status for the code of an error. This is the only place
+// that maps them.
 func httpStatus(c codes.Code) int {
 	switch c {
 	case codes.InvalidArgument, codes.OutOfRange:
@@ -59,11 +60,11 @@ func httpStatus(c codes.Code) int {
 	}
 }
 
-// statusClientGone is for the log: whoever would read it has hung up.
+// statusClientGone is only ever seen in the log: the client has hung up.
 const statusClientGone = 499
 
-// ProblemOf is what the caller is told of err. Errors that are not pkg/errs are
-// faults of ours, and the caller is told nothing about them.
+// ProblemOf returns what the caller is told about err. An error that is not of pkg/errs is
+// our fault, and the caller is told nothing about it but the request id.
 func ProblemOf(err error) Problem {
 	e, ok := errs.Relayed(errs.FromStatus(err))
 	if !ok {
@@ -79,7 +80,7 @@ func ProblemOf(err error) Problem {
 	return p
 }
 
-// WriteProblem sends p, completed with what is the same for all of them.
+// WriteProblem sends p as the response. It fills in type, title and request id.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	p.Type, p.Title, p.RequestID = "about:blank", title(p.Status), RequestID(r.Context())
 	h := w.Header()
@@ -93,7 +94,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	}
 	w.WriteHeader(p.Status)
 	body, err := json.Marshal(p)
-	if err != nil { // strings and numbers always marshal
+	if err != nil { // cannot happen: strings and numbers always marshal
 		return
 	}
 	_, _ = w.Write(append(body, '\n'))
@@ -106,7 +107,7 @@ func title(status int) string {
 	return http.StatusText(status)
 }
 
-// Fail sends err as a problem, and notes it on the request's log line.
+// Fail sends err as a problem and puts it on the request's log line.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	Note(r.Context(), err)
 	WriteProblem(w, r, ProblemOf(err))

@@ -131,7 +131,7 @@ func (s *Site) elsewhere(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allow, ", "))
-	s.pages.Message(w, r, http.StatusMethodNotAllowed, "Not this way", "This address takes "+strings.Join(allow, " or ")+" only.")
+	s.pages.Message(w, r, http.StatusMethodNotAllowed, "Wrong method", "This address takes "+strings.Join(allow, " or ")+" only.")
 }
 
 // NoPage shows the page for an address that has none.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Update is whether the tests rewrite their golden files.
+// Update reports whether the tests write their golden files instead of comparing them.
 var Update = flag.Bool("update", false, "rewrite golden files and openapi.json")
 
 // Open serves site at an address, for a client that follows no redirect.

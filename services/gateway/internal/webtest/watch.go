@@ -16,7 +16,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/words"
 )
 
-// Change changes run id as its worker would.
+// Change applies f to run id and tells everybody who watches.
 func (w *World) Change(id int64, f func(*operationsv1.Run)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -27,7 +27,7 @@ func (w *World) Change(id int64, f func(*operationsv1.Run)) {
 	w.stir()
 }
 
-// stir is under the lock.
+// stir wakes every watch. Its caller holds the lock.
 func (w *World) stir() {
 	for c := range w.watchers {
 		select {
@@ -37,7 +37,8 @@ func (w *World) stir() {
 	}
 }
 
-// WatchRuns tells every change made by change. A token is how many were told.
+// WatchRuns sends every change that Change made. A resume token is the number of changes
+// that were sent before it.
 func (w *World) WatchRuns(r *operationsv1.WatchRunsRequest, stream grpc.ServerStreamingServer[operationsv1.WatchRunsResponse]) error {
 	if w.gone() {
 		return errs.Unavailable("DRAINING", "come again")
@@ -100,7 +101,8 @@ func (w *World) enter(r *operationsv1.WatchRunsRequest, changed chan struct{}) (
 	return len(w.history), snapshot, w.cut
 }
 
-// since is what was not told; to who has not just come, only as far as the lag lets.
+// since returns the changes after the first told. While the world lags, a watch that is
+// not fresh gets only those up to upTo.
 func (w *World) since(told int, fresh bool) []*operationsv1.Run {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -111,8 +113,8 @@ func (w *World) since(told int, fresh bool) []*operationsv1.Run {
 	return w.history[told:end]
 }
 
-// Lag keeps the streams that are there behind those that are new: they tell the
-// first changes only.
+// Lag holds back the open watches: they send only the first upTo changes until CatchUp.
+// New watches send everything.
 func (w *World) Lag(upTo int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -144,7 +146,7 @@ func (w *World) forgets(token string) bool {
 	return true
 }
 
-// Leave is for operations to go away.
+// Leave ends every watch and refuses new ones, as if operations were down.
 func (w *World) Leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -153,7 +155,7 @@ func (w *World) Leave() {
 	w.cut = make(chan struct{})
 }
 
-// ComeBack is for it to be back, refusing the next tokens.
+// ComeBack ends what Leave began. The next forgot resume tokens are refused.
 func (w *World) ComeBack(forgot int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,14 +168,14 @@ func (w *World) gone() bool {
 	return w.away
 }
 
-// Streams is how many watches there are.
+// Streams returns how many watches are open.
 func (w *World) Streams() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.watchers)
 }
 
-// Restart ends every watch, as a replica that drains does.
+// Restart ends every watch, as a replica of operations does that drains.
 func (w *World) Restart() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +183,7 @@ func (w *World) Restart() {
 	w.cut = make(chan struct{})
 }
 
-// Settled waits until there are n watches: those that only catch up have ended.
+// Settled waits until n watches are open. Those that only catch up have ended then.
 func (w *World) Settled(t *testing.T, n int) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

@@ -1,5 +1,5 @@
-// Package webtest is what the tests of the gateway's rooms stand on: the services
-// behind it, small and in memory, and a client that asks as programs and browsers do.
+// Package webtest is for the tests of the gateway's rooms: the services behind the
+// gateway, small and in memory, and a client that acts as programs and browsers do.
 package webtest
 
 import (
@@ -32,8 +32,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/words"
 )
 
-// World is the services behind the gateway, small and in memory, on the real
-// server with the real checks: workspace 1 with tenant 5 is ours, 2 is not.
+// World is the services behind the gateway, small and in memory, behind the real gRPC
+// server with its checks. Its users are members of workspace 1, which has tenant 5, and
+// not of workspace 2.
 type World struct {
 	tenancyv1.UnimplementedIdentityServiceServer
 	tenancyv1.UnimplementedWorkspaceReaderServiceServer
@@ -47,18 +48,18 @@ type World struct {
 	mu        sync.Mutex
 	Runs      map[int64]*operationsv1.Run
 	tokens    map[string]*tenancyv1.ResolveApiTokenResponse
-	Customers int // tenants beside ours
-	Restarts  int // events of every run beside the usual
+	Customers int // how many more tenants there are
+	Restarts  int // how many more events each run has
 
-	asked    []proto.Message // every request but those of reading who is who
+	asked    []proto.Message // the requests to the services, without those for names
 	resolved int
 	watchers map[chan struct{}]struct{}
-	history  []*operationsv1.Run // of changes
-	forgot   int                 // so many tokens are of no use any more
-	away     bool                // there is no watching
+	history  []*operationsv1.Run // the changes that were made
+	forgot   int                 // how many resume tokens are refused
+	away     bool                // watches are refused
 	lagging  bool
 	upTo     int
-	cut      chan struct{} // closed: streams end, to be gone on from
+	cut      chan struct{} // closed to end every watch
 }
 
 const tenantName = `Contoso <script>alert("x")</script>`
@@ -90,7 +91,7 @@ func (w *World) Revoke(name string) {
 	delete(w.tokens, "tp_"+name)
 }
 
-// Start is the fixed beginning of everything in the world.
+// Start is the time at which everything in the world was created.
 func Start() time.Time { return time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC) }
 
 func ActiveRun(id, workspace int64) *operationsv1.Run {
@@ -133,7 +134,7 @@ func (w *World) heard(m proto.Message) {
 	w.asked = append(w.asked, m)
 }
 
-// Last is the latest request the services were asked.
+// Last returns the latest request that the services got.
 func (w *World) Last() proto.Message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +150,7 @@ func (w *World) Calls() int {
 	return len(w.asked)
 }
 
-// Resolved is how many tokens were resolved.
+// Resolved returns how often a token was resolved.
 func (w *World) Resolved() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -190,7 +191,7 @@ func (w *World) ListTenants(_ context.Context, r *tenancyv1.ListTenantsRequest) 
 	return answer, nil
 }
 
-// onePage is the page of all that token, an offset, names, and the next one's.
+// onePage returns the rows of one page and the token of the next. A token is an offset.
 func onePage[T any](all []T, token string, size int32) ([]T, string) {
 	from, _ := strconv.Atoi(token)
 	if rest := all[from:]; len(rest) > int(size) {
@@ -304,15 +305,15 @@ func (w *World) GetCoverage(context.Context, *inventoryv1.GetCoverageRequest) (*
 	}}, nil
 }
 
-// Serve runs the world and returns the services of the gateway, all of them on one
-// connection, and what signs for its users.
+// Serve runs the world. It returns the services behind the gateway, all on one
+// connection, and a signer whose tokens they accept.
 func (w *World) Serve(t *testing.T) (web.Backends, *actor.Signer) {
 	t.Helper()
 	conn, signer := connect(t, w)
 	return web.Backends{{Name: "operations", Conn: conn}, {Name: "tenancy", Conn: conn}, {Name: "inventory", Conn: conn}}, signer
 }
 
-// NewSite returns a site without routes over a fresh world.
+// NewSite returns a site over a new world. It has no routes yet.
 func NewSite(t *testing.T, pages web.Pages, more ...func(*web.Config)) (*web.Site, web.Backends, *World) {
 	t.Helper()
 	w := NewWorld()
@@ -328,7 +329,7 @@ func NewSite(t *testing.T, pages web.Pages, more ...func(*web.Config)) (*web.Sit
 	return site, backends, w
 }
 
-// connect runs the world on one server with mutual TLS and dials it as the gateway.
+// connect runs the world on one server with mutual TLS and connects to it as the gateway.
 func connect(t *testing.T, w *World) (*grpc.ClientConn, *actor.Signer) {
 	t.Helper()
 	dir := t.TempDir()
@@ -371,7 +372,7 @@ func Must(t *testing.T, err error) {
 	}
 }
 
-// ImportedRun is a run of an older TenantPilot, as the takeover writes it.
+// ImportedRun returns a run of an older TenantPilot, as the takeover writes it.
 func ImportedRun(t *testing.T, id int64, context map[string]any) *operationsv1.Run {
 	t.Helper()
 	r := EndedRun(id, 1)

@@ -14,7 +14,7 @@ type Event struct {
 	When                                     Moment
 }
 
-// EventOf is a transition as a line of the timeline.
+// EventOf puts an event of a run into words.
 func EventOf(e *operationsv1.RunEvent, now time.Time) Event {
 	v := Event{Anchor: fmt.Sprintf("e%d", e.GetSequence()), Actor: e.GetActor(), When: At(e.GetEventTime(), now)}
 	switch e.GetKind() {

@@ -14,20 +14,20 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// Badge is a state as icon and word; Tone only colours it.
+// Badge is a state as an icon and a word. Tone is its colour, which says nothing more.
 type Badge struct{ Tone, Icon, Word string }
 
 // Progress is how far a run is.
 type Progress struct {
 	Done, Total int64
-	Known       bool // Total means something
+	Known       bool // whether Total is known
 	Words       string
 }
 
 // Counter is one number of a run.
 type Counter struct{ Name, Value, Tone string }
 
-// BadgeOf is a run's state in one word.
+// BadgeOf returns the state of a run in one word.
 func BadgeOf(run *operationsv1.Run) Badge {
 	switch run.GetStatus() {
 	case operationsv1.RunStatus_RUN_STATUS_QUEUED:
@@ -55,8 +55,8 @@ func outcomeBadge(o operationsv1.RunOutcome) Badge {
 	return Badge{Tone: "waiting", Icon: "dot", Word: "Unknown"}
 }
 
-// ProgressOf reads "processed" of "total" out of a run's counters; while it is
-// active a total that is not known yet makes a bar without an end.
+// ProgressOf returns how far a run is, by its counters "processed" and "total". While a
+// run does not know its total, the bar has no end.
 func ProgressOf(run *operationsv1.Run) Progress {
 	counts := run.GetSummaryCounts()
 	done, hasDone := counts["processed"]
@@ -85,8 +85,8 @@ func Active(run *operationsv1.Run) bool {
 	return run.GetStatus() != operationsv1.RunStatus_RUN_STATUS_COMPLETED
 }
 
-// CountersOf lists a run's counters, those every job has first. "x_done" of
-// "x_total" is one of them.
+// CountersOf returns the counters of a run, first those that most types have. The pair
+// "types_done" and "types_total" becomes one counter: types, 3 of 11.
 func CountersOf(run *operationsv1.Run) []Counter {
 	counts := run.GetSummaryCounts()
 	var counters []Counter
@@ -111,15 +111,15 @@ func counterNames(counts map[string]int64) []string {
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		what, isTotal := strings.CutSuffix(name, "_total")
 		_, hasDone := counts[what+"_done"]
-		said := name == "total" || name == "processed" || isTotal && hasDone // by the bar, or beside what is done
-		if !said && !slices.Contains(first, name) {
+		elsewhere := name == "total" || name == "processed" || isTotal && hasDone // in the bar, or in another counter
+		if !elsewhere && !slices.Contains(first, name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// DurationOf is how long a run took, or has taken so far.
+// DurationOf returns how long a run took, or how long it has been running.
 func DurationOf(run *operationsv1.Run, now time.Time) string {
 	if run.GetStartTime() == nil {
 		return ""
@@ -130,8 +130,8 @@ func DurationOf(run *operationsv1.Run, now time.Time) string {
 	return Span(max(0, now.Sub(run.GetStartTime().AsTime())))
 }
 
-// AttemptOf says which delivery this is, once there was more than the plan. Those
-// of an imported run nobody counted.
+// AttemptOf returns which attempt a run is in, for example "1 of 3". It returns "" for an
+// imported run, whose attempts nobody counted.
 func AttemptOf(run *operationsv1.Run) string {
 	if Imported(run) {
 		return ""
@@ -147,8 +147,8 @@ func Imported(run *operationsv1.Run) bool {
 	return run.GetOrigin() == operationsv1.RunOrigin_RUN_ORIGIN_LEGACY
 }
 
-// FailureReason returns the word for why a run failed, as filters take it. Runs that
-// were imported may have words of their own.
+// FailureReason returns why a run failed, as the word that filters use. Imported runs may
+// have words of their own.
 func FailureReason(f *operationsv1.Failure) string {
 	if f.GetReason() == operationsv1.FailureReason_FAILURE_REASON_OTHER {
 		return f.GetOtherReason()

@@ -9,10 +9,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Moment is a point in time for a person: relative words, exact on hover.
+// Moment is a time for people: in relative words, and exact when they point at it.
 type Moment struct{ ISO, Exact, Words string }
 
-// MomentOf puts t in words as of now; the zero time has none.
+// MomentOf puts t into words as of now, for example "2 min ago". The words of the zero
+// time are empty.
 func MomentOf(t, now time.Time) Moment {
 	if t.IsZero() {
 		return Moment{}
@@ -38,7 +39,7 @@ func ago(d time.Duration) string {
 	}
 }
 
-// Span is a duration in words of at most two units.
+// Span puts a duration into words of at most two units, for example "1 min 34 s".
 func Span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -54,7 +55,7 @@ func Span(d time.Duration) string {
 	}
 }
 
-// Number writes n with thin groups of three, exactly.
+// Number writes n with a thin space between groups of three digits.
 func Number(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	var b strings.Builder
@@ -67,7 +68,7 @@ func Number(n int64) string {
 	return b.String()
 }
 
-// At puts a time of a message in words as of now; the words of an absent time are empty.
+// At is [MomentOf] for a time of a message. The words of an absent time are empty.
 func At(t *timestamppb.Timestamp, now time.Time) Moment {
 	if t == nil {
 		return Moment{}
@@ -75,5 +76,5 @@ func At(t *timestamppb.Timestamp, now time.Time) Moment {
 	return MomentOf(t.AsTime(), now)
 }
 
-// ID writes an id as addresses and forms have it.
+// ID writes an id as it is in addresses and forms.
 func ID(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,5 +1,5 @@
-// What the pages can't do alone: follow a run, open dialogs as dialogs, tell the
-// time again, a few keys. Every page works without it.
+// What the pages cannot do without a script: follow a run, open dialogs, keep relative
+// times up to date, and a few keys. Every page works without it.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -16,7 +16,7 @@ function announce(words) {
   }, wait);
 }
 
-// busy says that the reader is in there: a region is not replaced under their hands.
+// busy returns whether the user is in a region, which must not be replaced then.
 function busy(region) {
   return region.contains(document.activeElement) && document.activeElement !== region;
 }
@@ -85,7 +85,7 @@ function follow(region) {
       location.reload();
     });
     source.onerror = () => {
-      // CLOSED: an answer that is no stream, 401 or 404. Anything else the browser repeats itself.
+      // CLOSED means that the response was no stream but 401 or 404. After anything else the browser reconnects by itself.
       if (source.readyState !== EventSource.CLOSED) return;
       stop();
       failures += 1;
@@ -108,7 +108,7 @@ function follow(region) {
   open();
 }
 
-// whole takes the ended run's page again: failures, coverage and timeline are complete now.
+// whole loads the page again when the run has ended: failures, coverage and timeline are complete now.
 async function whole(region) {
   for (const gone of $$("[data-while-active]")) {
     if (gone.open) gone.close();
@@ -124,7 +124,7 @@ async function whole(region) {
     dress(main);
     tellTimes();
   } catch {
-    region.dataset.active = "false"; // offline: the region says how it ended
+    region.dataset.active = "false"; // offline: the region shows how the run ended
   }
 }
 
@@ -196,7 +196,7 @@ function walk(rows, at, step) {
   $("th a", next).focus();
 }
 
-// dress adds to freshly arrived markup what only works with a script.
+// dress adds what needs a script to markup that has just arrived.
 function dress(root) {
   for (const button of $$("[data-copy]", root)) {
     if (!navigator.clipboard) continue;
@@ -208,7 +208,7 @@ function dress(root) {
   }
 }
 
-// A list looks again every ten seconds, unless somebody is in it.
+// A list is loaded again every ten seconds, unless the user is in it.
 function refreshList() {
   const again = async () => {
     const list = $("[data-list]");
@@ -218,7 +218,7 @@ function refreshList() {
     if (!answer?.ok || answer.redirected) return;
     const fresh = $("[data-list]", new DOMParser().parseFromString(await answer.text(), "text/html"));
     if (!fresh || inUse()) return;
-    const held = list.contains(document.activeElement); // by the keys that scroll it
+    const held = list.contains(document.activeElement); // the list has the focus, for the keys that scroll it
     list.replaceWith(fresh);
     if (held) $(".scroll", fresh)?.focus({ preventScroll: true });
     tellTimes();

@@ -318,8 +318,8 @@ func filterBar(v Operations) templ.Component {
 	})
 }
 
-// typed takes an id where there are too many things to offer them all; what is
-// offered are the first of them, by name.
+// typed is a field to type an id into, for choices that are too many to list. It
+// proposes the first of them by name.
 func typed(name, value, list string, options []Option, required bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -328,7 +328,7 @@ func RunPage(v Run) templ.Component {
 	})
 }
 
-// LiveRun is what the stream sends whenever it changes.
+// LiveRun is the part of the page that the stream sends again whenever it changes.
 func LiveRun(v Live) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -1,5 +1,5 @@
-// Package templates is the console's pages as components, and the views they
-// show: everything already in words, nothing left to decide but the markup.
+// Package templates is the markup of the console's pages, and the views that they
+// show. A view has everything in words already: nothing is looked up or decided here.
 package templates
 
 import (
@@ -12,7 +12,7 @@ import (
 type Shell struct {
 	Title   string
 	CSS, JS string // addresses of the hashed files
-	User    string // empty on pages for strangers
+	User    string // empty on pages for people who are not signed in
 	// The user's workspaces, and the one that the page is about; zero if it is about none.
 	Workspaces []Workspace
 	Workspace  Workspace
@@ -39,7 +39,7 @@ type RunRow struct {
 	Attempt   string
 }
 
-// Option is a choice of a filter or form.
+// Option is one choice of a filter or a form.
 type Option struct {
 	Value, Label string
 	Chosen       bool
@@ -48,9 +48,9 @@ type Option struct {
 // Filter is one choice of the filter bar.
 type Filter struct {
 	Name, Label string
-	Value       string // chosen
+	Value       string // the chosen one
 	Options     []Option
-	Typed       bool // Options are not all there are: an id may be typed
+	Typed       bool // Options are not all choices, so an id may be typed
 }
 
 // Operations is the list of runs.
@@ -59,19 +59,19 @@ type Operations struct {
 	Filters  []Filter
 	Filtered bool
 	Rows     []RunRow
-	Next     string // address of the next page
-	First    string // address of the first page, if this isn't it
-	Sync     *SyncForm
+	Next     string    // address of the next page
+	First    string    // address of the first page; empty if this is the first
+	Sync     *SyncForm // nil if the user may not start one
 }
 
-// SyncForm starts a sync; nil for those who may not.
+// SyncForm is the form that starts a sync.
 type SyncForm struct {
 	Tenants   []Option
-	Typed     bool   // as of a Filter
-	RequestID string // makes a double click one run
+	Typed     bool   // as in Filter
+	RequestID string // a double click sends it twice, and starts one run
 }
 
-// Run is one run, whole.
+// Run is the page of a run.
 type Run struct {
 	Shell      Shell
 	ID         string
@@ -84,33 +84,33 @@ type Run struct {
 	Started    words.Moment
 	Ended      words.Moment
 	CanCancel  bool
-	Again      *Again // nil where running it again is not offered
-	Cancelling string // who asked, once somebody did
+	Again      *Again // nil if the run cannot be run again
+	Cancelling string // who asked to cancel the run; empty if nobody did
 	Reason     string // why, in their words
 	Live       Live
 	Failures   []Failure
 	Events     []words.Event
-	// Addresses of the events after these and, unless these are they, of the first.
+	// Addresses of the events after these, and of the first events unless these are they.
 	LaterEvents, FirstEvents string
-	Section                  templ.Component // what only runs of this type show; nil if nothing
+	Section                  templ.Component // the part that only runs of this type have; may be nil
 	Context                  string
 	Related                  []Related
-	Legacy                   *Legacy // of an imported run
+	Legacy                   *Legacy // nil unless the run was imported
 }
 
 // Again is the form that starts a run again.
 type Again struct {
 	Type, TenantID string
-	RequestID      string // makes a double click one run
+	RequestID      string // as in SyncForm
 }
 
-// Legacy is where an imported run was before.
+// Legacy is where an imported run came from.
 type Legacy struct {
 	Source, ID, Status string
 	Notes              []string
 }
 
-// Live is the part of a run's page that follows the run.
+// Live is the part of a run's page that is replaced while the run goes on.
 type Live struct {
 	ID       string
 	Active   bool
@@ -121,7 +121,7 @@ type Live struct {
 	Attempt  string
 }
 
-// Failure is one cause, told to a person.
+// Failure is one reason why a run failed.
 type Failure struct {
 	Reason, Code, Message, Item, Remediation, RequestID string
 	Retryable                                           bool
@@ -135,17 +135,17 @@ type Coverage struct {
 	Message                                        string
 }
 
-// Related is a thing to go to from a run, or without Href only to know of.
+// Related is a link from a run to another thing. Without Href it is only text.
 type Related struct{ Label, Text, Href string }
 
-// Login is the way in.
+// Login is the sign-in page.
 type Login struct {
 	Shell Shell
 	Next  string
 	Wrong string
 }
 
-// Message is a page that only says something.
+// Message is a page with a heading and a sentence.
 type Message struct {
 	Shell     Shell
 	Heading   string
