@@ -20,6 +20,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
+	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
@@ -208,7 +209,7 @@ func (f *fleet) inventoryConfig(o options) inventory.Config {
 		Config:  f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy"),
 		Work:    work.Settings{Workers: 4, Heartbeat: time.Second, Sweep: time.Second},
 		GraphCA: f.ca.RootFile(), GraphConcurrency: 8, GraphMaxBytes: 32 << 20, GraphTimeout: cmp.Or(o.graphTimeout, time.Minute),
-		ScheduleEvery: time.Second,
+		Schedules: schedule.Settings{Every: time.Second},
 	}
 }
 

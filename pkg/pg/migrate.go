@@ -24,13 +24,17 @@ func Migrate(ctx context.Context, ownerURL string, migrations fs.FS) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	defer db.Close()
-	if err := up(ctx, db, migrations); err != nil {
+	if err := up(ctx, db, versions, migrations); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
 }
 
-func up(ctx context.Context, db *sql.DB, migrations fs.FS) error {
+// versions is the table that knows which migrations of a service have run.
+const versions = "goose_db_version"
+
+// up runs the migrations that have not run yet; table knows which have.
+func up(ctx context.Context, db *sql.DB, table string, migrations fs.FS) error {
 	known, err := newest(migrations)
 	if err != nil {
 		return err
@@ -39,7 +43,7 @@ func up(ctx context.Context, db *sql.DB, migrations fs.FS) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
+	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker), goose.WithTableName(table))
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func up(ctx context.Context, db *sql.DB, migrations fs.FS) error {
 		return fmt.Errorf("the schema is at version %d, newer than this binary's %d", has, known)
 	}
 	// The app role reads the version to know whether it is ready.
-	_, err = db.ExecContext(ctx, "grant select on goose_db_version to public")
+	_, err = db.ExecContext(ctx, "grant select on "+table+" to public")
 	return err
 }
 

@@ -4,12 +4,14 @@
 package inventory
 
 import (
+	"context"
 	"slices"
 	"time"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
@@ -36,12 +38,12 @@ type Config struct {
 	// limit of 0 requests means no limit.
 	GraphLimits map[string]string `env:"GRAPH_LIMITS" envKeyValSeparator:"="`
 
-	ScheduleEvery time.Duration `env:"SCHEDULE_EVERY" envDefault:"5s"` // between two looks for due schedules
+	Schedules schedule.Settings
 }
 
 // Service is how inventory is run.
 var Service = service.Spec[Config]{
-	Name: Name, Migrations: store.Migrations(), Fragments: []service.Fragment{work.Migrate},
+	Name: Name, Migrations: store.Migrations(), Fragments: []service.Fragment{work.Migrate, schedule.Migrate},
 	Calls: []string{"operations", "tenancy"}, Wire: wire,
 }
 
@@ -62,10 +64,11 @@ func wire(p *service.Process, cfg Config) error {
 		return err
 	}
 	p.Go("worker", worker.Run)
-	slots := &scheduler.Scheduler{Store: rows, Worker: worker, Types: types, Log: p.Log}
-	p.Every(cfg.ScheduleEvery, "scheduler", slots.Pass)
+	schedules := schedule.New[item.Repeated](p.DB, "sync schedule")
+	slots := &scheduler.Scheduler{Worker: worker, Types: types}
+	p.Every(cfg.Schedules.Every, "scheduler", func(ctx context.Context) error { return schedules.Pass(ctx, slots.Start, p.Log) })
 	api.Register(p.Server.Registrar(), api.Config{
-		Store: rows, Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(p.Dial("operations")),
+		Store: rows, Schedules: schedules, Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(p.Dial("operations")),
 		Tenants: tenancyv1.NewTenantReaderServiceClient(p.Dial("tenancy")), Pages: p.Pages, Types: types,
 	})
 	return nil

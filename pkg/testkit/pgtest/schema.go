@@ -49,7 +49,7 @@ func schema(t testing.TB, db *DB) string {
 		t.Skipf("the snapshot is as pg_dump of PostgreSQL %s writes it", snapshotRelease)
 	}
 	out, err := exec.CommandContext(t.Context(), program, "--schema-only", "--no-owner",
-		"--exclude-table=goose_db_version*", "--dbname="+db.OwnerURL).Output() //nolint:gosec // a program of the server's
+		"--exclude-table=goose_db_version*", "--exclude-schema=river", "--dbname="+db.OwnerURL).Output() //nolint:gosec // a program of the server's
 	if err != nil {
 		t.Fatalf("pg_dump: %v", err)
 	}

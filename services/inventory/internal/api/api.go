@@ -12,18 +12,21 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
 // Config is what the face stands on.
 type Config struct {
-	Store   *store.Store
-	Worker  *work.Worker
-	Runs    operationsv1.RunReaderServiceClient
-	Tenants tenancyv1.TenantReaderServiceClient
-	Pages   *page.Sealer
-	Types   []string // the catalog's names, in the order they are synced
+	Store     *store.Store
+	Schedules *schedule.Store[item.Repeated]
+	Worker    *work.Worker
+	Runs      operationsv1.RunReaderServiceClient
+	Tenants   tenancyv1.TenantReaderServiceClient
+	Pages     *page.Sealer
+	Types     []string // the catalog's names, in the order they are synced
 }
 
 // Register adds inventory's services to a server.

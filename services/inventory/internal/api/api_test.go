@@ -18,11 +18,12 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
-	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
+	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -35,13 +36,6 @@ const (
 	tenantID    = 7
 	elsewhere   = 4 // a workspace of others
 )
-
-func migrate(ctx context.Context, ownerURL string) error {
-	if err := pg.Migrate(ctx, ownerURL, store.Migrations()); err != nil {
-		return err
-	}
-	return work.Migrate(ctx, ownerURL, "inventory_app")
-}
 
 // tenants is a tenancy that knows one tenant.
 type tenants struct {
@@ -66,7 +60,7 @@ type world struct {
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	db := pgtest.New(t, "inventory", migrate)
+	db := pgtest.New(t, inventory.Name, inventory.Service.Migrate)
 	w := &world{store: store.New(db.Pool), runs: worktest.New(worktest.Options{})}
 	w.ops = rpctest.Serve(t, "operations", w.runs.Register)
 	operations := w.ops.Dial(t, "inventory")
@@ -82,7 +76,7 @@ func setup(t *testing.T) *world {
 	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(forItself)))
 	w.server = rpctest.Serve(t, "inventory", func(r grpc.ServiceRegistrar) {
 		api.Register(r, api.Config{
-			Store: w.store, Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(operations), Tenants: tenantReader,
+			Store: w.store, Schedules: schedule.New[item.Repeated](db.Pool, "sync schedule"), Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(operations), Tenants: tenantReader,
 			Pages: pages, Types: []string{"a", "b"},
 		})
 	})

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -15,7 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
-// ListItems answers a page of a tenant's items.
+// ListItems returns a page of a tenant's items.
 func (r *reader) ListItems(ctx context.Context, req *inventoryv1.ListItemsRequest) (*inventoryv1.ListItemsResponse, error) {
 	if req.GetType() != "" && !slices.Contains(r.Types, req.GetType()) {
 		return nil, errs.Invalid("type", "%q is not a policy type", req.GetType())
@@ -23,34 +22,22 @@ func (r *reader) ListItems(ctx context.Context, req *inventoryv1.ListItemsReques
 	f := store.ItemFilter{
 		WorkspaceID: req.GetWorkspaceId(), TenantID: req.GetTenantId(), Type: req.GetType(), Removed: req.GetShowRemoved(),
 	}
-	var after store.After
-	p := paging{pages: r.Pages, binding: fmt.Sprintf("items %d %d %q %t", f.WorkspaceID, f.TenantID, f.Type, f.Removed)}
-	size, err := p.open(req, &after)
+	l, err := page.Begin[store.After](r.Pages, req, "items %d %d %q %t", f.WorkspaceID, f.TenantID, f.Type, f.Removed)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.tenants.exists(ctx, f.WorkspaceID, f.TenantID); err != nil {
 		return nil, err
 	}
-	items, err := r.Store.Items(ctx, f, after, size+1)
+	rows, err := r.Store.Items(ctx, f, l.Page)
 	if err != nil {
 		return nil, err
 	}
-	resp := &inventoryv1.ListItemsResponse{}
-	if len(items) > size {
-		items = items[:size]
-		last := items[size-1]
-		if resp.NextPageToken, err = p.next(store.After{Type: last.Type, ExternalID: last.ExternalID}); err != nil {
-			return nil, err
-		}
-	}
-	for _, i := range items {
-		resp.Items = append(resp.Items, itemMessage(i))
-	}
-	return resp, nil
+	messages, next, err := page.Finish(l, rows, func(i item.Item) store.After { return store.After{Type: i.Type, ExternalID: i.ExternalID} }, itemMessage)
+	return &inventoryv1.ListItemsResponse{Items: messages, NextPageToken: next}, err
 }
 
-// GetItem answers an item and its current version, byte for byte.
+// GetItem returns an item and its current version, byte for byte.
 func (r *reader) GetItem(ctx context.Context, req *inventoryv1.GetItemRequest) (*inventoryv1.GetItemResponse, error) {
 	i, err := r.Store.Item(ctx, req.GetWorkspaceId(), req.GetItemId())
 	if err != nil {
@@ -69,11 +56,9 @@ func (r *reader) GetItem(ctx context.Context, req *inventoryv1.GetItemRequest) (
 	return &inventoryv1.GetItemResponse{Item: itemMessage(i), Version: m}, nil
 }
 
-// ListVersions answers a page of an item's versions, newest first.
+// ListVersions returns a page of an item's versions, newest first.
 func (r *reader) ListVersions(ctx context.Context, req *inventoryv1.ListVersionsRequest) (*inventoryv1.ListVersionsResponse, error) {
-	var before int32
-	p := paging{pages: r.Pages, binding: fmt.Sprintf("versions %d %d", req.GetWorkspaceId(), req.GetItemId())}
-	size, err := p.open(req, &before)
+	l, err := page.Begin[int32](r.Pages, req, "versions %d %d", req.GetWorkspaceId(), req.GetItemId())
 	if err != nil {
 		return nil, err
 	}
@@ -81,21 +66,12 @@ func (r *reader) ListVersions(ctx context.Context, req *inventoryv1.ListVersions
 	if err != nil {
 		return nil, err
 	}
-	versions, err := r.Store.Versions(ctx, i.ID, before, size+1)
+	rows, err := r.Store.Versions(ctx, i.ID, l.Page)
 	if err != nil {
 		return nil, err
 	}
-	resp := &inventoryv1.ListVersionsResponse{}
-	if len(versions) > size {
-		versions = versions[:size]
-		if resp.NextPageToken, err = p.next(versions[size-1].Number); err != nil {
-			return nil, err
-		}
-	}
-	for _, v := range versions {
-		resp.Versions = append(resp.Versions, versionMessage(v))
-	}
-	return resp, nil
+	messages, next, err := page.Finish(l, rows, func(v item.Version) int32 { return v.Number }, versionMessage)
+	return &inventoryv1.ListVersionsResponse{Versions: messages, NextPageToken: next}, err
 }
 
 func itemMessage(i item.Item) *inventoryv1.Item {
@@ -113,25 +89,3 @@ func versionMessage(v item.Version) *inventoryv1.Version {
 		OperationRunId: v.RunID, CreateTime: timestamppb.New(v.Created), DisplayName: v.DisplayName, Payload: v.Payload,
 	}
 }
-
-// paging is the tokens of one list: bound to all that makes it that list.
-type paging struct {
-	pages   *page.Sealer
-	binding string
-}
-
-type paged interface {
-	GetPageSize() int32
-	GetPageToken() string
-}
-
-// open answers the page's size and fills cursor from the token, if there is one.
-func (p paging) open(req paged, cursor any) (int, error) {
-	size, err := page.Size(req.GetPageSize())
-	if err != nil || req.GetPageToken() == "" {
-		return size, err
-	}
-	return size, p.pages.Open(req.GetPageToken(), p.binding, cursor)
-}
-
-func (p paging) next(cursor any) (string, error) { return p.pages.Seal(p.binding, cursor) }

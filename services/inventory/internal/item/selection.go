@@ -14,6 +14,12 @@ import (
 // RunType is the type of the runs that sync a selection.
 const RunType = "inventory_sync"
 
+// Repeated is what a schedule repeats: syncs of these types, or of all if there
+// are none. It is stored as JSON.
+type Repeated struct {
+	Types []string `json:"types"`
+}
+
 // Selection is the types of one sync: sorted, each once, at least one.
 type Selection []string
 

@@ -6,13 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// After is where a page of items begins: behind this type and external id.
+// After is the cursor of a list of items: a page begins behind this item.
 type After struct{ Type, ExternalID string }
 
-// ItemFilter says which items of a tenant.
+// ItemFilter selects items of a tenant.
 type ItemFilter struct {
 	WorkspaceID, TenantID int64
 	Type                  string // "" for all
@@ -34,8 +35,8 @@ const listAll = `-- store.listAllItems
 		and type between $3 and $7
 	order by type, external_id limit $6`
 
-// Items answers at most limit items behind after, by type and external id.
-func (s *Store) Items(ctx context.Context, f ItemFilter, after After, limit int) ([]item.Item, error) {
+// Items returns a page of items, ordered by type and external id.
+func (s *Store) Items(ctx context.Context, f ItemFilter, p page.Page[After]) ([]item.Item, error) {
 	query := listPresent
 	if f.Removed {
 		query = listAll
@@ -44,7 +45,7 @@ func (s *Store) Items(ctx context.Context, f ItemFilter, after After, limit int)
 	if f.Type == "" {
 		last = "\U0010FFFF" // behind every name
 	}
-	rows, err := s.db.Query(ctx, query, f.WorkspaceID, f.TenantID, first, after.Type, after.ExternalID, limit, last)
+	rows, err := s.db.Query(ctx, query, f.WorkspaceID, f.TenantID, first, p.After.Type, p.After.ExternalID, p.Limit, last)
 	if err != nil {
 		return nil, fmt.Errorf("list items: %w", err)
 	}
@@ -61,7 +62,7 @@ func scanItem(row pgx.CollectableRow) (item.Item, error) {
 const getItem = `-- store.getItem
 	select ` + itemColumns + ` from item where workspace_id = $1 and id = $2`
 
-// Item answers one item of a workspace.
+// Item returns one item of a workspace.
 func (s *Store) Item(ctx context.Context, workspaceID, id int64) (item.Item, error) {
 	rows, err := s.db.Query(ctx, getItem, workspaceID, id)
 	if err != nil {
@@ -80,7 +81,7 @@ const getElements = `-- store.getElements
 	from version_element where item_id = $1 and version = $2
 	order by collection, parent_id, ordinal`
 
-// Version answers one version with every byte of it.
+// Version returns one version with every byte of it.
 func (s *Store) Version(ctx context.Context, itemID int64, number int32) (item.Version, []item.Element, error) {
 	rows, err := s.db.Query(ctx, getVersion, itemID, number)
 	if err != nil {
@@ -109,11 +110,10 @@ const listVersions = `-- store.listVersions
 	from item_version where item_id = $1 and ($2 = 0 or version < $2)
 	order by version desc limit $3`
 
-// Versions answers at most limit versions below before (0: from the newest),
-// newest first, without payloads. The item must have been looked up: ids are no
-// access control.
-func (s *Store) Versions(ctx context.Context, itemID int64, before int32, limit int) ([]item.Version, error) {
-	rows, err := s.db.Query(ctx, listVersions, itemID, before, limit)
+// Versions returns a page of an item's versions without their payloads, newest
+// first. The caller must have read the item: its id alone is no access control.
+func (s *Store) Versions(ctx context.Context, itemID int64, p page.Page[int32]) ([]item.Version, error) {
+	rows, err := s.db.Query(ctx, listVersions, itemID, p.After, p.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list versions of item %d: %w", itemID, err)
 	}

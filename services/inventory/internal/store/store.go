@@ -1,5 +1,5 @@
-// Package store is inventory's database: items and their versions, coverage,
-// schedules. It asks the domain what a change means and never reads Graph.
+// Package store is inventory's database: items and their versions, and coverage.
+// It asks the domain what a change means and never reads Graph.
 package store
 
 import (
@@ -31,7 +31,7 @@ type Store struct{ db *pgxpool.Pool }
 // New works on a database with [Migrations], as the app role.
 func New(db *pgxpool.Pool) *Store { return &Store{db: db} }
 
-// missing turns "no rows" into the NotFound of what was asked for.
+// missing turns "no rows" into NotFound.
 func missing(err error, resource string) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errs.NotFound(resource)

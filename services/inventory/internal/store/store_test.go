@@ -9,22 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
+	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-func migrate(ctx context.Context, ownerURL string) error {
-	return pg.Migrate(ctx, ownerURL, store.Migrations())
-}
-
 func setup(t *testing.T) (*store.Store, *pgxpool.Pool) {
 	t.Helper()
-	db := pgtest.New(t, "inventory", migrate)
+	db := pgtest.New(t, inventory.Name, inventory.Service.Migrate)
 	return store.New(db.Pool), db.Pool
 }
 
@@ -78,7 +76,7 @@ func TestBytesAreKeptAsTheyAre(t *testing.T) {
 	s, _ := setup(t)
 	odd := "{\"a\" : 1.50,\r\n\"a\":2, \"b\":\"\\u0000\\/\xff\"}"
 	write(t, s, begin(t, s, 1, 1), seen("x", odd))
-	items, err := s.Items(t.Context(), store.ItemFilter{WorkspaceID: workspaceID, TenantID: tenantID}, store.After{}, 10)
+	items, err := s.Items(t.Context(), store.ItemFilter{WorkspaceID: workspaceID, TenantID: tenantID}, page.Page[store.After]{Limit: 10})
 	require.NoError(t, err)
 	v, elements, err := s.Version(t.Context(), items[0].ID, 1)
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 )
@@ -107,7 +108,7 @@ func TestAChangeIsOneNewVersion(t *testing.T) {
 	changed := w.find(t, id)
 	require.EqualValues(t, 2, changed.Version)
 	require.Equal(t, "a new name", changed.DisplayName)
-	versions, err := w.store.Versions(t.Context(), changed.ID, 0, 10)
+	versions, err := w.store.Versions(t.Context(), changed.ID, page.Page[int32]{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, versions, 2)
 	require.NotEqual(t, versions[0].DisplayName, versions[1].DisplayName)

@@ -21,11 +21,12 @@ import (
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
-	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/sync"
@@ -39,10 +40,6 @@ const (
 	directory   = "11111111-2222-3333-4444-555555555555"
 	secret      = "s3cret"
 )
-
-func migrate(ctx context.Context, ownerURL string) error {
-	return pg.Migrate(ctx, ownerURL, store.Migrations())
-}
 
 // world is a tenant in a simulator, a tenancy that issues tokens for it, and a
 // database to sync it to.
@@ -65,7 +62,7 @@ func setup(t *testing.T, counts map[string]int) *world {
 	require.NoError(t, err)
 	server := httptest.NewTLSServer(sim)
 	t.Cleanup(server.Close)
-	w := &world{sim: sim, tenant: sim.Tenant(directory), db: pgtest.New(t, "inventory", migrate)}
+	w := &world{sim: sim, tenant: sim.Tenant(directory), db: pgtest.New(t, inventory.Name, inventory.Service.Migrate)}
 	w.tenancy = &tenancy{url: server.URL, client: server.Client(), secret: secret}
 	conn := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) {
 		tenancyv1.RegisterGraphTokenServiceServer(r, w.tenancy)
@@ -99,7 +96,7 @@ func (w *world) sync(t *testing.T, r *work.Run) work.Result {
 
 func (w *world) items(t *testing.T, removedToo bool) []item.Item {
 	t.Helper()
-	items, err := w.store.Items(t.Context(), store.ItemFilter{WorkspaceID: workspaceID, TenantID: tenantID, Removed: removedToo}, store.After{}, 1000)
+	items, err := w.store.Items(t.Context(), store.ItemFilter{WorkspaceID: workspaceID, TenantID: tenantID, Removed: removedToo}, page.Page[store.After]{Limit: 1000})
 	require.NoError(t, err)
 	return items
 }

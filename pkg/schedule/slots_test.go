@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	"github.com/tenantpilot/tenantpilot/services/inventory/internal/schedule"
+	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 )
 
 func at(t *testing.T, text string) time.Time {
@@ -136,27 +136,4 @@ func TestSlotsGoForwardAndEachReadingIsDueOnce(t *testing.T) {
 		seen[reading], when = true, next
 	}
 	require.Len(t, seen, 730*144-2*6)
-}
-
-func TestChangingAScheduleMovesItsNextSlot(t *testing.T) {
-	t.Parallel()
-	now := at(t, "2026-06-01T12:00:00Z")
-	s, err := schedule.Schedule{Cron: "0 6 * * *", Zone: "UTC"}.Timed(now)
-	require.NoError(t, err)
-	require.Equal(t, at(t, "2026-06-02T06:00:00Z"), *s.Next)
-
-	yes, no, name, cron := true, false, "other", "0 18 * * *"
-	later := at(t, "2026-06-02T07:00:00Z")
-	renamed, err := s.Changed(schedule.Change{DisplayName: &name}, later)
-	require.NoError(t, err)
-	require.Equal(t, s.Next, renamed.Next, "a slot that is due stays due")
-	moved, err := s.Changed(schedule.Change{Cron: &cron}, now)
-	require.NoError(t, err)
-	require.Equal(t, at(t, "2026-06-01T18:00:00Z"), *moved.Next)
-	paused, err := s.Changed(schedule.Change{Paused: &yes}, now)
-	require.NoError(t, err)
-	require.Nil(t, paused.Next)
-	resumed, err := paused.Changed(schedule.Change{Paused: &no}, later)
-	require.NoError(t, err)
-	require.Equal(t, at(t, "2026-06-03T06:00:00Z"), *resumed.Next)
 }

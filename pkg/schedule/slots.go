@@ -1,5 +1,3 @@
-// Package schedule is when a repeated sync is due: cron slots in a time zone,
-// each once, whatever the clocks of the zone do. It starts nothing.
 package schedule
 
 import (
@@ -14,16 +12,17 @@ import (
 
 // Slots are the times of a cron expression in a time zone.
 //
-// A slot is a reading of the zone's wall clock. One that the clocks skip in
-// spring is due as the skipped hour ends; one they repeat in autumn is due the
-// first time only.
+// A slot is a reading of the zone's wall clock, for example 02:30 in Berlin. On
+// the day in spring on which the clocks skip 02:30 it is due when the skipped
+// hour ends; on the day in autumn on which 02:30 comes twice it is due the first
+// time only.
 type Slots struct {
 	wall cron.Schedule // read in UTC, where every reading occurs once
 	zone *time.Location
 }
 
 const (
-	mustHave = 5 // slots an expression must have to be worth storing
+	mustHave = 5 // an expression with fewer slots is refused
 	// The longest wait between two slots that exist: 29 February around 2100.
 	searchYears = 8
 )
@@ -53,13 +52,15 @@ func Parse(expression, zone string, now time.Time) (Slots, error) {
 	return s, nil
 }
 
-// parser reads crontab's own language: with both days given, either will do.
+// parser reads the language of crontab: if both a day of the month and a day of
+// the week are given, a date needs to match one of the two.
 func parser() cron.Parser {
 	return cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).
 		WithMaxSearchYears(searchYears)
 }
 
-// location refuses names that depend on the machine.
+// location loads a zone. It refuses names that mean different zones on different
+// machines.
 func location(zone string) (*time.Location, error) {
 	if zone == "" || zone == "Local" {
 		return nil, errs.Invalid("time_zone", "must be an IANA name, for example Europe/Berlin")
@@ -71,7 +72,7 @@ func location(zone string) (*time.Location, error) {
 	return loc, nil
 }
 
-// Next is the first slot after t, in UTC; zero if there is none.
+// Next returns the first slot after t, in UTC, or the zero time if there is none.
 func (s Slots) Next(t time.Time) time.Time {
 	wall := reading(t.In(s.zone))
 	for {
@@ -85,12 +86,13 @@ func (s Slots) Next(t time.Time) time.Time {
 	}
 }
 
-// reading is what a clock on the wall shows, as if it hung in UTC.
+// reading returns what a clock on the wall shows at t, as a time in UTC.
 func reading(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// due is when the zone's clock first shows wall, or has first passed it.
+// due returns when the zone's clock first shows wall, or first shows a later
+// reading if it skips wall.
 func (s Slots) due(wall time.Time) time.Time {
 	t := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), 0, 0, s.zone)
 	start, end := t.ZoneBounds()
