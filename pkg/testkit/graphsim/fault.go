@@ -252,7 +252,7 @@ func raiseCounts(body []byte) []byte {
 func countProperties() (names []string) {
 	for _, k := range kinds() {
 		for _, n := range k.navs {
-			if n.count != "" {
+			if n.count != "" && !slices.Contains(names, n.count) {
 				names = append(names, n.count)
 			}
 		}

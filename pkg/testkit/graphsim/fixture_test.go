@@ -31,6 +31,17 @@ func lineOf(t *testing.T, f *fixture, text string) string {
 	return fmt.Sprintf("pkg/testkit/graphsim/%s:%d", f.file, 1+bytes.Count(before, []byte("\n")))
 }
 
+// entryOf is where a type's entry begins in the catalog.
+func entryOf(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.FromSlash("../../graph/catalog.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := bytes.Cut(raw, []byte(`Name: "`+name+`", Entity`))
+	return fmt.Sprintf("pkg/graph/catalog.go:%d: %s", 1+bytes.Count(before, []byte("\n")), name)
+}
+
 // TestEveryTypeHasItsFixtures names what a type's folder lacks for the
 // generator to make objects like those of a real tenant.
 func TestEveryTypeHasItsFixtures(t *testing.T) {
@@ -110,8 +121,8 @@ func TestEveryFixtureIsRecognised(t *testing.T) {
 			case v.kind == nil && k.sure(f):
 				t.Errorf("%s: the fixture has all Marks, and yet without annotations it is taken for %s", lineOf(t, f, ""), taken(v))
 			case v.kind != nil && v.kind != k:
-				t.Errorf("%s: without annotations it is taken for %s: add to the Marks of %s in pkg/graph/catalog.go a property that only its objects have",
-					lineOf(t, f, ""), taken(v), k.Name)
+				t.Errorf("%s: without annotations it is taken for %s: %s: add to the Marks a property that only its objects have",
+					lineOf(t, f, ""), taken(v), entryOf(t, k.Name))
 			}
 		}
 	}
@@ -141,7 +152,7 @@ func TestEveryTypeIsMarked(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds() {
 		if len(k.fixtures) > 0 && !slices.ContainsFunc(k.fixtures, k.sure) {
-			t.Errorf("pkg/graph/catalog.go: %s: no fixture has all of one of its Marks %v; properties that no other type has: %v", k.Name, k.Marks, k.own())
+			t.Errorf("%s: no fixture has all of one of its Marks %v; properties that no other type has: %v", entryOf(t, k.Name), k.Marks, k.own())
 		}
 	}
 }
@@ -164,14 +175,14 @@ func TestEveryEntryIsUnderstood(t *testing.T) {
 	t.Parallel()
 	for _, typ := range graph.Catalog() {
 		if _, err := parseExpand(typ.Expand); err != nil {
-			t.Errorf("pkg/graph/catalog.go: %s: Expand: %v", typ.Name, err)
+			t.Errorf("%s: Expand: %v", entryOf(t, typ.Name), err)
 		}
 		if _, known := bases()[typ.Entity]; !known {
-			t.Errorf("pkg/graph/catalog.go: %s: Entity %q is no type of Graph's schema (pkg/testkit/graphsim/bases.json)", typ.Name, typ.Entity)
+			t.Errorf("%s: Entity %q is no type of Graph's schema (pkg/testkit/graphsim/bases.json)", entryOf(t, typ.Name), typ.Entity)
 		}
 		for _, c := range typ.Children {
 			if _, err := parseExpand(strings.TrimPrefix(c.Query, "$expand=")); err != nil || strings.Contains(c.Query, "&") {
-				t.Errorf("pkg/graph/catalog.go: %s: the Query of %s is not $expand alone: %q", typ.Name, c.Name, c.Query)
+				t.Errorf("%s: the Query of %s is not $expand alone: %q", entryOf(t, typ.Name), c.Name, c.Query)
 			}
 		}
 	}

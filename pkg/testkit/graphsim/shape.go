@@ -47,7 +47,7 @@ func (k *kind) marked(has map[string]bool) bool {
 // known counts the properties that the kind's fixtures have too.
 func (k *kind) known(has map[string]bool) (n int) {
 	for key := range has {
-		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return property(f.body, key) != nil }) {
+		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return f.navs[key] != nil || property(f.body, key) != nil }) {
 			n++
 		}
 	}
