@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
 // told is what the caller is told of err: what it says, if the caller can act
@@ -26,9 +26,9 @@ func told(ctx context.Context, err error) *errs.Error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, context.Canceled):
 		return errs.Ended(codes.Canceled, err)
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded), overran(err):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded), sqlstate.Is(err, sqlstate.QueryCanceled):
 		return errs.Ended(codes.DeadlineExceeded, err)
-	case lostRace(err):
+	case sqlstate.LostRace(err):
 		return errs.Aborted("LOST_RACE", "another call was in the way; try again").Wrap(err)
 	case missingPart(err):
 		return errs.Unavailable("UNAVAILABLE", "a part of the service is not available just now; try again").Wrap(err)
@@ -36,37 +36,10 @@ func told(ctx context.Context, err error) *errs.Error {
 	return errs.Internal(err)
 }
 
-// sqlState is the code of a PostgreSQL error in err, or "". It is read off the
-// method that such errors have: callers without a database need no driver.
-func sqlState(err error) string {
-	type stated interface {
-		error
-		SQLState() string
-	}
-	if e, ok := errors.AsType[stated](err); ok {
-		return e.SQLState()
-	}
-	return ""
-}
-
-// lostRace reports a serialization failure, a deadlock, or a lock that was not
-// free in time.
-func lostRace(err error) bool {
-	switch sqlState(err) {
-	case "40001", "40P01", "55P03":
-		return true
-	}
-	return false
-}
-
-// overran reports a statement that the database ended for taking too long.
-func overran(err error) bool { return sqlState(err) == "57014" }
-
 // missingPart reports that a connection could not be made or was lost: a
 // database that restarts, for one.
 func missingPart(err error) bool {
-	state := sqlState(err)
-	if strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "53") {
+	if sqlstate.Unreachable(err) {
 		return true
 	}
 	type unsent interface {

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
 func TestWhatACallerIsToldOfAFailure(t *testing.T) {
@@ -22,17 +24,17 @@ func TestWhatACallerIsToldOfAFailure(t *testing.T) {
 		err  error
 		want codes.Code
 	}{
-		"the database shuts down":         {sql("57P01"), codes.Unavailable},
-		"the database crashed":            {sql("57P02"), codes.Unavailable},
-		"the database is starting":        {sql("57P03"), codes.Unavailable},
-		"the database is full of people":  {sql("53300"), codes.Unavailable},
-		"a connection failed":             {sql("08006"), codes.Unavailable},
-		"a serialization failure":         {sql("40001"), codes.Aborted},
-		"a deadlock":                      {sql("40P01"), codes.Aborted},
-		"a lock that is not free":         {sql("55P03"), codes.Aborted},
-		"a statement that took too long":  {sql("57014"), codes.DeadlineExceeded},
-		"a constraint nobody handled":     {sql("23505"), codes.Internal},
-		"a wrong statement":               {sql("42P01"), codes.Internal},
+		"the database shuts down":         {sql(sqlstate.AdminShutdown), codes.Unavailable},
+		"the database crashed":            {sql(sqlstate.CrashShutdown), codes.Unavailable},
+		"the database is starting":        {sql(sqlstate.CannotConnectNow), codes.Unavailable},
+		"the database is full of people":  {sql(sqlstate.TooManyConnections), codes.Unavailable},
+		"a connection failed":             {sql(sqlstate.ConnectionFailure), codes.Unavailable},
+		"a serialization failure":         {sql(sqlstate.SerializationFailure), codes.Aborted},
+		"a deadlock":                      {sql(sqlstate.DeadlockDetected), codes.Aborted},
+		"a lock that is not free":         {sql(sqlstate.LockNotAvailable), codes.Aborted},
+		"a statement that took too long":  {sql(sqlstate.QueryCanceled), codes.DeadlineExceeded},
+		"a constraint nobody handled":     {sql(sqlstate.UniqueViolation), codes.Internal},
+		"a wrong statement":               {sql(sqlstate.UndefinedTable), codes.Internal},
 		"nobody listens":                  {&net.OpError{Op: "dial", Err: errors.New("refused")}, codes.Unavailable},
 		"cut off":                         {fmt.Errorf("read: %w", io.ErrUnexpectedEOF), codes.Unavailable},
 		"out of time":                     {fmt.Errorf("query: %w", context.DeadlineExceeded), codes.DeadlineExceeded},

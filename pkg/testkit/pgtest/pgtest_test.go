@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
@@ -39,7 +40,7 @@ func TestTheAppRoleMayNotChangeTheSchema(t *testing.T) {
 	db := pgtest.New(t, "demo", migrate)
 	for _, statement := range []string{"create table x ()", "drop table note", "create schema s", "delete from note"} {
 		_, err := db.Pool.Exec(t.Context(), statement)
-		require.ErrorContains(t, err, "42501", statement)
+		require.Equal(t, sqlstate.InsufficientPrivilege, sqlstate.Of(err), "%s: %v", statement, err)
 	}
 }
 

@@ -1,39 +1,19 @@
 package query
 
 import (
-	"errors"
-	"slices"
-
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
 // Crowded reports whether a statement failed only because others used the same rows or
 // tables. It changed nothing and may be tried again.
-func Crowded(err error) bool {
-	return hasCode(err,
-		"55P03", // lock not available
-		"40P01", // deadlock detected
-		"40001", // serialization failure
-	)
-}
+func Crowded(err error) bool { return sqlstate.LostRace(err) }
 
 // Violated reports whether a statement failed because rows violate a constraint.
 func Violated(err error) bool {
-	return hasCode(err,
-		"23503", // foreign key
-		"23514", // check
-	)
+	return sqlstate.Is(err, sqlstate.ForeignKeyViolation, sqlstate.CheckViolation)
 }
 
 // Lacking reports whether a statement failed because a table or a column does not exist.
 func Lacking(err error) bool {
-	return hasCode(err,
-		"42P01", // undefined table
-		"42703", // undefined column
-	)
-}
-
-func hasCode(err error, codes ...string) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && slices.Contains(codes, e.Code)
+	return sqlstate.Is(err, sqlstate.UndefinedTable, sqlstate.UndefinedColumn)
 }

@@ -1,7 +1,6 @@
 package repoint_test
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,9 +9,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/adopt"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/legacy"
@@ -194,7 +193,7 @@ func writeItems(t *testing.T, conn *pgx.Conn, syncs []int64, began chan<- struct
 			select tenant_id, 'written', $2, id from inventory_sync_runs where id = $1
 			on conflict (tenant_id, policy_type, external_id) do update set last_seen_run_id = excluded.last_seen_run_id
 			returning id`, sync, fmt.Sprint(i%50)).Scan(&id)
-		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42703" { // undefined column
+		if sqlstate.Is(err, sqlstate.UndefinedColumn) {
 			return last
 		}
 		if err != nil {

@@ -5,10 +5,10 @@ import (
 	"flag"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
@@ -48,9 +48,7 @@ func TestAppRoleIsLimited(t *testing.T) {
 		"update goose_db_version set version_id = 99",
 	} {
 		_, err := db.Pool.Exec(t.Context(), forbidden)
-		var denied *pgconn.PgError
-		require.ErrorAs(t, err, &denied, forbidden)
-		require.Equal(t, "42501", denied.Code, "%s: %s", forbidden, denied.Message) // insufficient privilege
+		require.Equal(t, sqlstate.InsufficientPrivilege, sqlstate.Of(err), "%s: %v", forbidden, err)
 	}
 }
 
