@@ -11,9 +11,10 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/reaper"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
@@ -57,17 +58,22 @@ func wire(p *service.Process, cfg Config) error {
 	}
 	p.Server.Metrics().MustRegister(st.Metrics())
 	hub := watch.New(st, p.Log)
-	api.Register(p.Server.Registrar(), st, types, p.Pages, hub)
+	sums, removal := statistics.New(p.DB), retention.New(p.DB, types)
+	api.Register(p.Server.Registrar(), api.Parts{Runs: st, Statistics: sums, Retention: removal, Types: types, Pages: p.Pages, Hub: hub})
 
 	p.Go("watch", func(ctx context.Context) error { hub.Run(ctx); return nil })
 	p.Every(cfg.ReapEvery, "reaper", func(ctx context.Context) error { return reaper.Pass(ctx, st, p.Log) })
-	p.Every(cfg.FoldEvery, "statistics", func(ctx context.Context) error { _, err := st.Fold(ctx); return err })
+	p.Every(cfg.FoldEvery, "statistics", func(ctx context.Context) error { _, err := sums.Fold(ctx); return err })
 	if cfg.Database.OwnerURL == "" {
 		p.Log.Warn("retention is off: there is no owner database URL")
 		return nil
 	}
 	p.Every(cfg.RetainEvery, "retention", func(ctx context.Context) error {
-		return retention.Pass(ctx, st, cfg.Database.OwnerURL, p.Log)
+		removed, err := removal.Remove(ctx, cfg.Database.OwnerURL)
+		if removed > 0 {
+			p.Log.InfoContext(ctx, "runs removed", "count", removed)
+		}
+		return err
 	})
 	return nil
 }

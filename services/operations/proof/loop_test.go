@@ -14,9 +14,10 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/reaper"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
@@ -55,17 +56,19 @@ func requireEnds(t *testing.T, ended <-chan error, within time.Duration) {
 func TestLoopsStartAndStop(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
-	loops := map[string]func(context.Context, *store.Store){
-		"reaper": func(ctx context.Context, st *store.Store) {
+	db, types := s.db.Pool, run.DefaultTypes()
+	loops := map[string]func(context.Context){
+		"reaper": func(ctx context.Context) {
+			st := store.New(db, types)
 			again(ctx, func() error { return reaper.Pass(ctx, st, s.log) })
 		},
-		"statistics": func(ctx context.Context, st *store.Store) {
-			again(ctx, func() error { _, err := st.Fold(ctx); return err })
+		"statistics": func(ctx context.Context) {
+			again(ctx, func() error { _, err := statistics.New(db).Fold(ctx); return err })
 		},
-		"retention": func(ctx context.Context, st *store.Store) {
-			again(ctx, func() error { return retention.Pass(ctx, st, s.db.OwnerURL, s.log) })
+		"retention": func(ctx context.Context) {
+			again(ctx, func() error { _, err := retention.New(db, types).Remove(ctx, s.db.OwnerURL); return err })
 		},
-		"watch": func(ctx context.Context, st *store.Store) { watch.New(st, s.log).Run(ctx) },
+		"watch": func(ctx context.Context) { watch.New(store.New(db, types), s.log).Run(ctx) },
 	}
 	for what, loop := range loops {
 		t.Run(what, func(t *testing.T) {
@@ -76,7 +79,7 @@ func TestLoopsStartAndStop(t *testing.T) {
 				go func() {
 					var replicas errgroup.Group
 					for range 3 {
-						replicas.Go(func() error { loop(ctx, store.New(s.db.Pool, run.DefaultTypes())); return nil })
+						replicas.Go(func() error { loop(ctx); return nil })
 					}
 					ended <- replicas.Wait()
 				}()

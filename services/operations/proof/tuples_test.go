@@ -136,7 +136,7 @@ func TestStartsThatRaceTheirTwinLeaveOneDeadTupleAtMost(t *testing.T) {
 	s.counted(t, func(one, other *store.Store) {
 		for n := range races {
 			var group errgroup.Group
-			var met [2]store.Started
+			var met [2]store.StartResult
 			for i, st := range []*store.Store{one, other} {
 				group.Go(func() (err error) {
 					met[i], err = st.Start(t.Context(), startOf(name("race ", n)))

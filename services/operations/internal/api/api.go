@@ -14,13 +14,27 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
-// Register serves operations on s; hub is of the same store.
-func Register(s grpc.ServiceRegistrar, st *store.Store, types run.Types, pages *page.Sealer, hub *watch.Hub) {
-	operationsv1.RegisterRunServiceServer(s, &writer{store: st, types: types, pages: pages})
-	operationsv1.RegisterRunReaderServiceServer(s, &reader{store: st, types: types, pages: pages, hub: hub})
+// Parts are what the API is made of; all stores are of one database.
+type Parts struct {
+	Runs       *store.Store
+	Statistics *statistics.Store
+	Retention  *retention.Store
+	Types      run.Types
+	Pages      *page.Sealer
+	Hub        *watch.Hub // of Runs
+}
+
+// Register registers the services of operations with s.
+func Register(s grpc.ServiceRegistrar, p Parts) {
+	operationsv1.RegisterRunServiceServer(s, &writer{store: p.Runs, types: p.Types, pages: p.Pages})
+	operationsv1.RegisterRunReaderServiceServer(s, &reader{
+		store: p.Runs, statistics: p.Statistics, retention: p.Retention, types: p.Types, pages: p.Pages, hub: p.Hub,
+	})
 }
 
 // visible answers run id if the end user behind the call, if any, may see it:

@@ -100,12 +100,12 @@ func (c *call[Q, R]) end() (alone bool, refusal *statusv1.Status) {
 
 func (w *writer) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStartRunsRequest) (*operationsv1.BatchStartRunsResponse, error) {
 	calls := begin[*operationsv1.StartRunResponse](ctx, "StartRun", req.Requests, req.Entries)
-	start := w.store.StartAll
+	start := w.store.StartBatch
 	if len(req.Entries) > 0 {
 		start = w.store.StartTogether
 	}
-	ask := func(asks []run.Start) ([]store.Started, []error) { return start(ctx, asks) }
-	do(calls, w.start, ask, func(s store.Started) (*operationsv1.StartRunResponse, error) {
+	ask := func(asks []run.Start) ([]store.StartResult, []error) { return start(ctx, asks) }
+	do(calls, w.start, ask, func(s store.StartResult) (*operationsv1.StartRunResponse, error) {
 		return &operationsv1.StartRunResponse{Run: basic(s.Run), Started: s.Started, Replayed: s.Replayed}, nil
 	})
 	results := make([]*operationsv1.StartRunResult, len(calls))
@@ -125,7 +125,7 @@ func (w *writer) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStar
 
 func (w *writer) BatchReportProgress(ctx context.Context, req *operationsv1.BatchReportProgressRequest) (*operationsv1.BatchReportProgressResponse, error) {
 	calls := begin[*operationsv1.ReportProgressResponse](ctx, "ReportProgress", req.Requests, req.Entries)
-	report := w.store.ProgressAll
+	report := w.store.ProgressBatch
 	if len(req.Entries) > 0 {
 		report = w.store.ProgressTogether
 	}
@@ -153,18 +153,18 @@ func (w *writer) BatchReportProgress(ctx context.Context, req *operationsv1.Batc
 
 func (w *writer) BatchCompleteRuns(ctx context.Context, req *operationsv1.BatchCompleteRunsRequest) (*operationsv1.BatchCompleteRunsResponse, error) {
 	calls := begin[*operationsv1.CompleteRunResponse](ctx, "CompleteRun", req.Requests, req.Entries)
-	complete, show := w.store.CompleteAll, endedBasic
+	complete, show := w.store.CompleteBatch, endedBasic
 	if len(req.Entries) > 0 {
 		complete, show = w.store.CompleteTogether, endedWhole(maxResponses)
 	}
-	ready := func(ctx context.Context, req *operationsv1.CompleteRunRequest) (store.Ending, error) {
+	ready := func(ctx context.Context, req *operationsv1.CompleteRunRequest) (store.Completion, error) {
 		if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
-			return store.Ending{}, err
+			return store.Completion{}, err
 		}
 		c, err := completion(req)
-		return store.Ending{RunID: req.RunId, Completion: c}, err
+		return store.Completion{RunID: req.RunId, Completion: c}, err
 	}
-	ask := func(asks []store.Ending) ([]*run.Run, []error) {
+	ask := func(asks []store.Completion) ([]*run.Run, []error) {
 		return complete(ctx, rpc.CallerFrom(ctx).Service, asks)
 	}
 	do(calls, ready, ask, show)

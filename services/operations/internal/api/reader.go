@@ -11,16 +11,20 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
 type reader struct {
 	operationsv1.UnsafeRunReaderServiceServer
 
-	store *store.Store
-	types run.Types
-	pages *page.Sealer
-	hub   *watch.Hub
+	store      *store.Store
+	statistics *statistics.Store
+	retention  *retention.Store
+	types      run.Types
+	pages      *page.Sealer
+	hub        *watch.Hub
 }
 
 func (r *reader) GetRun(ctx context.Context, req *operationsv1.GetRunRequest) (*operationsv1.GetRunResponse, error) {

@@ -14,20 +14,20 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
 )
 
 // keeping answers a store whose inventory syncs are kept as settings say.
-func (w *world) keeping(t *testing.T, settings string) *store.Store {
+func (w *world) keeping(t *testing.T, settings string) *retention.Store {
 	t.Helper()
 	types, err := run.DefaultTypes().With(`{"inventory_sync":` + settings + `}`)
 	require.NoError(t, err)
-	return store.New(w.db.Pool, types)
+	return retention.New(w.db.Pool, types)
 }
 
-func (w *world) retain(t *testing.T, s *store.Store) int64 {
+func (w *world) retain(t *testing.T, s *retention.Store) int64 {
 	t.Helper()
-	removed, err := s.Retain(t.Context(), w.db.OwnerURL)
+	removed, err := s.Remove(t.Context(), w.db.OwnerURL)
 	require.NoError(t, err)
 	return removed
 }
@@ -160,7 +160,7 @@ func TestTwoReplicasRemoveEachRunOnce(t *testing.T) {
 	for i := range total {
 		s := w.keeping(t, `{"keep_at_least":0}`)
 		group.Go(func() (err error) {
-			total[i], err = s.Retain(t.Context(), w.db.OwnerURL)
+			total[i], err = s.Remove(t.Context(), w.db.OwnerURL)
 			return err
 		})
 	}
@@ -194,7 +194,7 @@ func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
 	defer release()
 	died := make(chan error, 1)
 	go func() {
-		_, err := s.Retain(t.Context(), w.db.OwnerURL)
+		_, err := s.Remove(t.Context(), w.db.OwnerURL)
 		died <- err
 	}()
 	require.Eventually(t, func() bool { // it waits for the locks, a fifth of a second for each

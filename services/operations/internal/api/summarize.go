@@ -11,7 +11,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 )
 
 const (
@@ -21,48 +21,48 @@ const (
 )
 
 func (r *reader) SummarizeRuns(ctx context.Context, req *operationsv1.SummarizeRunsRequest) (*operationsv1.SummarizeRunsResponse, error) {
-	ask, err := r.summaryAsk(req, time.Now())
+	scope, err := r.summaryScope(req, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	sum, err := r.store.Summarize(ctx, ask)
+	sum, err := r.statistics.Summarize(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
 	return summaryProto(sum), nil
 }
 
-// summaryAsk checks what is asked and widens it to full buckets.
-func (r *reader) summaryAsk(req *operationsv1.SummarizeRunsRequest, now time.Time) (store.SummaryAsk, error) {
-	a := store.SummaryAsk{WorkspaceID: req.WorkspaceId, Grain: "hour", Types: req.Types, Until: now}
+// summaryScope returns the scope of a valid request, widened to full buckets.
+func (r *reader) summaryScope(req *operationsv1.SummarizeRunsRequest, now time.Time) (statistics.Scope, error) {
+	s := statistics.Scope{WorkspaceID: req.WorkspaceId, Grain: "hour", Types: req.Types, Until: now}
 	bucket := time.Hour
 	if req.Bucket == operationsv1.SummaryBucket_SUMMARY_BUCKET_DAY {
-		a.Grain, bucket = "day", 24*time.Hour
+		s.Grain, bucket = "day", 24*time.Hour
 	}
 	for _, name := range req.Types {
 		if _, err := r.types.Get(name); err != nil {
-			return a, errs.Invalid("types", "%q is not a run type; ask ListRunTypes for the names", name)
+			return s, errs.Invalid("types", "%q is not a run type; ask ListRunTypes for the names", name)
 		}
 	}
-	if err := setTime(&a.Until, "end_time", req.EndTime); err != nil {
-		return a, err
+	if err := setTime(&s.Until, "end_time", req.EndTime); err != nil {
+		return s, err
 	}
-	a.Until = a.Until.UTC().Add(bucket - 1).Truncate(bucket) // days of UTC are multiples of 24 h
-	a.From = a.Until.Add(-defaultBuckets * bucket)
-	if err := setTime(&a.From, "start_time", req.StartTime); err != nil {
-		return a, err
+	s.Until = s.Until.UTC().Add(bucket - 1).Truncate(bucket) // days of UTC are multiples of 24 h
+	s.From = s.Until.Add(-defaultBuckets * bucket)
+	if err := setTime(&s.From, "start_time", req.StartTime); err != nil {
+		return s, err
 	}
 	if req.StartTime != nil && req.EndTime != nil && req.EndTime.AsTime().Before(req.StartTime.AsTime()) {
-		return a, errs.Invalid("end_time", "is before start_time")
+		return s, errs.Invalid("end_time", "is before start_time")
 	}
-	a.From = a.From.UTC().Truncate(bucket)
-	switch buckets := a.Until.Sub(a.From) / bucket; {
+	s.From = s.From.UTC().Truncate(bucket)
+	switch buckets := s.Until.Sub(s.From) / bucket; {
 	case buckets < 0:
-		return a, errs.Invalid("start_time", "is after the end")
+		return s, errs.Invalid("start_time", "is after the end")
 	case buckets > maxBuckets:
-		return a, errs.Invalid("start_time", "asks for more than %d buckets; ask for days, or for less", maxBuckets)
+		return s, errs.Invalid("start_time", "asks for more than %d buckets; ask for days, or for less", maxBuckets)
 	}
-	return a, nil
+	return s, nil
 }
 
 // setTime sets to if there is a time, which must be within what the database knows.
@@ -77,7 +77,7 @@ func setTime(to *time.Time, field string, from *timestamppb.Timestamp) error {
 	return nil
 }
 
-func summaryProto(sum *store.Summary) *operationsv1.SummarizeRunsResponse {
+func summaryProto(sum *statistics.Summary) *operationsv1.SummarizeRunsResponse {
 	resp := &operationsv1.SummarizeRunsResponse{ActiveTruncated: sum.ActiveTruncated, OldestActiveCreateTime: stamp(sum.OldestActive)}
 	for _, c := range sum.Counts {
 		resp.Counts = append(resp.Counts, &operationsv1.RunCount{
@@ -101,7 +101,7 @@ func summaryProto(sum *store.Summary) *operationsv1.SummarizeRunsResponse {
 }
 
 func (r *reader) GetRetention(ctx context.Context, _ *operationsv1.GetRetentionRequest) (*operationsv1.GetRetentionResponse, error) {
-	done, err := r.store.Retention(ctx)
+	done, err := r.retention.Status(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 )
 
 func (w *world) summarize(t *testing.T, req *operationsv1.SummarizeRunsRequest) *operationsv1.SummarizeRunsResponse {
@@ -32,7 +31,7 @@ func (w *world) summarize(t *testing.T, req *operationsv1.SummarizeRunsRequest) 
 
 func (w *world) fold(t *testing.T) int64 {
 	t.Helper()
-	folded, err := w.store.Fold(t.Context())
+	folded, err := w.statistics.Fold(t.Context())
 	require.NoError(t, err)
 	return folded
 }
@@ -230,10 +229,10 @@ func endBySQL(t *testing.T, tx pgx.Tx, id int64) {
 func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	second := store.New(w.db.Pool, run.DefaultTypes())
+	second := statistics.New(w.db.Pool)
 	folding, stop := context.WithCancel(t.Context())
 	var loops, writers errgroup.Group
-	for _, s := range []*store.Store{w.store, second} {
+	for _, s := range []*statistics.Store{w.statistics, second} {
 		loops.Go(func() error {
 			for folding.Err() == nil {
 				short, cancel := context.WithTimeout(folding, time.Duration(1+rand.IntN(100))*time.Millisecond) // often too short
@@ -245,7 +244,7 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	}
 	loops.Go(func() error {
 		for folding.Err() == nil {
-			_, _ = w.db.Pool.Exec(folding, "select pg_terminate_backend(pid) from pg_stat_activity where query like '-- store.foldRuns%' and pid <> pg_backend_pid() and datname = current_database()")
+			_, _ = w.db.Pool.Exec(folding, "select pg_terminate_backend(pid) from pg_stat_activity where query like '-- statistics.foldRuns%' and pid <> pg_backend_pid() and datname = current_database()")
 		}
 		return nil
 	})

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 )
 
 // A token that was good once is told from one that never was: who holds it can
@@ -21,7 +21,7 @@ func TestAResumeTokenIsTooOldAfterADay(t *testing.T) {
 		pages, err := page.NewSealer(page.RandomKey())
 		require.NoError(t, err)
 		s := resumption{pages: pages, binding: "this watch"}
-		token, err := s.seal(store.Position{ID: 7})
+		token, err := s.seal(snapshot.Position{ID: 7})
 		require.NoError(t, err)
 		<-time.After(23 * time.Hour)
 		at, err := s.open(token)

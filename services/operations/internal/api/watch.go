@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
@@ -72,7 +72,7 @@ type resumption struct {
 	binding string
 }
 
-func (s resumption) open(token string) (*store.Position, error) {
+func (s resumption) open(token string) (*snapshot.Position, error) {
 	if token == "" {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func (s resumption) open(token string) (*store.Position, error) {
 	case err != nil:
 		return nil, invalidResumeToken(err)
 	}
-	at := &store.Position{}
+	at := &snapshot.Position{}
 	if err := at.UnmarshalBinary(body); err != nil {
 		return nil, invalidResumeToken(err)
 	}
@@ -95,7 +95,7 @@ func invalidResumeToken(cause error) error {
 		WithReason("INVALID_RESUME_TOKEN").Wrap(cause)
 }
 
-func (s resumption) seal(at store.Position) (string, error) {
+func (s resumption) seal(at snapshot.Position) (string, error) {
 	body, err := at.MarshalBinary()
 	if err != nil {
 		return "", err
@@ -106,7 +106,7 @@ func (s resumption) seal(at store.Position) (string, error) {
 	}
 	// So many transactions ran at once that the exact place is too long to say:
 	// the last safe one is, from where something may be told twice.
-	return s.seal(store.Position{After: at.After})
+	return s.seal(snapshot.Position{After: at.After})
 }
 
 func (s resumption) response(t watch.Told) (*operationsv1.WatchRunsResponse, error) {

@@ -22,6 +22,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
@@ -41,11 +43,12 @@ const (
 
 // world is an operations service on a database of its own, and who calls it.
 type world struct {
-	db     *pgtest.DB
-	svc    *rpctest.Service
-	store  *store.Store
-	runs   operationsv1.RunServiceClient // as inventory, which owns inventory_sync
-	reader operationsv1.RunReaderServiceClient
+	db         *pgtest.DB
+	svc        *rpctest.Service
+	store      *store.Store
+	statistics *statistics.Store
+	runs       operationsv1.RunServiceClient // as inventory, which owns inventory_sync
+	reader     operationsv1.RunReaderServiceClient
 
 	stopHub func()
 }
@@ -60,14 +63,18 @@ func setup(t *testing.T) *world {
 func setupOn(t *testing.T, db *pgtest.DB, pool *pgxpool.Pool, dial ...grpc.DialOption) *world {
 	t.Helper()
 	types := run.DefaultTypes()
-	st := store.New(pool, types)
+	st, stats := store.New(pool, types), statistics.New(pool)
 	pages, err := page.NewSealer(page.RandomKey())
 	require.NoError(t, err)
 	hub, stopHub := watching(t, st)
-	svc := rpctest.Serve(t, operations.Name, func(s grpc.ServiceRegistrar) { api.Register(s, st, types, pages, hub) })
+	svc := rpctest.Serve(t, operations.Name, func(s grpc.ServiceRegistrar) {
+		api.Register(s, api.Parts{
+			Runs: st, Statistics: stats, Retention: retention.New(pool, types), Types: types, Pages: pages, Hub: hub,
+		})
+	})
 	conn := svc.Dial(t, "inventory", dial...)
 	return &world{
-		db: db, svc: svc, store: st, stopHub: stopHub,
+		db: db, svc: svc, store: st, statistics: stats, stopHub: stopHub,
 		runs: operationsv1.NewRunServiceClient(conn), reader: operationsv1.NewRunReaderServiceClient(conn),
 	}
 }

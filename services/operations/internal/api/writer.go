@@ -35,7 +35,7 @@ func (w *writer) StartRun(ctx context.Context, req *operationsv1.StartRunRequest
 
 // startedProto is the answer to req. A new run has the context it was asked for
 // with, which need not be read again.
-func startedProto(s store.Started, req *operationsv1.StartRunRequest) *operationsv1.Run {
+func startedProto(s store.StartResult, req *operationsv1.StartRunRequest) *operationsv1.Run {
 	if !s.Started || s.Replayed || req.Context == nil {
 		return toProto(s.Run)
 	}

@@ -9,23 +9,24 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/commit"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// completing is an ask to complete a running run.
-type completing struct {
+// completeCall is a call of Complete.
+type completeCall struct {
 	service string
 	id      int64
 	run.Completion
 }
 
-// Completing running runs under their epochs, the usual case: guarded, and
-// shared by those who come at the same time. As to "is true" see [beginQueued].
-const completeRunning = `-- store.completeRunning
+// Completes running runs under their epochs, the usual case. For "is true" see
+// [beginQueuedSQL].
+const completeRunningSQL = `-- store.completeRunning
 	with a as (
 		select a.*, o.type
 		from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[])
-			with ordinality as a (run_id, epoch, outcome, counts, failures, digest, service, place)
+			with ordinality as a (run_id, epoch, outcome, counts, failures, digest, service, ordinal)
 		join unnest($8::text[], $9::text[]) as o (type, owner) on o.owner = a.service
 	), n as (
 		update operation_runs r set status = 'completed', outcome = a.outcome, failure_summary = a.failures::jsonb,
@@ -35,92 +36,100 @@ const completeRunning = `-- store.completeRunning
 			completed_at = greatest(clock_timestamp(), r.started_at), updated_at = clock_timestamp(), event_count = event_count + 1
 		from a
 		where r.id = a.run_id and r.type = a.type and r.lease_epoch = a.epoch and (r.status = 'running') is true and r.origin = 'live'
-		returning r.*, a.place, a.service
+		returning r.*, a.ordinal, a.service
 	), gone as (
 		delete from run_lease using n where run_id = n.id
 	), e as (
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
 		select id, event_count, 'completed', service, status, outcome, lease_epoch, attempt from n
 	)
-	select r.place,` + runColumns + ` from n r left join run_lease l on false`
+	select r.ordinal,` + runColumns + ` from n r left join run_lease l on false`
 
-func (s *Store) completeAll(ctx context.Context, asks []completing) ([]*row, error) {
-	n := len(asks)
+func (s *Store) execCompletes(ctx context.Context, calls []completeCall) ([]*row, error) {
+	n := len(calls)
 	ids, epochs, outcomes, counts := make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
 	failures, digests, services := make([]string, n), make([][]byte, n), make([]string, n)
-	for i, a := range asks {
-		ids[i], epochs[i], outcomes[i], digests[i], services[i] = a.id, a.Epoch, string(a.Outcome), a.Digest, a.service
+	for i, c := range calls {
+		ids[i], epochs[i], outcomes[i], digests[i], services[i] = c.id, c.Epoch, string(c.Outcome), c.Digest, c.service
 		var err error
-		if counts[i], err = jsonText(object(a.Counts)); err != nil {
+		if counts[i], err = jsonText(object(c.Counts)); err != nil {
 			return nil, err
 		}
-		if failures[i], err = jsonText(list(a.Failures)); err != nil {
+		if failures[i], err = jsonText(list(c.Failures)); err != nil {
 			return nil, err
 		}
 	}
-	ended, err := placed(ctx, s.db, n, completeRunning, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
-	s.moved()
-	s.metrics.ended(ended...)
+	ended, err := queryByOrdinal(ctx, s.db, n, completeRunningSQL, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
+	s.onCommit()
+	s.metrics.countEnds(ended)
 	return ended, err
 }
 
-// Complete ends run id for service; see [run.Run.Complete]. What comes too late
-// is refused and kept as an event.
+// Complete ends run id for service; see [run.Run.Complete]. A completion that comes
+// too late is refused and kept as an event.
 func (s *Store) Complete(ctx context.Context, service string, id int64, c run.Completion) (*run.Run, error) {
-	ask := completing{service: service, id: id, Completion: c}
-	r, err := s.completes.do(ctx, ask)
-	return s.completed(ctx, ask, r, err)
+	call := completeCall{service: service, id: id, Completion: c}
+	r, err := s.completeGroup.Do(ctx, call)
+	return s.finishComplete(ctx, call, r, err)
 }
 
-// Ending is a completion among others.
-type Ending struct {
+// Completion is one completion of a batch.
+type Completion struct {
 	RunID int64
 	run.Completion
 }
 
-// CompleteAll is [Store.Complete] for many, each with its own answer or error,
-// in the order asked.
-func (s *Store) CompleteAll(ctx context.Context, service string, endings []Ending) ([]*run.Run, []error) {
-	asks := make([]completing, len(endings))
-	for i, e := range endings {
-		asks[i] = completing{service: service, id: e.RunID, Completion: e.Completion}
-	}
-	runs, refused := make([]*run.Run, len(asks)), make([]error, len(asks))
-	ended := s.completes.doAll(ctx, asks)
-	settle(len(asks), func(i int) bool { return ended[i].answer == nil && ended[i].err == nil }, func(i int) {
-		runs[i], refused[i] = s.completed(ctx, asks[i], ended[i].answer, ended[i].err)
+// CompleteBatch is [Store.Complete] for many. The results and errors are in the order
+// of completions.
+func (s *Store) CompleteBatch(ctx context.Context, service string, completions []Completion) ([]*run.Run, []error) {
+	calls := completeCalls(service, completions)
+	runs, refusals := make([]*run.Run, len(calls)), make([]error, len(calls))
+	results := s.completeGroup.DoAll(ctx, calls)
+	unmoved := func(i int) bool { return results[i].Value == nil && results[i].Err == nil }
+	commit.Settle(len(calls), unmoved, func(i int) {
+		runs[i], refusals[i] = s.finishComplete(ctx, calls[i], results[i].Value, results[i].Err)
 	})
-	return runs, refused
+	return runs, refusals
 }
 
-// completed answers what came of the shared statement, or, if its guard let ask
-// through, decides about the run under its lock.
-func (s *Store) completed(ctx context.Context, ask completing, r *row, err error) (*run.Run, error) {
+func completeCalls(service string, completions []Completion) []completeCall {
+	calls := make([]completeCall, len(completions))
+	for i, c := range completions {
+		calls[i] = completeCall{service: service, id: c.RunID, Completion: c.Completion}
+	}
+	return calls
+}
+
+// finishComplete returns the result of the shared statement. If the statement did not
+// complete the run (r is nil), it asks the domain under the lock of the run.
+func (s *Store) finishComplete(ctx context.Context, call completeCall, r *row, err error) (*run.Run, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case r != nil:
 		return &r.Run, nil
 	}
-	owned := s.types.OwnedBy(ask.service)
-	ended, err := s.move(ctx, ask.id, func(r *run.Run, now time.Time) (*run.Event, error) {
+	owned := s.types.OwnedBy(call.service)
+	ended, err := s.move(ctx, call.id, func(r *run.Run, now time.Time) (*run.Event, error) {
 		if err := ownedBy(r, owned); err != nil {
 			return nil, err
 		}
-		return r.Complete(now, ask.Completion)
+		return r.Complete(now, call.Completion)
 	})
 	if reason := errs.Reason(err); reason != run.ReasonCompleted && reason != run.ReasonLeaseLost {
 		return ended, err
 	}
-	if kept := s.keepLate(ctx, ask.service, ask.id, ask.Completion); kept != nil {
+	if kept := s.keepLate(ctx, call); kept != nil {
 		return nil, kept
 	}
 	return nil, err
 }
 
-// What comes after the end is numbered after it; the moves of an active run count
-// on from it. The epoch of an active run itself is not late.
-const insertLate = `-- store.insertLate
+// Writes the event of a late completion, unless there is one of this epoch. Late means
+// under an epoch that is over, or, once the run is completed, under any it had. The event of
+// an active run takes a number of event_count, from which later moves go on; that of a
+// completed run comes after all events, as the run itself must not change.
+const insertLateSQL = `-- store.insertLate
 	with counted as (
 		update operation_runs r set event_count = event_count + 1
 		where r.id = $1 and r.status <> 'completed' and $2::bigint between 0 and r.lease_epoch - 1 and not exists (
@@ -131,20 +140,20 @@ const insertLate = `-- store.insertLate
 	from operation_runs r where r.id = $1 and $2::bigint between 0 and r.lease_epoch - (r.status <> 'completed')::int
 	on conflict (run_id, lease_epoch) where kind = 'late_completion_rejected' do nothing`
 
-// keepLate keeps the payload of a refused completion, once per epoch: evidence
-// of work that was done after all.
-func (s *Store) keepLate(ctx context.Context, service string, id int64, c run.Completion) error {
+// keepLate keeps the content of a refused completion as an event, once per epoch: it
+// is evidence of work that was done.
+func (s *Store) keepLate(ctx context.Context, c completeCall) error {
 	detail := map[string]any{"outcome": c.Outcome, "summary_counts": object(c.Counts), "failure_summary": list(c.Failures)}
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockRun, id); err != nil { // the next sequence is ours alone
+		if _, err := tx.Exec(ctx, lockRunSQL, c.id); err != nil { // nobody else takes the next sequence
 			return err
 		}
-		_, err := tx.Exec(ctx, insertLate, id, c.Epoch, run.EventLateCompletionRejected, service, detail)
+		_, err := tx.Exec(ctx, insertLateSQL, c.id, c.Epoch, run.EventLateCompletionRejected, c.service, detail)
 		return err
 	})
-	s.moved()
+	s.onCommit()
 	if err != nil {
-		return fmt.Errorf("keep late completion of run %d: %w", id, err)
+		return fmt.Errorf("keep late completion of run %d: %w", c.id, err)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func TestSharedStatementsGoByKeys(t *testing.T) {
 	pool, err := pg.Open(t.Context(), db.URL, 1, Settings()...)
 	require.NoError(t, err)
 	defer pool.Close()
-	for name, sql := range map[string]string{"start": insertRuns, "begin": beginQueued, "report": reportProgress, "complete": completeRunning} {
+	for name, sql := range map[string]string{"start": insertRunsSQL, "begin": beginQueuedSQL, "report": reportProgressSQL, "complete": completeRunningSQL} {
 		p := genericPlan(t, pool, sql)
 		require.NotContains(t, p, "Seq Scan", name)
 	}
@@ -63,13 +63,13 @@ func TestNothingIsWrittenForARunThatHasGone(t *testing.T) {
 	s := New(db.Pool, types)
 	const gone = 77
 	done := run.Completion{Epoch: 1, Outcome: run.Succeeded, Digest: []byte("digest")}
-	_, err := s.completeAll(t.Context(), []completing{{service: "inventory", id: gone, Completion: done}})
+	_, err := s.execCompletes(t.Context(), []completeCall{{service: "inventory", id: gone, Completion: done}})
 	require.NoError(t, err)
-	_, err = s.beginAll(t.Context(), []beginning{{service: "inventory", id: gone, holder: "us"}})
+	_, err = s.execBegins(t.Context(), []beginCall{{service: "inventory", id: gone, holder: "us"}})
 	require.NoError(t, err)
-	_, err = s.reportAll(t.Context(), []report{{service: "inventory", id: gone, epoch: 1}})
+	_, err = s.execProgress(t.Context(), []progressCall{{service: "inventory", id: gone, epoch: 1}})
 	require.NoError(t, err)
-	require.NoError(t, s.keepLate(t.Context(), "inventory", gone, done))
+	require.NoError(t, s.keepLate(t.Context(), completeCall{service: "inventory", id: gone, Completion: done}))
 	ask := run.Start{WorkspaceID: 1, Type: types["inventory_sync"], Caller: "inventory", RequestID: "said", Digest: []byte("digest")}
 	_, err = s.join(t.Context(), ask, &run.Run{ID: gone})
 	require.NoError(t, err)

@@ -60,7 +60,7 @@ func (s *Store) ListRuns(ctx context.Context, l List) (Page, error) {
 	var found []listed
 	sql, args := l.statement()
 	batch := &pgx.Batch{} // one trip and one transaction, to whose end the settings last
-	batch.Queue(walkIndexes)
+	batch.Queue(walkIndexesSQL)
 	batch.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanListed)
 		return err
@@ -72,7 +72,7 @@ func (s *Store) ListRuns(ctx context.Context, l List) (Page, error) {
 func scanListed(r pgx.CollectableRow) (listed, error) {
 	var c listed
 	var err error
-	c.row, err = scanAfter(r, &c.at, &c.matches, &c.last)
+	c.row, err = scanRunAfter(r, &c.at, &c.matches, &c.last)
 	return c, err
 }
 
@@ -108,7 +108,7 @@ func (l List) page(found []listed) Page {
 
 func (l List) back() bool { return l.From != nil && l.From.Back }
 
-const existingRuns = `-- store.existingRuns
+const existingRunsSQL = `-- store.existingRuns
 	select id from operation_runs where id = any($1)`
 
 // RemovedReferences answers which of retry_of and parent_run_id name runs that
@@ -124,7 +124,7 @@ func (s *Store) RemovedReferences(ctx context.Context, r *run.Run) ([]string, er
 	if len(named) == 0 {
 		return nil, nil
 	}
-	rows, err := s.db.Query(ctx, existingRuns, slices.Collect(maps.Values(named)))
+	rows, err := s.db.Query(ctx, existingRunsSQL, slices.Collect(maps.Values(named)))
 	if err != nil {
 		return nil, err
 	}
@@ -147,13 +147,13 @@ type Event struct {
 	Detail   json.RawMessage
 }
 
-const listEvents = `-- store.listEvents
+const listEventsSQL = `-- store.listEvents
 	select run_id, sequence, event_time, kind, actor, status, outcome, lease_epoch, attempt, detail
 	from run_event where run_id = $1 and sequence > $2 order by sequence limit $3`
 
 // Events answers at most limit events of run id after sequence, oldest first.
 func (s *Store) Events(ctx context.Context, id int64, after, limit int) ([]Event, error) {
-	rows, err := s.db.Query(ctx, listEvents, id, after, limit)
+	rows, err := s.db.Query(ctx, listEventsSQL, id, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ type Dispatchable struct {
 	QueuedAt time.Time `json:"t"`
 }
 
-const listDispatchable = `-- store.listDispatchable
+const listDispatchableSQL = `-- store.listDispatchable
 	select id, lease_epoch, type, queued_at from operation_runs
 	where status = 'queued' and origin = 'live' and type = any($1)
 		and ($2::timestamptz is null or (queued_at, id) > ($2, $3))
@@ -182,7 +182,7 @@ func (s *Store) Dispatchable(ctx context.Context, types []string, after *Dispatc
 	if after != nil {
 		at, id = &after.QueuedAt, after.ID
 	}
-	rows, err := s.db.Query(ctx, listDispatchable, types, at, id, limit)
+	rows, err := s.db.Query(ctx, listDispatchableSQL, types, at, id, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -27,12 +27,12 @@ func TestRunsOfAStatementThatFailedAreNotCounted(t *testing.T) {
 	tx, err := db.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(t.Context())
-	_, err = tx.Exec(t.Context(), insertJoin, 1, "inventory", "said twice", elsewhere.Run.ID, []byte("digest"))
+	_, err = tx.Exec(t.Context(), insertJoinSQL, 1, "inventory", "said twice", elsewhere.Run.ID, []byte("digest"))
 	require.NoError(t, err)
 
 	var calls errgroup.Group
 	calls.Go(func() error {
-		started, refused := s.StartAll(t.Context(), asks)
+		started, refused := s.StartBatch(t.Context(), asks)
 		require.Equal(t, []error{nil, nil, nil}, refused)
 		require.Equal(t, elsewhere.Run.ID, started[1].Run.ID)
 		return nil

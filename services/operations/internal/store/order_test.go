@@ -13,6 +13,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/commit"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
@@ -26,25 +27,25 @@ func TestCrossedBatchesDoNotDeadlock(t *testing.T) {
 	defer pool.Close()
 	s := New(pool, run.DefaultTypes())
 	outcomes := make(chan error, 100)
-	told(&s.reports, outcomes)
-	told(&s.completes, outcomes)
+	s.progressGroup = commit.New(nil, "progress", func(c progressCall) commit.Keys { return commit.Keys{uint64(c.id)} }, observed(s.execProgress, outcomes))
+	s.completeGroup = commit.New(nil, "complete", func(c completeCall) commit.Keys { return commit.Keys{uint64(c.id)} }, observed(s.execCompletes, outcomes))
 	var reports []Report
-	var endings []Ending
-	for _, id := range leased(t, s, groupSize) {
+	var endings []Completion
+	for _, id := range leased(t, s, commit.Size) {
 		reports = append(reports, Report{RunID: id, Epoch: 1})
-		endings = append(endings, Ending{RunID: id, Completion: run.Completion{Epoch: 1, Outcome: run.Succeeded, Digest: []byte("d")}})
+		endings = append(endings, Completion{RunID: id, Completion: run.Completion{Epoch: 1, Outcome: run.Succeeded, Digest: []byte("d")}})
 	}
 	slices.Reverse(endings)
 
 	tx, err := db.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(t.Context())
-	_, err = tx.Exec(t.Context(), "select from run_lease where run_id = $1 for update", reports[groupSize/2].RunID)
+	_, err = tx.Exec(t.Context(), "select from run_lease where run_id = $1 for update", reports[commit.Size/2].RunID)
 	require.NoError(t, err)
 	var calls errgroup.Group
-	calls.Go(func() error { s.ProgressAll(t.Context(), "inventory", reports); return nil })
+	calls.Go(func() error { s.ProgressBatch(t.Context(), "inventory", reports); return nil })
 	waitForLocks(t, db.Pool, 1)
-	calls.Go(func() error { s.CompleteAll(t.Context(), "inventory", endings); return nil })
+	calls.Go(func() error { s.CompleteBatch(t.Context(), "inventory", endings); return nil })
 	waitForLocks(t, db.Pool, 2)
 	require.NoError(t, tx.Rollback(t.Context()))
 	require.NoError(t, calls.Wait())
@@ -53,13 +54,12 @@ func TestCrossedBatchesDoNotDeadlock(t *testing.T) {
 	require.NoError(t, <-outcomes)
 }
 
-// told tells what came of each statement of g.
-func told[Q, A any](g *group[Q, A], outcomes chan<- error) {
-	run := g.run
-	g.run = func(ctx context.Context, asks []Q) ([]A, error) {
-		answers, err := run(ctx, asks)
+// observed returns exec that sends the error of each statement to outcomes.
+func observed[C, R any](exec commit.Exec[C, R], outcomes chan<- error) commit.Exec[C, R] {
+	return func(ctx context.Context, calls []C) ([]R, error) {
+		results, err := exec(ctx, calls)
 		outcomes <- err
-		return answers, err
+		return results, err
 	}
 }
 
@@ -71,7 +71,7 @@ func leased(t *testing.T, s *Store, n int) (ids []int64) {
 		asks[i] = syncOf(fmt.Sprint("leased ", i))
 		asks[i].Holder = "us"
 	}
-	started, refused := s.StartAll(t.Context(), asks)
+	started, refused := s.StartBatch(t.Context(), asks)
 	for i := range asks {
 		require.NoError(t, refused[i])
 		ids = append(ids, started[i].Run.ID)

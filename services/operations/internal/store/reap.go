@@ -12,14 +12,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// reaperLock is held by the replica that reaps; any number will do.
+// reaperLock is the advisory lock of the replica that reaps. The number has no meaning.
 const reaperLock = 0x7265_6170
 
-const tryReaperLock = `-- store.tryReaperLock
+const tryReaperLockSQL = `-- store.tryReaperLock
 	select pg_try_advisory_xact_lock($1)`
 
-// What time may have something to say about; each is looked at again under its lock.
-const overdueRuns = `-- store.overdueRuns
+// Selects runs that may be overdue: leases that expired, runs queued too long, and
+// runs not ended long after a cancel request. Each is decided upon under its lock.
+const overdueRunsSQL = `-- store.overdueRuns
 	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit $4)
 	union
 	(select r.id from operation_runs r, unnest($1::text[], $2::float8[]) as o(type, seconds)
@@ -30,19 +31,20 @@ const overdueRuns = `-- store.overdueRuns
 		where r.status = 'running' and r.origin = 'live' and r.cancel_requested_at is not null and r.type = o.type
 			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.seconds) limit $4)`
 
-// Reaped is a run that time moved.
+// Reaped is a run that the reaper moved.
 type Reaped struct {
 	Run  *run.Run
 	Kind string // of the event
 }
 
-// Reap does what time asks of at most limit runs of each kind and tells each of
-// them to moved. One replica reaps at a time; another's turn is no error.
-func (s *Store) Reap(ctx context.Context, limit int, moved func(Reaped)) error {
+// Reap moves overdue runs, at most limit of each kind; see [run.Run.Reap]. It calls
+// report for each run it moved. Only one replica reaps at a time; if another one does,
+// Reap does nothing and returns nil.
+func (s *Store) Reap(ctx context.Context, limit int, report func(Reaped)) error {
 	var failed error
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
-		var mine bool
-		if err := tx.QueryRow(ctx, tryReaperLock, reaperLock).Scan(&mine); err != nil || !mine {
+		var locked bool
+		if err := tx.QueryRow(ctx, tryReaperLockSQL, reaperLock).Scan(&locked); err != nil || !locked {
 			return err
 		}
 		ids, err := s.overdue(ctx, tx, limit)
@@ -50,8 +52,8 @@ func (s *Store) Reap(ctx context.Context, limit int, moved func(Reaped)) error {
 			return err
 		}
 		for _, id := range ids {
-			// One that cannot be moved must not keep the others waiting.
-			failed = errors.Join(failed, s.reap(ctx, id, moved))
+			// A run that cannot be moved must not keep the others waiting.
+			failed = errors.Join(failed, s.reapRun(ctx, id, report))
 			if ctx.Err() != nil {
 				break
 			}
@@ -69,15 +71,15 @@ func (s *Store) overdue(ctx context.Context, tx pgx.Tx, limit int) ([]int64, err
 		queue = append(queue, t.QueueDeadline.Seconds())
 		cancel = append(cancel, t.CancelDeadline.Seconds())
 	}
-	rows, err := tx.Query(ctx, overdueRuns, names, queue, cancel, limit)
+	rows, err := tx.Query(ctx, overdueRunsSQL, names, queue, cancel, limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
-// reap decides about run id under its lock, in a transaction of its own.
-func (s *Store) reap(ctx context.Context, id int64, moved func(Reaped)) error {
+// reapRun moves run id if it is overdue, in a transaction of its own.
+func (s *Store) reapRun(ctx context.Context, id int64, report func(Reaped)) error {
 	var kind string
 	r, err := s.move(ctx, id, func(r *run.Run, now time.Time) (*run.Event, error) {
 		e := r.Reap(now, s.types[r.Type])
@@ -90,7 +92,7 @@ func (s *Store) reap(ctx context.Context, id int64, moved func(Reaped)) error {
 		return fmt.Errorf("reap run %d: %w", id, err)
 	}
 	if kind != "" {
-		moved(Reaped{Run: r, Kind: kind})
+		report(Reaped{Run: r, Kind: kind})
 	}
 	return nil
 }

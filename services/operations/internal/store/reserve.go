@@ -10,19 +10,19 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 )
 
-const nextID = `-- store.nextID
+const nextIDSQL = `-- store.nextID
 	select case when is_called then last_value + 1 else last_value end from operation_runs_id_seq`
 
 // Starts that have drawn an id are waited for, and no other draws one meanwhile:
 // what is looked at stays so until the sequence is set.
-const lockRuns = `-- store.lockRuns
+const lockRunsSQL = `-- store.lockRuns
 	lock table operation_runs in share row exclusive mode`
 
-const firstLiveWithin = `-- store.firstLiveWithin
+const firstLiveWithinSQL = `-- store.firstLiveWithin
 	select coalesce((select id from operation_runs where id <= $1 and origin = 'live' order by id limit 1), 0)`
 
 // A sequence is never set back: ids would be given twice.
-const reserveIDs = `-- store.reserveIDs
+const reserveIDsSQL = `-- store.reserveIDs
 	select setval('operation_runs_id_seq', greatest(last_value, $1)) from operation_runs_id_seq`
 
 // ReserveIDs keeps the ids 1 to n from the runs that start from now on, as the
@@ -42,23 +42,23 @@ func ReserveIDs(ctx context.Context, ownerURL string, n int64) (next int64, move
 }
 
 func reserve(ctx context.Context, tx pgx.Tx, n int64) (next int64, moved bool, err error) {
-	if err := tx.QueryRow(ctx, nextID).Scan(&next); err != nil {
+	if err := tx.QueryRow(ctx, nextIDSQL).Scan(&next); err != nil {
 		return 0, false, fmt.Errorf("next run id: %w", err)
 	}
 	if moved = next <= n; moved {
-		if _, err := tx.Exec(ctx, lockRuns); err != nil {
+		if _, err := tx.Exec(ctx, lockRunsSQL); err != nil {
 			return 0, false, fmt.Errorf("lock runs: %w", err)
 		}
 	}
 	var taken int64
-	if err := tx.QueryRow(ctx, firstLiveWithin, n).Scan(&taken); err != nil {
+	if err := tx.QueryRow(ctx, firstLiveWithinSQL, n).Scan(&taken); err != nil {
 		return 0, false, fmt.Errorf("first run within %d: %w", n, err)
 	}
 	if taken > 0 {
 		return 0, false, errs.Conflict("RUN_ID_TAKEN", "run %d started here, so not all of them are free; the older runs can be taken over with an offset", taken)
 	}
 	if moved {
-		if err := tx.QueryRow(ctx, reserveIDs, n).Scan(&next); err != nil {
+		if err := tx.QueryRow(ctx, reserveIDsSQL, n).Scan(&next); err != nil {
 			return 0, false, fmt.Errorf("reserve ids: %w", err)
 		}
 		next++

@@ -14,7 +14,7 @@ const examined = 5000
 
 // What a page costs is known when its indexes are read in order; reading all that
 // matches and sorting it is cheaper only where the planner guesses right how much that is.
-const walkIndexes = `-- store.walkIndexes
+const walkIndexesSQL = `-- store.walkIndexes
 	select set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),
 		set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
 
@@ -46,11 +46,11 @@ func (l List) statement() (string, []any) {
 	}
 	n, order := strconv.Itoa(limit), l.orderBy("c.at", "c.key")
 	return "-- store.listRuns\n" +
-		"select c.at, c.matches, c.place = " + n + "," + columns +
-		" from (select c.*, row_number() over (" + order + ") as place from (" + l.candidates(w, bounds, all(rest), n) + ") c) c" +
+		"select c.at, c.matches, c.rank = " + n + "," + columns +
+		" from (select c.*, row_number() over (" + order + ") as rank from (" + l.candidates(w, bounds, all(rest), n) + ") c) c" +
 		" cross join lateral (select * from operation_runs r where r.id = c.key offset 0) r" +
 		" left join lateral (select * from run_lease l where l.run_id = r.id and r.status = 'running' offset 0) l on true" +
-		" where c.matches or c.place = " + n + " " + order + " limit " + strconv.Itoa(l.Size+1), q.args
+		" where c.matches or c.rank = " + n + " " + order + " limit " + strconv.Itoa(l.Size+1), q.args
 }
 
 // walkFor answers the index to read for the conditions cs of l, and what it

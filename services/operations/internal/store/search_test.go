@@ -187,7 +187,7 @@ func TestTheSettingsOfAListEndWithIt(t *testing.T) {
 	defer conn.Release()
 	var during, after string
 	batch := &pgx.Batch{}
-	batch.Queue(walkIndexes)
+	batch.Queue(walkIndexesSQL)
 	batch.Queue("show enable_sort").QueryRow(func(row pgx.Row) error { return row.Scan(&during) })
 	require.NoError(t, conn.SendBatch(t.Context(), batch).Close())
 	require.NoError(t, conn.QueryRow(t.Context(), "show enable_sort").Scan(&after))
@@ -236,7 +236,7 @@ func explain(t *testing.T, db *pgtest.DB, l List, mode string) plan {
 	}
 	exec("begin")
 	defer exec("rollback")
-	exec(walkIndexes)
+	exec(walkIndexesSQL)
 	exec("set local plan_cache_mode = " + mode)
 	exec("prepare list as " + sql)
 	defer exec("deallocate list")

@@ -1,7 +1,24 @@
-// Package store is all the SQL of operations. The hot path (start, begin,
-// progress, complete) is one guarded statement each; when a guard refuses, the
-// row is read and the domain says why. Everything else locks the row, asks the
-// domain and writes what it decided. A test proves that both agree.
+// Package store is the SQL of runs. Sums over runs are below it: see the rooms
+// statistics and retention.
+//
+// The calls of the hot path (start, begin, progress, complete) execute one guarded
+// statement each, shared with concurrent calls: see package commit. If the guard
+// refuses a call, the store locks the run and asks the domain ([run.Run]), which
+// knows the reason. All other changes lock the run and write what the domain
+// decides. The model test of the api room proves that the guards and the domain agree.
+//
+// Names:
+//
+//	getRunSQL      a statement; in traces its name is store.getRun
+//	Start          a public method has the verb of its RPC
+//	StartBatch     the same for many calls, each with its own result and error
+//	StartTogether  the same, but a call that no shared statement can do fails with [ErrAlone]
+//	startGroup     the commit group in which such calls wait
+//	beginCall      a call in a group (for starts, it is [run.Start] itself)
+//	execStarts     executes one statement for the calls of a group
+//	ordinal        the number of a call in its statement, from 1, as in SQL's "with ordinality"
+//	Cursor         a place in a list of runs; a place in the order of events is a
+//	               Position, of package snapshot
 package store
 
 import (
@@ -18,13 +35,14 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/commit"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations answers the schema's history, oldest first.
+// Migrations returns the migrations of the schema.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -40,43 +58,40 @@ type Store struct {
 	owners  owners
 	metrics *metrics
 
-	starts    group[run.Start, *row]
-	begins    group[beginning, *row]
-	reports   group[report, *Heartbeat]
-	completes group[completing, *row]
+	startGroup    *commit.Group[run.Start, *row]
+	beginGroup    *commit.Group[beginCall, *row]
+	progressGroup *commit.Group[progressCall, *Heartbeat]
+	completeGroup *commit.Group[completeCall, *row]
 
-	moved      func() // see OnCommit
-	progressed func(ids []int64)
+	onCommit   func() // see OnCommit
+	onProgress func(ids []int64)
 }
 
-// Settings are for the connections of a store's pool. Every statement has an
-// index to go by, but a plan is kept, and one made while a table happened to be
-// empty would read all of it for each run from then on: leases come and go, and
-// each that went is read over until the next vacuum.
+// Settings are for the connections of a store's pool. PostgreSQL keeps the plan of a
+// prepared statement. A plan made while a table was empty reads the whole table, and
+// would still do so when it is full. Every statement here has an index, so whole
+// tables need never be read.
 func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Value: "off"}} }
 
-// New answers a store over db, a pool of the application role with [Settings].
+// New returns a store of runs of types in db, a pool of the application role with
+// [Settings].
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics().known(types), moved: func() {}, progressed: func([]int64) {}}
-	s.starts.run, s.starts.keys = s.startAll, startKeys
-	s.begins.run, s.begins.keys = s.beginAll, func(a beginning) keys { return keys{uint64(a.id)} }
-	s.reports.run, s.reports.keys = s.reportAll, func(a report) keys { return keys{uint64(a.id)} }
-	s.completes.run, s.completes.keys = s.completeAll, func(a completing) keys { return keys{uint64(a.id)} }
-	return s.measured()
-}
-
-// Ungroup gives every call a statement and a commit of its own, as many at once
-// as there are connections: what grouping is measured against. It comes before
-// the first call.
-func (s *Store) Ungroup() {
-	s.starts.alone, s.begins.alone, s.reports.alone, s.completes.alone = true, true, true, true
-}
-
-// measured is s with its groups measured.
-func (s *Store) measured() *Store {
-	s.starts.meter, s.begins.meter = s.metrics.meter("start"), s.metrics.meter("begin")
-	s.reports.meter, s.completes.meter = s.metrics.meter("progress"), s.metrics.meter("complete")
+	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
+	byRun := func(id int64) commit.Keys { return commit.Keys{uint64(id)} }
+	s.startGroup = commit.New(s.metrics.groups, "start", startKeys, s.execStarts)
+	s.beginGroup = commit.New(s.metrics.groups, "begin", func(c beginCall) commit.Keys { return byRun(c.id) }, s.execBegins)
+	s.progressGroup = commit.New(s.metrics.groups, "progress", func(c progressCall) commit.Keys { return byRun(c.id) }, s.execProgress)
+	s.completeGroup = commit.New(s.metrics.groups, "complete", func(c completeCall) commit.Keys { return byRun(c.id) }, s.execCompletes)
 	return s
+}
+
+// Ungroup gives every call a statement and a commit of its own. The benchmark
+// measures groups against it. Call it before the first call.
+func (s *Store) Ungroup() {
+	s.startGroup.Ungroup()
+	s.beginGroup.Ungroup()
+	s.progressGroup.Ungroup()
+	s.completeGroup.Ungroup()
 }
 
 // owners are the run types as parameters of statements: who owns each, and how
@@ -99,17 +114,17 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// row is a run as selected by the columns of runColumns, in order.
+// row is a run read by the columns of runColumns.
 type row struct {
 	run.Run
-	now time.Time // the database's clock when it was read
+	now time.Time // the database's clock when the run was read
 }
 
-// runColumns are selected from operation_runs r left join run_lease l. While a
-// run is leased its counters are those last reported.
+// runColumns are the columns of a run, of operation_runs r left join run_lease l.
+// The counters of a leased run are those of the last heartbeat.
 const runColumns = columnsBefore + `r.failure_summary, r.context,` + columnsAfter
 
-// basicColumns are runColumns without what may be large.
+// basicColumns are runColumns without failures and context, which may be large.
 const basicColumns = columnsBefore + `'[]'::jsonb, '{}'::jsonb,` + columnsAfter
 
 const columnsBefore = `
@@ -121,10 +136,10 @@ const columnsAfter = `
 	r.cancel_requested_at, r.cancel_requested_by, r.cancel_reason, r.attempt, r.max_attempts, r.retry_of, r.retry_number,
 	r.parent_run_id, r.traceparent, r.origin, r.completion_digest, l.holder, l.expires_at, clock_timestamp()`
 
-func scan(rows pgx.CollectableRow) (*row, error) { return scanAfter(rows) }
+func scanRun(rows pgx.CollectableRow) (*row, error) { return scanRunAfter(rows) }
 
-// scanAfter scans a run that is selected after other columns.
-func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
+// scanRunAfter scans columns into before and those that follow into a run.
+func scanRunAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	var r row
 	var cancelAt, leaseUntil *time.Time
 	var cancelBy, cancelReason, holder *string
@@ -150,7 +165,7 @@ func scanAfter(rows pgx.CollectableRow, before ...any) (*row, error) {
 	return &r, nil
 }
 
-// unmarshal reads stored JSON into v, unless it is {} or [], as it mostly is.
+// unmarshal decodes stored JSON into v. Mostly it is {} or [], and nothing to decode.
 func unmarshal(raw []byte, v any) error {
 	if len(raw) == len("{}") {
 		return nil
@@ -158,41 +173,42 @@ func unmarshal(raw []byte, v any) error {
 	return json.Unmarshal(raw, v)
 }
 
-// deref is what p points to, or the zero value.
+// deref returns what p points to, or the zero value.
 func deref[T any](p *T) T {
 	if p == nil {
-		var none T
-		return none
+		var zero T
+		return zero
 	}
 	return *p
 }
 
-// one answers the single run sql selects, or nil.
-func one(ctx context.Context, q querier, sql string, args ...any) (*row, error) {
+// queryRun returns the run that sql selects, or nil.
+func queryRun(ctx context.Context, q querier, sql string, args ...any) (*row, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, scan)
+	r, err := pgx.CollectExactlyOneRow(rows, scanRun)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	return r, err
 }
 
-// placed answers the runs sql selects after the place of their ask, counted from
-// 1 of n; nil where none is. Those that came before an error are none.
-func placed(ctx context.Context, q querier, n int, sql string, args ...any) ([]*row, error) {
+// queryByOrdinal executes a statement for n calls. Each row it returns is an ordinal
+// and a run. The run of ordinal 1 is the first of the result; nil stands for calls
+// without a row. Rows before an error are dropped, since the statement is rolled back.
+func queryByOrdinal(ctx context.Context, q querier, n int, sql string, args ...any) ([]*row, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]*row, n)
 	_, err = pgx.CollectRows(rows, func(c pgx.CollectableRow) (struct{}, error) {
-		var place int
-		r, err := scanAfter(c, &place)
+		var ordinal int
+		r, err := scanRunAfter(c, &ordinal)
 		if err == nil {
-			found[place-1] = r
+			found[ordinal-1] = r
 		}
 		return struct{}{}, err
 	})
@@ -202,20 +218,20 @@ func placed(ctx context.Context, q querier, n int, sql string, args ...any) ([]*
 	return found, nil
 }
 
-// jsonText is v as PostgreSQL reads jsonb out of text.
+// jsonText returns v as JSON text, which PostgreSQL casts to jsonb.
 func jsonText(v any) (string, error) {
 	raw, err := json.Marshal(v)
 	return string(raw), err
 }
 
-const getRun = `-- store.getRun
+const getRunSQL = `-- store.getRun
 	select` + runColumns + `
 	from operation_runs r left join run_lease l on l.run_id = r.id
 	where r.id = $1`
 
-// Get answers run id, or [errs.NotFound].
+// Get returns run id, or [errs.NotFound].
 func (s *Store) Get(ctx context.Context, id int64) (*run.Run, error) {
-	r, err := one(ctx, s.db, getRun, id)
+	r, err := queryRun(ctx, s.db, getRunSQL, id)
 	switch {
 	case err != nil:
 		return nil, err

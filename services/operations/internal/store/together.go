@@ -5,82 +5,78 @@ import (
 	"errors"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/commit"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// ErrAlone says that one of several calls was left out, and nothing was done for
-// it: the statement that the others shared could not do it, because its run is in
-// another state than usual, or somebody holds a row. To find out what to do takes
-// a transaction of its own, for which the others would have to wait.
+// ErrAlone is the error of a call that was left out of a shared statement. Nothing was
+// done for it: its run is not in the usual state, or one of its rows is locked. The
+// caller must make the call by itself, since what to do takes a transaction of its own,
+// for which the other calls would have to wait.
 var ErrAlone = errors.New("the call has to be made by itself")
 
-// StartTogether is [Store.StartAll] for those of asks that shared statements can
-// start. The others fail with [ErrAlone], among them each that meets an active run
-// of its identity or repeats a request id.
-func (s *Store) StartTogether(ctx context.Context, asks []run.Start) ([]Started, []error) {
-	started, refused := make([]Started, len(asks)), make([]error, len(asks))
-	var places []int
-	var sound []run.Start
+// StartTogether is [Store.StartBatch] for those starts that shared statements can do.
+// The others fail with [ErrAlone], for example one that meets an active run of its
+// identity or repeats a request id.
+func (s *Store) StartTogether(ctx context.Context, starts []run.Start) ([]StartResult, []error) {
+	results, refusals := make([]StartResult, len(starts)), make([]error, len(starts))
+	var indices []int // in starts, of the valid ones
+	var valid []run.Start
 	known := map[int64]*row{}
-	for i := range asks {
-		if err := s.checkReferences(ctx, &asks[i], known); err != nil {
-			refused[i] = ErrAlone
+	for i := range starts {
+		if err := s.checkReferences(ctx, &starts[i], known); err != nil {
+			refusals[i] = ErrAlone
 			continue
 		}
-		places, sound = append(places, i), append(sound, asks[i])
+		indices, valid = append(indices, i), append(valid, starts[i])
 	}
-	for n, made := range s.starts.together(ctx, sound) {
-		if pg.Constraint(made.err) == "run_request_pkey" {
-			made.err = errBlocked // the same request was faster elsewhere
+	for n, created := range s.startGroup.DoTogether(ctx, valid) {
+		if pg.Constraint(created.Err) == "run_request_pkey" { // another statement has just used the request id
+			created.Err = ErrAlone
 		}
-		r, err := answered(made)
-		if refused[places[n]] = err; err == nil {
-			started[places[n]] = Started{Run: &r.Run, Started: true}
+		i := indices[n]
+		r, err := shared(created)
+		if refusals[i] = err; err == nil {
+			results[i] = StartResult{Run: &r.Run, Started: true}
 		}
 	}
-	return started, refused
+	return results, refusals
 }
 
-// ProgressTogether is [Store.ProgressAll] for those of reports whose leases are
-// held under their epochs. The others fail with [ErrAlone].
+// ProgressTogether is [Store.ProgressBatch] for those reports whose leases are held
+// under their epochs. The others fail with [ErrAlone].
 func (s *Store) ProgressTogether(ctx context.Context, service string, reports []Report) ([]Heartbeat, []error) {
-	asks := make([]report, len(reports))
-	for i, r := range reports {
-		asks[i] = report{service: service, id: r.RunID, epoch: r.Epoch, counts: r.Counts}
+	beats, refusals := make([]Heartbeat, len(reports)), make([]error, len(reports))
+	for i, result := range s.progressGroup.DoTogether(ctx, progressCalls(service, reports)) {
+		beat, err := shared(result)
+		beats[i], refusals[i] = deref(beat), err
 	}
-	beats, refused := make([]Heartbeat, len(asks)), make([]error, len(asks))
-	for i, told := range s.reports.together(ctx, asks) {
-		told.answer, refused[i] = answered(told)
-		beats[i] = deref(told.answer)
-	}
-	return beats, refused
+	return beats, refusals
 }
 
-// CompleteTogether is [Store.CompleteAll] for those of endings whose runs are
+// CompleteTogether is [Store.CompleteBatch] for those completions whose runs are
 // running under their epochs. The others fail with [ErrAlone].
-func (s *Store) CompleteTogether(ctx context.Context, service string, endings []Ending) ([]*run.Run, []error) {
-	asks := make([]completing, len(endings))
-	for i, e := range endings {
-		asks[i] = completing{service: service, id: e.RunID, Completion: e.Completion}
-	}
-	runs, refused := make([]*run.Run, len(asks)), make([]error, len(asks))
-	for i, ended := range s.completes.together(ctx, asks) {
-		if ended.answer, refused[i] = answered(ended); ended.answer != nil {
-			runs[i] = &ended.answer.Run
+func (s *Store) CompleteTogether(ctx context.Context, service string, completions []Completion) ([]*run.Run, []error) {
+	runs, refusals := make([]*run.Run, len(completions)), make([]error, len(completions))
+	for i, result := range s.completeGroup.DoTogether(ctx, completeCalls(service, completions)) {
+		ended, err := shared(result)
+		if refusals[i] = err; err == nil {
+			runs[i] = &ended.Run
 		}
 	}
-	return runs, refused
+	return runs, refusals
 }
 
-// answered returns the answer of a shared statement, or why there is none.
-func answered[A any](r result[*A]) (*A, error) {
+// shared returns the result of a shared statement. Without one, the error is
+// [ErrAlone], unless the statement failed.
+func shared[R any](r commit.Result[*R]) (*R, error) {
 	switch {
-	case errors.Is(r.err, errBlocked):
+	case errors.Is(r.Err, commit.ErrLocked):
 		return nil, ErrAlone
-	case r.err != nil:
-		return nil, r.err
-	case r.answer == nil:
+	case r.Err != nil:
+		return nil, r.Err
+	case r.Value == nil:
 		return nil, ErrAlone
 	}
-	return r.answer, nil
+	return r.Value, nil
 }

@@ -10,21 +10,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 )
 
-// OnCommit says who is told, at once and on the way of every call, that
-// something was committed: moved of events, progressed of the runs that
-// reported. Neither may wait. It comes before the first call.
-func (s *Store) OnCommit(moved func(), progressed func(ids []int64)) {
-	s.moved, s.progressed = moved, progressed
+// OnCommit sets what the store calls after commits: committed when there may be new
+// events, reported with the ids of runs whose counters changed. Both are called in the
+// goroutine of every call and must not block. Call OnCommit before the first call.
+func (s *Store) OnCommit(committed func(), reported func(ids []int64)) {
+	s.onCommit, s.onProgress = committed, reported
 }
 
 // Change is what happened to a run.
 type Change struct {
-	Run   *run.Run // without context and failures, at least as new as the event
-	Event *Event   // nil: only progress was reported
-	Tx    uint64   // the transaction that wrote the event
-	At    Position // what has been told with this change
+	Run   *run.Run          // without context and failures, at least as new as the event
+	Event *Event            // nil: only progress was reported
+	Tx    uint64            // the transaction that wrote the event
+	At    snapshot.Position // what has been told with this change
 }
 
 // ErrTooFar says that more happened after a position than is worth reading.
@@ -39,18 +40,18 @@ const since = `
 	union all
 	(select run_id, sequence, id, txid from run_event where txid = any($2::text[]::xid8[]) limit $3)`
 
-// newest is the last transaction that wrote an event; see [Snapshot.upTo].
+// newest is the last transaction that wrote an event; see [snapshot.Snapshot.UpTo].
 const newest = `coalesce((select txid from run_event where txid is not null order by txid desc limit 1)::text::bigint, 0)`
 
-const snapshotNow = `-- store.snapshotNow
+const snapshotNowSQL = `-- store.snapshotNow
 	select pg_current_snapshot()::text, ` + newest + `, count(*) from (` + since + `) e`
 
-const snapshotOnly = `-- store.snapshotOnly
+const snapshotOnlySQL = `-- store.snapshotOnly
 	select pg_current_snapshot()::text, ` + newest
 
 // The runs are looked up one by one, in order, until there are enough: whatever
 // the planner believes about how many events there may be, it reads no more.
-const eventsBetween = `-- store.eventsBetween
+const eventsBetweenSQL = `-- store.eventsBetween
 	select c.id, c.txid::text::bigint, e.run_id, e.sequence, e.event_time, e.kind, e.actor, e.status, e.outcome, e.lease_epoch, e.attempt, e.detail,` +
 	basicColumns + `
 	from (select * from (` + since + `) s
@@ -61,22 +62,22 @@ const eventsBetween = `-- store.eventsBetween
 	order by c.id limit $7`
 
 // Now answers the position after all that is committed.
-func (s *Store) Now(ctx context.Context) (Position, error) {
+func (s *Store) Now(ctx context.Context) (snapshot.Position, error) {
 	var text string
 	var last int64
-	if err := s.db.QueryRow(ctx, snapshotOnly).Scan(&text, &last); err != nil {
-		return Position{}, err
+	if err := s.db.QueryRow(ctx, snapshotOnlySQL).Scan(&text, &last); err != nil {
+		return snapshot.Position{}, err
 	}
-	now, err := parseSnapshot(text)
-	return Position{After: now.upTo(last)}, err
+	now, err := snapshot.Parse(text)
+	return snapshot.Position{After: now.UpTo(last)}, err
 }
 
 // Changes answers at most limit events of workspaces after a position, in order,
 // and the position to read on from. There may be more exactly if that has an
 // Until. It fails with [ErrTooFar] if the position is too long ago.
-func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, limit int) ([]Change, Position, error) {
-	xmax, running := from.After.xmaxText(), from.After.runningTexts()
-	if from.Until.zero() {
+func (s *Store) Changes(ctx context.Context, from snapshot.Position, workspaces []int64, limit int) ([]Change, snapshot.Position, error) {
+	xmax, running := from.After.Xmax(), from.After.Running()
+	if from.Until.IsZero() {
 		until, many, err := s.until(ctx, xmax, running)
 		switch {
 		case err != nil:
@@ -84,11 +85,11 @@ func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, 
 		case many >= farthest:
 			return nil, from, ErrTooFar
 		case many == 0:
-			return nil, Position{After: until}, nil
+			return nil, snapshot.Position{After: until}, nil
 		}
 		from.Until = until
 	}
-	rows, err := s.db.Query(ctx, eventsBetween, xmax, running, farthest, from.ID, from.Until.String(), workspaces, limit)
+	rows, err := s.db.Query(ctx, eventsBetweenSQL, xmax, running, farthest, from.ID, from.Until.String(), workspaces, limit)
 	if err != nil {
 		return nil, from, err
 	}
@@ -99,27 +100,27 @@ func (s *Store) Changes(ctx context.Context, from Position, workspaces []int64, 
 	case len(changes) == limit:
 		return changes, changes[limit-1].At, nil
 	}
-	return changes, Position{After: from.Until}, nil
+	return changes, snapshot.Position{After: from.Until}, nil
 }
 
 // until answers what is committed now, and how many events the snapshot of xmax
 // and running does not see.
-func (s *Store) until(ctx context.Context, xmax string, running []string) (Snapshot, int, error) {
+func (s *Store) until(ctx context.Context, xmax string, running []string) (snapshot.Snapshot, int, error) {
 	var text string
 	var last int64
 	var many int
-	if err := s.db.QueryRow(ctx, snapshotNow, xmax, running, farthest).Scan(&text, &last, &many); err != nil {
-		return Snapshot{}, 0, err
+	if err := s.db.QueryRow(ctx, snapshotNowSQL, xmax, running, farthest).Scan(&text, &last, &many); err != nil {
+		return snapshot.Snapshot{}, 0, err
 	}
-	now, err := parseSnapshot(text)
-	return now.upTo(last), many, err
+	now, err := snapshot.Parse(text)
+	return now.UpTo(last), many, err
 }
 
-func scanChange(c pgx.CollectableRow, from Position) (Change, error) {
+func scanChange(c pgx.CollectableRow, from snapshot.Position) (Change, error) {
 	var tx int64
 	at := from
 	e := &Event{}
-	r, err := scanAfter(c, &at.ID, &tx, &e.RunID, &e.Sequence, &e.At, &e.Kind, &e.Actor, &e.Status, &e.Outcome, &e.Epoch, &e.Attempt, &e.Detail)
+	r, err := scanRunAfter(c, &at.ID, &tx, &e.RunID, &e.Sequence, &e.At, &e.Kind, &e.Actor, &e.Status, &e.Outcome, &e.Epoch, &e.Attempt, &e.Detail)
 	if err != nil {
 		return Change{}, err
 	}
@@ -128,7 +129,7 @@ func scanChange(c pgx.CollectableRow, from Position) (Change, error) {
 
 // The active runs of a workspace are few and have an index; looking for them in
 // the order of all runs there ever were, as a limit tempts the planner to, is not.
-const activeRuns = `-- store.activeRuns
+const activeRunsSQL = `-- store.activeRuns
 	with a as materialized (
 		select id from operation_runs
 		where workspace_id = $1 and status <> 'completed' and origin = 'live'
@@ -143,10 +144,10 @@ const activeRuns = `-- store.activeRuns
 // Active answers at most limit active runs of a workspace after run id, by id,
 // as a watch shows them; of a tenant and of types only, if these are given.
 func (s *Store) Active(ctx context.Context, workspaceID int64, tenantID *int64, types []string, after int64, limit int) ([]*run.Run, error) {
-	return s.basic(ctx, activeRuns, workspaceID, after, tenantID, list(types), limit)
+	return s.basic(ctx, activeRunsSQL, workspaceID, after, tenantID, list(types), limit)
 }
 
-const runsByID = `-- store.runsByID
+const runsByIDSQL = `-- store.runsByID
 	select` + basicColumns + `
 	from operation_runs r left join run_lease l on l.run_id = r.id
 	where r.id = any($1) and r.workspace_id = any($2) order by r.id`
@@ -154,7 +155,7 @@ const runsByID = `-- store.runsByID
 // Among answers those of the runs ids that belong to workspaces, by id, as a
 // watch shows them.
 func (s *Store) Among(ctx context.Context, ids, workspaces []int64) ([]*run.Run, error) {
-	return s.basic(ctx, runsByID, ids, workspaces)
+	return s.basic(ctx, runsByIDSQL, ids, workspaces)
 }
 
 func (s *Store) basic(ctx context.Context, sql string, args ...any) ([]*run.Run, error) {
@@ -163,7 +164,7 @@ func (s *Store) basic(ctx context.Context, sql string, args ...any) ([]*run.Run,
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (*run.Run, error) {
-		r, err := scan(c)
+		r, err := scanRun(c)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +172,7 @@ func (s *Store) basic(ctx context.Context, sql string, args ...any) ([]*run.Run,
 	})
 }
 
-const leasedCounts = `-- store.leasedCounts
+const leasedCountsSQL = `-- store.leasedCounts
 	select l.run_id, md5(l.summary_counts::text)
 	from run_lease l cross join lateral (select from operation_runs where id = l.run_id and workspace_id = any($1) limit 1) r
 	where l.summary_counts <> '{}'`
@@ -179,7 +180,7 @@ const leasedCounts = `-- store.leasedCounts
 // Reported answers a digest of what each leased run of workspaces last reported,
 // if it did: who keeps them knows which have reported since.
 func (s *Store) Reported(ctx context.Context, workspaces []int64) (map[int64]string, error) {
-	rows, err := s.db.Query(ctx, leasedCounts, workspaces)
+	rows, err := s.db.Query(ctx, leasedCountsSQL, workspaces)
 	if err != nil {
 		return nil, err
 	}
@@ -199,19 +200,19 @@ const channel = "operations_changed"
 
 // A notification's commit takes a lock that all notifying commits share: so it is
 // a transaction of its own, behind the calls, and nobody waits for its flush.
-const notify = `-- store.notify
+const notifySQL = `-- store.notify
 	select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
 // Notify tells the other replicas hint.
 func (s *Store) Notify(ctx context.Context, hint string) error {
-	_, err := s.db.Exec(ctx, notify, channel, hint)
+	_, err := s.db.Exec(ctx, notifySQL, channel, hint)
 	return err
 }
 
 // listener is what the connections that listen are called, before whose they are.
 const listener = "operations-listen "
 
-const othersListen = `-- store.othersListen
+const othersListenSQL = `-- store.othersListen
 	select exists (select from pg_stat_activity
 		where datname = current_database() and starts_with(application_name, $1) and application_name <> $2)`
 
@@ -219,7 +220,7 @@ const othersListen = `-- store.othersListen
 // later has heard everything that was committed before.
 func (s *Store) OthersListen(ctx context.Context, name string) (bool, error) {
 	var others bool
-	err := s.db.QueryRow(ctx, othersListen, listener, listener+name).Scan(&others)
+	err := s.db.QueryRow(ctx, othersListenSQL, listener, listener+name).Scan(&others)
 	return others, err
 }
 

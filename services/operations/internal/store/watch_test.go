@@ -36,13 +36,13 @@ func TestReadingWhatIsNewDoesNotReadTheRest(t *testing.T) {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			_, err = owner.Exec(t.Context(), "set plan_cache_mode = "+mode)
 			require.NoError(t, err)
-			plan := planOf(t, owner, eventsBetween, now.After.xmaxText(), []string{"7"}, farthest, 0, now.After.String(), []int64{1}, 250)
+			plan := planOf(t, owner, eventsBetweenSQL, now.After.Xmax(), []string{"7"}, farthest, 0, now.After.String(), []int64{1}, 250)
 			require.Contains(t, plan, "event_by_transaction", "%s, %s:\n%s", known, mode, plan)
 			require.NotContains(t, plan, "Seq Scan on run_event", "%s, %s:\n%s", known, mode, plan)
 			require.NotContains(t, plan, "Seq Scan on operation_runs", "%s, %s:\n%s", known, mode, plan)
-			plan = planOf(t, owner, activeRuns, 2, 0, nil, []string{}, 500)
+			plan = planOf(t, owner, activeRunsSQL, 2, 0, nil, []string{}, 500)
 			require.NotContains(t, plan, "Seq Scan on operation_runs", "%s, %s:\n%s", known, mode, plan)
-			plan = planOf(t, owner, snapshotNow, now.After.xmaxText(), []string{"7"}, farthest)
+			plan = planOf(t, owner, snapshotNowSQL, now.After.Xmax(), []string{"7"}, farthest)
 			require.NotContains(t, plan, "Seq Scan", "%s, %s:\n%s", known, mode, plan)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
@@ -112,4 +113,10 @@ func readAll(t *testing.T, s *Store, l List) []int64 {
 		}
 	}
 	return ids
+}
+
+func execute(t *testing.T, db *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	_, err := db.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
 }

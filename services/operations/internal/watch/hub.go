@@ -19,6 +19,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -51,7 +52,7 @@ type Hub struct {
 	progress progress
 
 	mu     sync.Mutex
-	at     store.Position // everything up to here was told
+	at     snapshot.Position // everything up to here was told
 	rooms  map[int64]map[*watcher]struct{}
 	closed chan struct{}
 	bodies sync.WaitGroup // watchers being told something
@@ -159,7 +160,7 @@ func (h *Hub) read(ctx context.Context) error {
 	return h.readProgress(ctx, workspaces)
 }
 
-func (h *Hub) readEvents(ctx context.Context, workspaces []int64, at store.Position) error {
+func (h *Hub) readEvents(ctx context.Context, workspaces []int64, at snapshot.Position) error {
 	for {
 		changes, next, err := h.store.Changes(ctx, at, workspaces, batch)
 		if errors.Is(err, store.ErrTooFar) {
@@ -188,7 +189,7 @@ func (h *Hub) takeTurn(ctx context.Context) bool {
 
 func (h *Hub) endTurn() { <-h.turn }
 
-func (h *Hub) watched() ([]int64, store.Position) {
+func (h *Hub) watched() ([]int64, snapshot.Position) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	workspaces := make([]int64, 0, len(h.rooms))
@@ -201,7 +202,7 @@ func (h *Hub) watched() ([]int64, store.Position) {
 
 // deliver puts changes into the mailboxes of whom they concern. Who has no room
 // left is cut off: the others do not wait.
-func (h *Hub) deliver(changes []store.Change, at store.Position) {
+func (h *Hub) deliver(changes []store.Change, at snapshot.Position) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range changes {

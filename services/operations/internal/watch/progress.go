@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -166,7 +167,7 @@ func (p *progress) look(ctx context.Context, st *store.Store, workspaces []int64
 	return nil
 }
 
-func (h *Hub) position() store.Position {
+func (h *Hub) position() snapshot.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.at

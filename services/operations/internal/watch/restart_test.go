@@ -13,6 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -32,7 +33,7 @@ func TestPostgresIsRestarted(t *testing.T) {
 		w := watch(t, h, Filter{WorkspaceID: 1}, nil)
 		at := w.bookmark(t)
 		require.NoError(t, private.Restart(t.Context(), server.Immediate))
-		var s store.Started
+		var s store.StartResult
 		require.Eventually(t, func() bool {
 			var err error
 			s, err = h.store.Start(t.Context(), ask(t, h, fmt.Sprint(n)))
@@ -45,7 +46,7 @@ func TestPostgresIsRestarted(t *testing.T) {
 }
 
 // bookmark is where the next bookmark stands.
-func (w *watching) bookmark(t *testing.T) store.Position {
+func (w *watching) bookmark(t *testing.T) snapshot.Position {
 	t.Helper()
 	for {
 		if told := w.next(t); told.Snapshot == nil && told.Change == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -151,7 +152,7 @@ func often(h *Hub) { h.poll = 7 * time.Millisecond }
 // checks what it is told.
 func tally(ctx context.Context, hubs []*Hub, turn, want int, ready chan<- struct{}) error {
 	seen := map[int64]int{} // by run: its last event
-	var from *store.Position
+	var from *snapshot.Position
 	count := 0
 	for count < want {
 		turn++
@@ -187,7 +188,7 @@ func tally(ctx context.Context, hubs []*Hub, turn, want int, ready chan<- struct
 
 var errLeave = errors.New("enough for now")
 
-func follow(ctx context.Context, h *Hub, from *store.Position, tell func(Told) error) error {
+func follow(ctx context.Context, h *Hub, from *snapshot.Position, tell func(Told) error) error {
 	err := h.Watch(ctx, Filter{WorkspaceID: 1}, from, tell)
 	if err == errLeave { //nolint:errorlint // the very one
 		return nil

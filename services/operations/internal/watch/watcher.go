@@ -7,6 +7,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -21,7 +22,7 @@ const (
 type Told struct {
 	Snapshot *run.Run
 	Change   *store.Change
-	At       store.Position // where to go on from; not with a snapshot
+	At       snapshot.Position // where to go on from; not with a snapshot
 }
 
 const (
@@ -34,7 +35,7 @@ type watcher struct {
 	hub    *Hub
 	filter Filter
 	mail   chan *store.Change
-	known  store.Snapshot // the watcher knows what this sees
+	known  snapshot.Snapshot // the watcher knows what this sees
 
 	// under the hub's lock
 	live, over bool
@@ -45,7 +46,7 @@ type watcher struct {
 // a bookmark, or, from a position, what has happened since, then every change.
 // It ends with an error of [errs]: what was told is resumable. If tell blocks,
 // Watch can end before it: tell must end with ctx.
-func (h *Hub) Watch(ctx context.Context, f Filter, from *store.Position, tell func(Told) error) error {
+func (h *Hub) Watch(ctx context.Context, f Filter, from *snapshot.Position, tell func(Told) error) error {
 	w := &watcher{hub: h, filter: f, mail: make(chan *store.Change, mailbox), cut: make(chan struct{})}
 	if err := h.join(ctx, w); err != nil {
 		return err
@@ -116,10 +117,10 @@ func (w *watcher) goLive() {
 	}
 }
 
-func (w *watcher) follow(ctx context.Context, from *store.Position, tell func(Told) error) error {
+func (w *watcher) follow(ctx context.Context, from *snapshot.Position, tell func(Told) error) error {
 	begin := w.snapshot
 	if from != nil {
-		begin = func(ctx context.Context, tell func(Told) error) (store.Position, error) {
+		begin = func(ctx context.Context, tell func(Told) error) (snapshot.Position, error) {
 			return w.catchUp(ctx, *from, tell)
 		}
 	}
@@ -158,14 +159,14 @@ func (w *watcher) follow(ctx context.Context, from *store.Position, tell func(To
 }
 
 // told answers the position up to which everything was told, if w has read its mail.
-func (h *Hub) told(w *watcher) (store.Position, bool) {
+func (h *Hub) told(w *watcher) (snapshot.Position, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.at, len(w.mail) == 0
 }
 
 // snapshot tells the runs as they are, by page; what changes meanwhile comes by mail.
-func (w *watcher) snapshot(ctx context.Context, tell func(Told) error) (store.Position, error) {
+func (w *watcher) snapshot(ctx context.Context, tell func(Told) error) (snapshot.Position, error) {
 	at, err := w.hub.store.Now(ctx)
 	if err != nil {
 		return at, err
@@ -205,7 +206,7 @@ func (w *watcher) show(runs []*run.Run, tell func(Told) error) error {
 
 // catchUp tells what has happened since from. The last reading must have begun
 // after w joined, or it would not meet what comes by mail.
-func (w *watcher) catchUp(ctx context.Context, from store.Position, tell func(Told) error) (store.Position, error) {
+func (w *watcher) catchUp(ctx context.Context, from snapshot.Position, tell func(Told) error) (snapshot.Position, error) {
 	fresh := !from.More()
 	for {
 		changes, next, err := w.hub.store.Changes(ctx, from, []int64{w.filter.WorkspaceID}, catchUpPage)

@@ -17,6 +17,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/snapshot"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
@@ -91,7 +92,7 @@ type watching struct {
 	leave context.CancelFunc
 }
 
-func watch(t *testing.T, h *Hub, f Filter, from *store.Position) *watching {
+func watch(t *testing.T, h *Hub, f Filter, from *snapshot.Position) *watching {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	w := &watching{told: make(chan Told), ended: make(chan error, 1), leave: leave}

@@ -274,7 +274,7 @@ func TestLiveRunsStartWhileIDsAreSetAside(t *testing.T) {
 		go func() {
 			var s starts
 			for n := 0; ctx.Err() == nil && s.err == nil; n++ {
-				var made store.Started
+				var made store.StartResult
 				made, s.err = st.Start(t.Context(), run.Start{
 					WorkspaceID: 77, InitiatorName: "Ada Byron", Type: typ, Caller: "inventory", IdentityInputs: fmt.Sprintf("%d-%d", worker, n), Context: []byte("{}"),
 				})

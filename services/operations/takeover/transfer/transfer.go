@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/ledger"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/legacy"
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/query"
@@ -186,7 +186,7 @@ const deleteRuns = `-- takeover.deleteRuns
 // them from the statistics.
 func forgetRuns(ctx context.Context, tx pgx.Tx, ids []int64) error {
 	batch := &pgx.Batch{}
-	batch.Queue(lockFold, store.FoldLock)
+	batch.Queue(lockFold, statistics.FoldLock)
 	batch.Queue(subtractStatistics, ids)
 	batch.Queue(deleteRuns, ids)
 	return tx.SendBatch(ctx, batch).Close()
@@ -239,7 +239,7 @@ func insertIncoming(ctx context.Context, tx pgx.Tx) (int64, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(insertEvents, takeoverName)
 	batch.Queue(insertLabels, types, keys, told, run.MaxLabel)
-	batch.Queue(lockFold, store.FoldLock)
+	batch.Queue(lockFold, statistics.FoldLock)
 	batch.Queue(addStatistics, ids)
 	return int64(len(ids)), tx.SendBatch(ctx, batch).Close()
 }

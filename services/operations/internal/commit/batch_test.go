@@ -1,4 +1,4 @@
-package store
+package commit
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
 func asksNamed(n int) []string {
@@ -26,7 +27,7 @@ func TestABatchIsAsFewStatementsAsCanBe(t *testing.T) {
 	t.Parallel()
 	g, entered, pass := gated(fine)
 	keyed := 0
-	g.keys = func(ask string) keys {
+	g.keys = func(ask string) Keys {
 		keyed++
 		return spelt(ask)
 	}
@@ -34,17 +35,17 @@ func TestABatchIsAsFewStatementsAsCanBe(t *testing.T) {
 		pass <- struct{}{}
 	}
 	asks := append(asksNamed(600), "ask 0") // the same run twice: not in one statement
-	results := g.doAll(t.Context(), asks)
+	results := g.DoAll(t.Context(), asks)
 	for i, r := range results {
-		require.NoError(t, r.err)
-		require.Equal(t, "did "+asks[i], r.answer)
+		require.NoError(t, r.Err)
+		require.Equal(t, "did "+asks[i], r.Value)
 	}
 	close(entered)
 	var sizes []int
 	for group := range entered {
 		sizes = append(sizes, len(group))
 	}
-	require.Equal(t, []int{groupSize, groupSize, 600 - 2*groupSize + 1}, sizes)
+	require.Equal(t, []int{Size, Size, 600 - 2*Size + 1}, sizes)
 	require.Len(t, asks, keyed, "however long they waited")
 	require.False(t, g.busy)
 }
@@ -55,30 +56,30 @@ func TestABatchThatDoesNotFitIsRefusedFromThereOn(t *testing.T) {
 	pass <- struct{}{}
 	pass <- struct{}{}
 	g.busy = true
-	g.waiting = make([]*waiter[string, string], groupWaiting-10)
+	g.waiting = make([]*waiter[string, string], maxWaiting-10)
 	for i := range g.waiting {
-		g.waiting[i] = &waiter[string, string]{ask: "other", lead: make(chan struct{}), done: make(chan struct{})}
+		g.waiting[i] = &waiter[string, string]{call: "other", lead: make(chan struct{}), done: make(chan struct{})}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	answered := make(chan []result[string], 1)
-	go func() { answered <- g.doAll(ctx, asksNamed(30)) }()
-	queued(t, g, groupWaiting)
+	answered := make(chan []Result[string], 1)
+	go func() { answered <- g.DoAll(ctx, asksNamed(30)) }()
+	queued(t, g, maxWaiting)
 	cancel()
 	results := <-answered
 	for i, r := range results {
 		if i < 10 {
-			require.ErrorIs(t, r.err, context.Canceled)
+			require.ErrorIs(t, r.Err, context.Canceled)
 			continue
 		}
-		require.Equal(t, "TOO_BUSY", errs.Reason(r.err))
+		require.Equal(t, "TOO_BUSY", errs.Reason(r.Err))
 	}
-	queued(t, g, groupWaiting-10)
+	queued(t, g, maxWaiting-10)
 }
 
 // A lock that a shared statement did not get is waited for by those who need it.
 func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 	t.Parallel()
-	locked := &pgconn.PgError{Code: "55P03"}
+	locked := &pgconn.PgError{Code: sqlstate.LockNotAvailable}
 	var statements atomic.Int64
 	g, _, pass := gated(func(asks []string) error {
 		statements.Add(1)
@@ -90,10 +91,10 @@ func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 	for range 4 {
 		pass <- struct{}{}
 	}
-	results := g.doAll(t.Context(), asksNamed(3))
-	require.NoError(t, results[0].err)
-	require.ErrorIs(t, results[1].err, locked)
-	require.NoError(t, results[2].err)
+	results := g.DoAll(t.Context(), asksNamed(3))
+	require.NoError(t, results[0].Err)
+	require.ErrorIs(t, results[1].Err, locked)
+	require.NoError(t, results[2].Err)
 	require.EqualValues(t, 4, statements.Load(), "together once, then each alone")
 }
 
@@ -102,14 +103,14 @@ func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	waits := make(chan struct{})
-	g := &group[string, string]{
+	g := &Group[string, string]{
 		keys: spelt,
-		run: func(ctx context.Context, asks []string) ([]string, error) {
+		exec: func(ctx context.Context, asks []string) ([]string, error) {
 			switch {
 			case !slices.Contains(asks, "ask 1"):
 				return asks, nil
 			case len(asks) > 1:
-				return nil, &pgconn.PgError{Code: "55P03"}
+				return nil, &pgconn.PgError{Code: sqlstate.LockNotAvailable}
 			}
 			close(waits)
 			<-ctx.Done()
@@ -117,22 +118,22 @@ func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
 		},
 	}
 	ctx, leave := context.WithCancel(t.Context())
-	all := make(chan []result[string], 1)
-	go func() { all <- g.doAll(ctx, asksNamed(groupSize+1)) }()
+	all := make(chan []Result[string], 1)
+	go func() { all <- g.DoAll(ctx, asksNamed(Size+1)) }()
 	<-waits
 	soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	answer, err := g.do(soon, "another's")
+	answer, err := g.Do(soon, "another's")
 	require.NoError(t, err)
 	require.Equal(t, "another's", answer)
 
 	leave() // nobody waits any longer for a row than the caller who needs it
 	for i, r := range <-all {
 		if i == 1 {
-			require.ErrorIs(t, r.err, context.Canceled)
+			require.ErrorIs(t, r.Err, context.Canceled)
 			continue
 		}
-		require.NoError(t, r.err, i)
+		require.NoError(t, r.Err, i)
 	}
 }
 
@@ -142,7 +143,7 @@ func TestUngroupedBatchesWorkToo(t *testing.T) {
 	g.alone = true
 	pass <- struct{}{}
 	pass <- struct{}{}
-	require.Len(t, g.doAll(t.Context(), asksNamed(2)), 2)
+	require.Len(t, g.DoAll(t.Context(), asksNamed(2)), 2)
 	require.Len(t, <-entered, 1)
 	require.Len(t, <-entered, 1)
 }

@@ -2,7 +2,6 @@ package retention_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -11,9 +10,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/retention"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
 )
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
@@ -22,7 +20,7 @@ func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 func TestAPassEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
-	s := store.New(db.Pool, run.DefaultTypes())
+	s := retention.New(db.Pool, run.DefaultTypes())
 	for i := range 10 {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -30,7 +28,7 @@ func TestAPassEndsWithItsContext(t *testing.T) {
 			go func() {
 				var err error
 				for err == nil && ctx.Err() == nil {
-					err = retention.Pass(ctx, s, db.OwnerURL, slog.New(slog.DiscardHandler))
+					_, err = s.Remove(ctx, db.OwnerURL)
 				}
 				if ctx.Err() == nil {
 					t.Errorf("pass: %v", err)
@@ -40,7 +38,7 @@ func TestAPassEndsWithItsContext(t *testing.T) {
 		}
 		if i%2 == 0 { // and else in the middle of anything
 			require.Eventually(t, func() bool {
-				done, err := s.Retention(t.Context())
+				done, err := s.Status(t.Context())
 				return err == nil && len(done) == len(run.DefaultTypes())
 			}, 30*time.Second, time.Millisecond)
 		}

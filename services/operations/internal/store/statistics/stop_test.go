@@ -1,4 +1,4 @@
-package store_test
+package statistics_test
 
 import (
 	"context"
@@ -9,8 +9,7 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/statistics"
 )
 
 const endOne = `with r as (
@@ -24,7 +23,7 @@ const endOne = `with r as (
 func TestFoldsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
-	s := store.New(db.Pool, run.DefaultTypes())
+	s := statistics.New(db.Pool)
 	folded := func() (n int64) {
 		require.NoError(t, db.Pool.QueryRow(t.Context(), "select coalesce(sum(runs), 0)::bigint from run_stat where grain = 'day' and measure = 'outcome'").Scan(&n))
 		return n

@@ -1,4 +1,4 @@
-package store
+package commit
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
 // spelt is a key for each short ask, in their order.
-func spelt(ask string) (k keys) {
+func spelt(ask string) (k Keys) {
 	for _, letter := range ask {
 		k[0] = k[0]*31 + uint64(letter)
 	}
@@ -23,11 +24,11 @@ func spelt(ask string) (k keys) {
 }
 
 // gated is a group whose statements wait to be let through.
-func gated(run func(asks []string) error) (g *group[string, string], entered chan []string, pass chan struct{}) {
+func gated(run func(asks []string) error) (g *Group[string, string], entered chan []string, pass chan struct{}) {
 	entered, pass = make(chan []string, 100), make(chan struct{}, 100)
-	g = &group[string, string]{
+	g = &Group[string, string]{
 		keys: spelt,
-		run: func(_ context.Context, asks []string) ([]string, error) {
+		exec: func(_ context.Context, asks []string) ([]string, error) {
 			entered <- asks
 			<-pass
 			if err := run(asks); err != nil {
@@ -46,7 +47,7 @@ func gated(run func(asks []string) error) (g *group[string, string], entered cha
 func fine([]string) error { return nil }
 
 // queued waits until n calls wait for the next statement.
-func queued(t *testing.T, g *group[string, string], n int) {
+func queued(t *testing.T, g *Group[string, string], n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		g.mu.Lock()
@@ -61,7 +62,7 @@ func TestCallsThatComeMeanwhileShareTheNextStatement(t *testing.T) {
 	var calls errgroup.Group
 	call := func(ask string) {
 		calls.Go(func() error {
-			answer, err := g.do(t.Context(), ask)
+			answer, err := g.Do(t.Context(), ask)
 			if answer != "did "+ask {
 				return fmt.Errorf("%s: %q, %w", ask, answer, err)
 			}
@@ -87,7 +88,7 @@ func TestCallsThatComeMeanwhileShareTheNextStatement(t *testing.T) {
 
 func TestOneBadCallDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
-	bad := &pgconn.PgError{Code: "22P02"}
+	bad := &pgconn.PgError{Code: sqlstate.InvalidTextRepresentation}
 	g, entered, pass := gated(func(asks []string) error {
 		for _, a := range asks {
 			if a == "bad" {
@@ -104,7 +105,7 @@ func TestOneBadCallDoesNotFailItsNeighbours(t *testing.T) {
 	g.busy = true // somebody is at it: all three wait and go together
 	for i, ask := range []string{"good", "bad", "also good"} {
 		calls.Go(func() error {
-			_, results[i] = g.do(t.Context(), ask)
+			_, results[i] = g.Do(t.Context(), ask)
 			return nil
 		})
 		queued(t, g, i+1)
@@ -124,7 +125,7 @@ func TestADeadlockIsTriedAgainAndALostConnectionIsNot(t *testing.T) {
 		tries int
 		ok    bool
 	}{
-		"deadlock":        {err: &pgconn.PgError{Code: "40P01"}, tries: 2, ok: true},
+		"deadlock":        {err: &pgconn.PgError{Code: sqlstate.DeadlockDetected}, tries: 2, ok: true},
 		"lost connection": {err: errors.New("connection reset"), tries: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestADeadlockIsTriedAgainAndALostConnectionIsNot(t *testing.T) {
 			for range 5 {
 				pass <- struct{}{}
 			}
-			_, err := g.do(t.Context(), "x")
+			_, err := g.Do(t.Context(), "x")
 			require.Equal(t, tt.ok, err == nil)
 			require.EqualValues(t, tt.tries, tries.Load())
 		})
@@ -150,8 +151,8 @@ func TestTheQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	g, _, _ := gated(fine)
 	g.busy = true
-	g.waiting = make([]*waiter[string, string], groupWaiting)
-	_, err := g.do(t.Context(), "one too many")
+	g.waiting = make([]*waiter[string, string], maxWaiting)
+	_, err := g.Do(t.Context(), "one too many")
 	e, ok := errs.As(err)
 	require.True(t, ok)
 	require.Equal(t, "TOO_BUSY", e.Reason())
@@ -163,10 +164,10 @@ func TestAWaiterMayLeaveButNotOnceItIsServed(t *testing.T) {
 	g, entered, pass := gated(fine)
 	ctx, cancel := context.WithCancel(t.Context())
 	var calls errgroup.Group
-	calls.Go(func() error { _, err := g.do(t.Context(), "first"); return err })
+	calls.Go(func() error { _, err := g.Do(t.Context(), "first"); return err })
 	<-entered
 	gone := make(chan error, 1)
-	go func() { _, err := g.do(ctx, "impatient"); gone <- err }()
+	go func() { _, err := g.Do(ctx, "impatient"); gone <- err }()
 	queued(t, g, 1)
 	cancel()
 	require.ErrorIs(t, <-gone, context.Canceled)
@@ -176,7 +177,7 @@ func TestAWaiterMayLeaveButNotOnceItIsServed(t *testing.T) {
 
 	// One that leads is served although its caller leaves: others count on it.
 	leading, leave := context.WithCancel(t.Context())
-	calls.Go(func() error { _, err := g.do(leading, "leader"); return err })
+	calls.Go(func() error { _, err := g.Do(leading, "leader"); return err })
 	require.Equal(t, []string{"leader"}, <-entered)
 	leave()
 	pass <- struct{}{}
@@ -194,8 +195,8 @@ func TestAPanicLeavesTheGroupWorking(t *testing.T) {
 	})
 	pass <- struct{}{}
 	pass <- struct{}{}
-	require.Panics(t, func() { _, _ = g.do(t.Context(), "poison") })
-	answer, err := g.do(t.Context(), "after")
+	require.Panics(t, func() { _, _ = g.Do(t.Context(), "poison") })
+	answer, err := g.Do(t.Context(), "after")
 	require.NoError(t, err)
 	require.Equal(t, "did after", answer)
 }

@@ -1,4 +1,4 @@
-package store
+package snapshot
 
 import (
 	"slices"
@@ -10,14 +10,14 @@ import (
 
 func TestWhatASnapshotSees(t *testing.T) {
 	t.Parallel()
-	s, err := parseSnapshot("100:105:101,103")
+	s, err := Parse("100:105:101,103")
 	require.NoError(t, err)
 	require.Equal(t, "100:105:101,103", s.String())
 	for tx, seen := range map[uint64]bool{1: true, 99: true, 100: true, 101: false, 102: true, 103: false, 104: true, 105: false, 200: false} {
 		require.Equal(t, seen, s.Sees(tx), tx)
 	}
 	for _, bad := range []string{"", "1:2", "x:2:", "1:2:x", "1:2:3:4"} {
-		_, err := parseSnapshot(bad)
+		_, err := Parse(bad)
 		require.Error(t, err, bad)
 	}
 }
@@ -29,9 +29,9 @@ func TestASnapshotUpToTheLastEvent(t *testing.T) {
 		last int64
 		want string
 	}{{0, "1:1:"}, {50, "51:51:"}, {100, "100:101:"}, {102, "100:103:101"}, {103, "100:104:101,103"}, {104, "100:105:101,103"}, {200, "100:105:101,103"}} {
-		s, err := parseSnapshot("100:105:101,103")
+		s, err := Parse("100:105:101,103")
 		require.NoError(t, err)
-		require.Equal(t, tt.want, s.upTo(tt.last).String(), tt.last)
+		require.Equal(t, tt.want, s.UpTo(tt.last).String(), tt.last)
 	}
 }
 
@@ -40,9 +40,9 @@ func TestThereIsANewerSnapshot(t *testing.T) {
 	texts := []string{"100:105:100,103", "100:105:100", "105:105:", "105:109:105,107", "107:109:107", "109:109:"} // as time goes by
 	for i, older := range texts {
 		for j, newer := range texts {
-			a, err := parseSnapshot(older)
+			a, err := Parse(older)
 			require.NoError(t, err)
-			b, err := parseSnapshot(newer)
+			b, err := Parse(newer)
 			require.NoError(t, err)
 			require.Equal(t, j > i, b.Newer(a), "%s after %s", newer, older)
 		}
@@ -53,7 +53,7 @@ func TestThereIsANewerSnapshot(t *testing.T) {
 func TestAPositionForWhoKnowsMore(t *testing.T) {
 	t.Parallel()
 	at := func(text string) Snapshot {
-		s, err := parseSnapshot(text)
+		s, err := Parse(text)
 		require.NoError(t, err)
 		return s
 	}
