@@ -150,18 +150,24 @@ func TestWhatHasNoRequestID(t *testing.T) {
 // setup serves the whole gateway over a new world.
 func setup(t *testing.T, more ...func(*rooms)) (*httptest.Server, *webtest.World) {
 	t.Helper()
-	w := webtest.NewWorld()
-	backends, signer := w.Serve(t)
-	closing := make(chan struct{})
-	made := rooms{
-		backends: backends, handlers: handlersOf(Targets{}.services()), signer: signer, sessionKey: make([]byte, 32),
-		rate: 1000, burst: 1000, closing: closing, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
+	made, w := roomsOf(t)
 	for _, f := range more {
 		f(&made)
 	}
 	site, err := made.site(t.Context())
 	webtest.Must(t, err)
-	t.Cleanup(func() { close(closing) })
 	return webtest.Open(t, site), w
+}
+
+// roomsOf returns what a gateway over a new world is made of.
+func roomsOf(t *testing.T) (rooms, *webtest.World) {
+	t.Helper()
+	w := webtest.NewWorld()
+	backends, signer := w.Serve(t)
+	closing := make(chan struct{})
+	t.Cleanup(func() { close(closing) })
+	return rooms{
+		backends: backends, handlers: handlersOf(Targets{}.services()), signer: signer, sessionKey: make([]byte, 32),
+		rate: 1000, burst: 1000, closing: closing, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}, w
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +215,7 @@ func TestRunAgain(t *testing.T) {
 	}
 	_, page := webtest.Browse(t, srv, owner, "/operations/12")
 	form := url.Values{}
-	for _, name := range []string{"workspace", "tenant", "retry_of", "request_id"} {
+	for _, name := range []string{"type", "workspace", "tenant", "retry_of", "request_id"} {
 		form.Set(name, webtest.Between(page, `name="`+name+`" value="`, `"`))
 	}
 	resp, _ := webtest.Submit(t, srv, owner, "/operations", form)
@@ -226,6 +227,11 @@ func TestRunAgain(t *testing.T) {
 	form.Set("retry_of", "twelve")
 	if resp, _ := webtest.Submit(t, srv, owner, "/operations", form); resp.StatusCode != http.StatusNotFound || w.Calls() != before {
 		t.Errorf("of a malformed run: %d", resp.StatusCode)
+	}
+	form.Set("retry_of", "12")
+	form.Set("type", "drift_generate_findings")
+	if resp, _ := webtest.Submit(t, srv, owner, "/operations", form); resp.StatusCode != http.StatusBadRequest || w.Calls() != before {
+		t.Errorf("of a type that is not started here: %d", resp.StatusCode)
 	}
 }
 
@@ -257,5 +263,17 @@ func TestCancel(t *testing.T) {
 	_, page := webtest.Browse(t, srv, owner, "/operations/11")
 	if !strings.Contains(page, "Cancelling") || !strings.Contains(page, "wrong &lt;tenant&gt;") || strings.Contains(page, "<dialog") {
 		t.Error("the page doesn't say that cancellation was asked for")
+	}
+}
+
+// A console whose pages ask for a service that the gateway does not have is not made.
+func TestMissingService(t *testing.T) {
+	t.Parallel()
+	site, backends, _ := webtest.NewSite(t, nil)
+	for i, missing := range backends {
+		_, err := New(Config{Site: site, Backends: slices.Delete(slices.Clone(backends), i, i+1), SessionKey: make([]byte, 32)})
+		if err == nil || !strings.Contains(err.Error(), `no service "`+missing.Name+`": add its row`) {
+			t.Errorf("without %s: %v", missing.Name, err)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func (f *feed) follow(ctx context.Context) error {
 	}
 }
 
-// catchUp sends what the reader has not seen, from the position that it gave as
+// catchUp sends what the viewer has not seen, from the position that it gave as
 // Last-Event-ID, or a snapshot if it gave none. If operations cannot go on from that
 // position, catchUp sends "reset" and then a snapshot.
 func (f *feed) catchUp(ctx context.Context) error {
@@ -106,7 +106,7 @@ func (f *feed) catchUp(ctx context.Context) error {
 }
 
 // retell sends what a new stream from operations tells before its bookmark, and then
-// the bookmark's position. A reader who named runs and has no position is sent those
+// the bookmark's position. A viewer that named runs and has no position is sent those
 // runs instead, active or not.
 func (f *feed) retell(ctx context.Context) error {
 	stream, err := f.streams.runs.WatchRuns(ctx, &operationsv1.WatchRunsRequest{WorkspaceId: f.workspace, ResumeToken: f.out.name})
@@ -136,7 +136,7 @@ func (f *feed) retell(ctx context.Context) error {
 	}
 }
 
-// showNamed sends the runs that the reader named, as they are now. It reads them
+// showNamed sends the runs that the viewer named, as they are now. It reads them
 // after the bookmark's position was taken, so that no change falls between the two.
 func (f *feed) showNamed(ctx context.Context) error {
 	stream, err := f.streams.runs.WatchRuns(ctx, &operationsv1.WatchRunsRequest{WorkspaceId: f.workspace, RunIds: f.wants.runs})
@@ -157,7 +157,7 @@ func (f *feed) showNamed(ctx context.Context) error {
 	}
 }
 
-// show sends a snapshot, or a change with its position, if the reader wants the run.
+// show sends a snapshot, or a change with its position, if the viewer wants the run.
 func (f *feed) show(told *operationsv1.WatchRunsResponse) error {
 	event, change := "change", told.GetChange()
 	if told.GetSnapshot() != nil {
@@ -176,7 +176,7 @@ func (f *feed) show(told *operationsv1.WatchRunsResponse) error {
 
 // deliver sends the mail. The last event carries the position to resume from. If the
 // mailbox has lost something, deliver sends nothing and returns true: a position
-// would then claim that the reader has seen what was lost.
+// would then claim that the viewer has seen what was lost.
 func (f *feed) deliver() (lost bool, err error) {
 	mail, token, lost := f.streams.hub.take(f.box)
 	if lost {

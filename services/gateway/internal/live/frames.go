@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	liveBeat  = 15 * time.Second       // after this silence the reader is sent a sign of life
+	liveBeat  = 15 * time.Second       // after this silence the viewer is sent a sign of life
 	livePace  = 250 * time.Millisecond // between frames of one run
 	feedPace  = 100 * time.Millisecond // between frames of a workspace: a run's first change waits at most this long behind other runs
 	liveWrite = 10 * time.Second       // a write that takes longer ends the stream
-	liveLong  = 15 * time.Minute       // how long a stream lasts; then the reader connects again
+	liveLong  = 15 * time.Minute       // how long a stream lasts; then the viewer connects again
 )
 
-// frames is a text/event-stream to one reader.
+// frames is a text/event-stream to one viewer.
 type frames struct {
 	w      http.ResponseWriter
 	out    *http.ResponseController

@@ -142,7 +142,7 @@ func (f *follower) end(ctx context.Context, run *operationsv1.Run) error {
 	return f.out.send("done", "", []byte(run.GetOutcome().String()))
 }
 
-// send shows the change unless the reader has it already; then it sends a sign of
+// send shows the change unless the viewer has it already; then it sends a sign of
 // life if one is due. The id of the event is a hash of its data, and browsers send
 // back the last id when they reconnect.
 func (f *follower) send(ctx context.Context, change *operationsv1.RunChange) error {
