@@ -47,6 +47,7 @@ var rules = []rule{
 		no("SQL lives in internal/store", "github.com/jackc/pgx", "database/sql"),
 	)},
 	{room: isDomain, forbids: domain},
+	{room: inTakeover, forbids: stages},
 	{room: isCommand, tests: always, forbids: command},
 	{room: isPkg, tests: always, forbids: deny(no("pkg knows no service", module+"services"))},
 	{room: isPkg, tests: always, forbids: generated},
@@ -78,7 +79,7 @@ func otherServices(f file, path string) string {
 	if other := first(rest); ok && other != service(f.dir) {
 		return "services meet only by RPC"
 	}
-	if !takeover(f.dir) && within(path, module+"services/operations/takeover") {
+	if !takeover(f.dir) && within(path, module+takeoverRoom) {
 		return "the takeover is a tool, and the service runs without it"
 	}
 	return ""
@@ -110,6 +111,20 @@ func siblings(rooms ...string) func(f file, path string) string {
 		}
 		return ""
 	}
+}
+
+// takeoverRoom holds the takeover, a folder for each stage, and the core.
+const takeoverRoom = "services/operations/takeover"
+
+// stages: a stage of the takeover knows the core and no other stage. Only the command,
+// in the room's own folder, knows them all.
+func stages(f file, path string) string {
+	other, ok := strings.CutPrefix(path, module+takeoverRoom+"/")
+	known := []string{"analyse", "adopt", "backfill", "verify", "repoint", "drop", "rollback"}
+	if ok && slices.Contains(known, first(other)) && !within(f.dir, takeoverRoom+"/"+first(other)) {
+		return "a stage of the takeover stands alone: what two of them share belongs to its core"
+	}
+	return ""
 }
 
 // libraries are what domain rooms may use beside the standard library and pkg/errs,
@@ -198,6 +213,11 @@ func ships(_ house, dir string) bool {
 	return (service(dir) != "" || strings.HasPrefix(dir, "pkg/")) && !forTests(dir) && !within(dir, "pkg/testkit") && !takeover(dir)
 }
 
+// inTakeover reports whether dir is a stage or the core of the takeover.
+func inTakeover(_ house, dir string) bool {
+	return takeover(dir) && dir != takeoverRoom && !forTests(dir)
+}
+
 // service is X of services/X, or "".
 func service(dir string) string {
 	rest, ok := strings.CutPrefix(dir, "services/")
@@ -219,5 +239,5 @@ func room(dir string) string {
 // takeover reports whether dir belongs to the tool for older installations, which
 // also calls tenancy to import.
 func takeover(dir string) bool {
-	return within(dir, "services/operations/takeover")
+	return within(dir, takeoverRoom)
 }
