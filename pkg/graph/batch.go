@@ -91,7 +91,7 @@ func (b *batch) due(ctx context.Context, pending []*member) (due, later []*membe
 	first := slices.MinFunc(pending, func(x, y *member) int { return x.next.Compare(y.next) })
 	now := b.client.pool.now()
 	if wait := first.next.Sub(now); wait > 0 {
-		if err := b.client.pool.sleep(ctx, wait); err != nil {
+		if err := b.client.wait(ctx, wait); err != nil {
 			return nil, nil, err
 		}
 		now = b.client.pool.now()
@@ -111,7 +111,7 @@ func (b *batch) send(ctx context.Context, chunk []*member) ([]*member, error) {
 	write := false
 	for _, m := range chunk {
 		write = write || m.write()
-		if err := b.client.bucket(m.path).take(ctx, b.client.pool, m.write(), b.client.throttle.note); err != nil {
+		if err := b.client.bucket(m.path).take(ctx, b.client, m.write()); err != nil {
 			return nil, err
 		}
 		if m.started.IsZero() {

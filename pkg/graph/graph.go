@@ -134,7 +134,7 @@ func (p *Pool) Close() { p.http.CloseIdleConnections() }
 // Graph answers for is decided by the credential.
 func (p *Pool) Client(tenantID string, cred Credential) *Client {
 	c := &Client{pool: p, tenant: p.tenant(tenantID), tokens: &tokenSource{cred: cred, now: p.now, turn: make(chan struct{}, 1)}}
-	c.throttle = &throttle{}
+	c.throttle, c.idle = &throttle{}, &idle{}
 	c.sent = new(atomic.Int64)
 	c.pipeline = runtime.NewPipeline("graph", "v1",
 		runtime.PipelineOptions{
@@ -169,6 +169,7 @@ type Client struct {
 	tokens   *tokenSource
 	pipeline runtime.Pipeline
 	throttle *throttle
+	idle     *idle
 	sent     *atomic.Int64 // HTTP requests so far
 }
 

@@ -97,38 +97,38 @@ type bucket struct {
 	blocked time.Time // Graph asked for silence until then
 }
 
-// take waits for leave to send one request. note hears of a silence Graph asked for.
-func (b *bucket) take(ctx context.Context, p *Pool, write bool, note func(time.Time)) error {
-	if err := p.reserve(ctx, b.any); err != nil {
+// take waits until c may send one request.
+func (b *bucket) take(ctx context.Context, c *Client, write bool) error {
+	if err := c.reserve(ctx, b.any); err != nil {
 		return err
 	}
 	if write {
-		if err := p.reserve(ctx, b.write); err != nil {
+		if err := c.reserve(ctx, b.write); err != nil {
 			return err
 		}
 	}
 	for {
 		until := b.blockedUntil()
-		wait := until.Sub(p.now())
+		wait := until.Sub(c.pool.now())
 		if wait <= 0 {
 			return nil
 		}
-		note(until)
-		if err := p.sleep(ctx, wait); err != nil {
+		c.throttle.note(until)
+		if err := c.wait(ctx, wait); err != nil {
 			return err
 		}
 	}
 }
 
-func (p *Pool) reserve(ctx context.Context, l *rate.Limiter) error {
-	now := p.now()
+func (c *Client) reserve(ctx context.Context, l *rate.Limiter) error {
+	now := c.pool.now()
 	r := l.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait <= 0 {
 		return ctx.Err()
 	}
-	if err := p.sleep(ctx, wait); err != nil {
-		r.CancelAt(p.now())
+	if err := c.wait(ctx, wait); err != nil {
+		r.CancelAt(c.pool.now())
 		return err
 	}
 	return nil

@@ -21,7 +21,7 @@ func TestLimit_everyWindow(t *testing.T) {
 			b := &bucket{any: limit.limiter(), write: Limit{}.limiter()}
 			sent := make([]time.Time, 3*limit.Requests+2)
 			for i := range sent {
-				require.NoError(t, b.take(t.Context(), w.pool, false, func(time.Time) {}))
+				require.NoError(t, b.take(t.Context(), w.Client, false))
 				sent[i] = w.clock.now()
 			}
 			for i := limit.Requests; i < len(sent); i++ {

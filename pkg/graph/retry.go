@@ -99,7 +99,7 @@ func (c *call) pause(ctx context.Context, e *Error, wait time.Duration) error {
 		}
 		c.client.throttle.note(until)
 	}
-	return p.sleep(ctx, wait)
+	return c.client.wait(ctx, wait)
 }
 
 // attempt sends the request once, when quota and concurrency allow, and reads
@@ -107,7 +107,7 @@ func (c *call) pause(ctx context.Context, e *Error, wait time.Duration) error {
 func (c *call) attempt(req *policy.Request, refused string) (*http.Response, error) {
 	ctx := req.Raw().Context()
 	if c.bucket != nil {
-		if err := c.bucket.take(ctx, c.client.pool, c.write, c.client.throttle.note); err != nil {
+		if err := c.bucket.take(ctx, c.client, c.write); err != nil {
 			return nil, err
 		}
 	}
@@ -135,6 +135,8 @@ func (c *call) send(req *policy.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.client.sent.Add(1)
+	c.client.idle.begin(parent)
+	defer c.client.idle.end()
 	resp, err := try.Next()
 	if err == nil {
 		c.body, err = c.read(resp)

@@ -45,7 +45,7 @@ func (w *Worker) execute(ctx context.Context, slipID int64, s slip) {
 	}
 	// The lease counts from the first try: a later one may have been answered with
 	// what the first was granted.
-	w.attempt(ctx, jobCtx, r, w.newLease(r, sent, stopJob))
+	w.attempt(ctx, jobCtx, slipID, r, w.newLease(r, sent, stopJob))
 }
 
 func (w *Worker) begin(ctx context.Context, sent time.Time, req *operationsv1.BeginRunRequest) (*operationsv1.Run, error) {
@@ -58,11 +58,12 @@ func (w *Worker) begin(ctx context.Context, sent time.Time, req *operationsv1.Be
 }
 
 // attempt works on a run that is leased to us, in the trace of who started it.
-func (w *Worker) attempt(ctx, jobCtx context.Context, m *operationsv1.Run, l *lease) {
+func (w *Worker) attempt(ctx, jobCtx context.Context, slipID int64, m *operationsv1.Run, l *lease) {
 	span := w.span(ctx, m)
 	defer span.End()
 	ctx, jobCtx = trace.ContextWithSpan(ctx, span), trace.ContextWithSpan(jobCtx, span)
 	r := newRun(m, l.progress)
+	r.waiting = func() func(context.Context) { return w.waiting(slipID) }
 	l.log.InfoContext(ctx, "run begun", "type", r.Type, "workspace_id", r.WorkspaceID, "attempt", r.Attempt)
 
 	beating, stopBeating := context.WithCancel(ctx)
@@ -88,6 +89,14 @@ func (w *Worker) span(ctx context.Context, m *operationsv1.Run) trace.Span {
 	_, span := w.tracer.Start(ctx, "run "+m.GetType(), trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.Int64("run_id", m.GetId()), attribute.Int("attempt", int(m.GetAttempt()))))
 	return span
+}
+
+// waiting parks the run of a slip, if there is room to.
+func (w *Worker) waiting(slipID int64) (resume func(context.Context)) {
+	if !w.gate.park(slipID) {
+		return func(context.Context) {}
+	}
+	return func(ctx context.Context) { w.gate.unpark(ctx, slipID) }
 }
 
 var errNoJob = errors.New("no job for this type")

@@ -49,8 +49,16 @@ func migrate(ctx context.Context, db *pgxpool.Pool, lock *pgx.Conn, appRole stri
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return err
 	}
+	if _, err := db.Exec(ctx, slipWaiting); err != nil {
+		return err
+	}
 	return grant(ctx, db, appRole)
 }
+
+// slipWaiting is the index by which [fetch] finds whose slips wait.
+const slipWaiting = `-- work.slipWaiting
+	create index if not exists slip_waiting on river.river_job (queue, (` + slipWorkspace + `), (` + slipTenant + `), ` + slipRun + `)
+	where state = 'available' and kind = 'run'`
 
 // grant names the role, which PostgreSQL does not take as a parameter.
 func grant(ctx context.Context, db *pgxpool.Pool, appRole string) error {

@@ -39,6 +39,21 @@ type Run struct {
 	Epoch         int64 // of the lease this attempt works under
 
 	progress *progress
+	waiting  func() (resume func(context.Context))
+}
+
+// Waiting says that the job only waits, for example for Graph's quota, so that
+// another run may begin meanwhile. The job must call resume before it works on;
+// resume waits for a place, or for the end of its context.
+//
+//	resume := r.Waiting()
+//	err := pause.For(ctx, untilGraphAllows)
+//	resume(ctx)
+func (r *Run) Waiting() (resume func(context.Context)) {
+	if r.waiting == nil {
+		return func(context.Context) {}
+	}
+	return r.waiting()
 }
 
 // Progress says how far the job has come, in absolute numbers that replace those

@@ -22,11 +22,15 @@ import (
 
 const schema = "river"
 
-// slip is the whole of a dispatch slip. The epoch, raised by every requeue, is
-// what makes the slip of the next attempt another one to River.
+// slip is the whole of a dispatch slip. Every requeue raises the epoch, so that the
+// slip of the next attempt is another one to River. The workspace and the tenant
+// decide when it is its turn; they are 0 if an older version of this package, or of
+// operations, did not say.
 type slip struct {
-	RunID int64 `json:"run_id"`
-	Epoch int64 `json:"epoch"`
+	RunID       int64 `json:"run_id" river:"unique"`
+	Epoch       int64 `json:"epoch" river:"unique"`
+	WorkspaceID int64 `json:"workspace_id"`
+	TenantID    int64 `json:"tenant_id"`
 }
 
 func (slip) Kind() string { return "run" }
@@ -40,6 +44,7 @@ type executor struct {
 // Work always tells River that the slip is done: what became of the run is in the
 // store, and the sweep writes a new slip where one is needed.
 func (e executor) Work(ctx context.Context, job *river.Job[slip]) error {
+	defer e.worker.gate.leave(job.ID)
 	e.worker.execute(ctx, job.ID, job.Args)
 	return nil
 }
@@ -49,12 +54,14 @@ func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, executor{worker: w}); err != nil {
 		return nil, err
 	}
-	return river.NewClient(riverpgxv5.New(w.cfg.Pool), &river.Config{
+	driver := fairDriver{Driver: riverpgxv5.New(w.cfg.Pool), fetch: w.fetch}
+	return river.NewClient[pgx.Tx](driver, &river.Config{
 		ID:      fmt.Sprintf("%s_%d_%s", w.cfg.Service, os.Getpid(), rand.Text()),
 		Schema:  schema,
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
-			w.cfg.Service: {MaxWorkers: w.cfg.Workers, FetchCooldown: 20 * time.Millisecond, FetchPollInterval: time.Second},
+			// The gate counts the jobs at work. Those that wait come on top.
+			w.cfg.Service: {MaxWorkers: w.cfg.Workers + w.cfg.MaxWaiting, FetchCooldown: 20 * time.Millisecond, FetchPollInterval: time.Second},
 		},
 		Logger:                      slog.New(warnings{w.cfg.Log.Handler()}),
 		JobTimeout:                  -1,
@@ -117,18 +124,18 @@ func (w *Worker) tryInsert(ctx context.Context, wanted []slip) (map[int64]slip, 
 	return taken, nil
 }
 
-// A run still queued at the epoch of a slip was not begun by it. So a slip that
-// ended is used up; one that runs is still trying to begin, unless it has been at
-// it for longer than begin's patience: then its process is gone. Taking away the
-// unique key makes room without touching a row that River may be working with.
+// A run that is queued at the epoch of a slip was not begun by it. So a slip that
+// ended is used up. One that is running is still trying to begin, unless its process
+// has not spoken of it for long: then the process is gone. Taking away the unique
+// key makes room without touching a row that River may be working with.
 const freeStale = `-- work.freeStale
 	update river.river_job set unique_key = null
 	where id = any($1) and (state in ('completed', 'cancelled', 'discarded')
-		or state = 'running' and attempted_at < now() - $2::interval)
+		or state = 'running' and not (` + alive + `))
 	returning id`
 
 func (w *Worker) freeStale(ctx context.Context, ids []int64) ([]int64, error) {
-	rows, err := w.cfg.Pool.Query(ctx, freeStale, ids, 2*beginPatience)
+	rows, err := w.cfg.Pool.Query(ctx, freeStale, ids, seenWithin)
 	if err != nil {
 		return nil, fmt.Errorf("free stale slips: %w", err)
 	}
@@ -147,7 +154,7 @@ func (w *Worker) dispatch(ctx context.Context, r *operationsv1.Run) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if err := w.insert(ctx, []slip{{RunID: r.GetId(), Epoch: r.GetLeaseEpoch()}}); err != nil {
+	if err := w.insert(ctx, []slip{{RunID: r.GetId(), Epoch: r.GetLeaseEpoch(), WorkspaceID: r.GetWorkspaceId(), TenantID: r.GetTenantId()}}); err != nil {
 		w.cfg.Log.WarnContext(ctx, "slip not written, left to the sweep", "run_id", r.GetId(), "err", err)
 	}
 }

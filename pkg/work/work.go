@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,12 +37,22 @@ var (
 
 // Settings are what an operator may change of a worker.
 type Settings struct {
-	Workers   int           `env:"WORKERS" envDefault:"10"`   // jobs at once
+	Workers   int           `env:"WORKERS" envDefault:"10"`   // jobs at work at once
 	Heartbeat time.Duration `env:"HEARTBEAT" envDefault:"5s"` // between two heartbeats of a run
 	Sweep     time.Duration `env:"SWEEP" envDefault:"10s"`    // between two looks for runs without a slip
+	// WorkspaceShare is how many of the jobs at work may be of one workspace while
+	// runs of others wait. 0 is half of Workers.
+	WorkspaceShare int `env:"WORKSPACE_SHARE"`
+	// MaxWaiting is how many jobs may wait for Graph's quota beside those at work,
+	// each with what it has read in memory. 0 is twice Workers. See [Run.Waiting].
+	MaxWaiting int `env:"MAX_WAITING"`
 }
 
 func (s Settings) check() error {
+	if s.WorkspaceShare < 0 || s.WorkspaceShare > s.Workers || s.MaxWaiting < 0 {
+		return fmt.Errorf("work: the share of a workspace (%d) must be at most workers (%d), and waiting jobs (%d) not negative",
+			s.WorkspaceShare, s.Workers, s.MaxWaiting)
+	}
 	if s.Workers < 1 || s.Heartbeat <= 0 || s.Sweep <= 0 {
 		return fmt.Errorf("work: workers (%d), heartbeat (%s) and sweep (%s) must be greater than zero", s.Workers, s.Heartbeat, s.Sweep)
 	}
@@ -67,6 +78,8 @@ type Worker struct {
 	river  *river.Client[pgx.Tx]
 	tracer trace.Tracer
 	slips  slips
+	gate   *gate
+	fetch  *fetch
 }
 
 // New makes a worker that can [Worker.Start] runs at once, and works on them when
@@ -78,6 +91,8 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	cfg.WorkspaceShare = cmp.Or(cfg.WorkspaceShare, max(1, cfg.Workers/2))
+	cfg.MaxWaiting = cmp.Or(cfg.MaxWaiting, 2*cfg.Workers)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 25*time.Second)
 	w := &Worker{
 		cfg:    cfg,
@@ -86,6 +101,8 @@ func New(cfg Config) (*Worker, error) {
 		tracer: otel.Tracer("github.com/tenantpilot/tenantpilot/pkg/work"),
 		slips:  slips{stop: map[int64]context.CancelCauseFunc{}},
 	}
+	w.gate = newGate(w.cfg)
+	w.fetch = newFetch(w.cfg, w.gate)
 	var err error
 	if w.river, err = w.newRiver(); err != nil {
 		return nil, fmt.Errorf("work: %w", err)
@@ -102,18 +119,21 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.river.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("work: start River: %w", err)
 	}
-	swept := make(chan struct{})
-	go func() {
-		defer close(swept)
-		w.sweep(ctx)
-	}()
+	var loops sync.WaitGroup
+	loops.Go(func() { w.sweep(ctx) })
+	working, stopSaying := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSaying()
+	loops.Go(func() { w.fetch.say(working) })
 	<-ctx.Done()
+	w.fetch.close()
 	// With a context that has ended this only begins the stop, so that the slips of
 	// the runs given back are for the other replicas.
 	_ = w.river.Stop(ctx)
 	w.slips.close(ErrShutdown)
-	<-swept
-	return w.stop(context.WithoutCancel(ctx))
+	err := w.stop(context.WithoutCancel(ctx))
+	stopSaying() // the runs of jobs that did not stop are worked on until the process ends
+	loops.Wait()
+	return err
 }
 
 // stop waits for the jobs, then cuts short the calls of those that remain. The

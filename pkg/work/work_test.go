@@ -60,13 +60,17 @@ func migrateInventory(ctx context.Context, ownerURL string) error {
 	return Migrate(ctx, ownerURL, "inventory_app")
 }
 
-func (w *world) worker(t *testing.T, job Job) *Worker {
+func (w *world) worker(t *testing.T, job Job, change ...func(*Config)) *Worker {
 	t.Helper()
-	worker, err := New(Config{
+	cfg := Config{
 		Service: "inventory", Pool: w.db.Pool, Runs: w.runs, Jobs: map[string]Job{syncType: job},
 		Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: Settings{Workers: 10, Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond}, StopTimeout: 5 * time.Second,
-	})
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	worker, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

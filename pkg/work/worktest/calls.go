@@ -182,6 +182,7 @@ func (s *Store) ListDispatchableRuns(_ context.Context, req *operationsv1.ListDi
 		}
 		resp.Runs = append(resp.Runs, &operationsv1.DispatchableRun{
 			RunId: r.run.GetId(), LeaseEpoch: r.run.GetLeaseEpoch(), Type: r.run.GetType(),
+			WorkspaceId: r.run.GetWorkspaceId(), TenantId: r.run.GetTenantId(),
 		})
 	}
 	return resp, nil

@@ -90,6 +90,7 @@ func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]i
 	}
 	j := &job{Syncer: s, run: r, client: client, cred: cred, tally: newTally(report, len(types), s.now)}
 	client.OnThrottle(j.throttled)
+	client.OnWait(r.Waiting)
 	if err := j.resume(ctx, types); err != nil {
 		return work.Result{}, err
 	}

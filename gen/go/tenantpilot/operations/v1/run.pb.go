@@ -607,8 +607,12 @@ type Run struct {
 	// Those of retry_of and parent_run_id whose run was removed by retention.
 	// Answered by GetRun only.
 	RemovedReferences []string `protobuf:"bytes,31,rep,name=removed_references,json=removedReferences,proto3" json:"removed_references,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// About how many runs of this and other workspaces begin before this one, while
+	// it is queued; at most 10,000. It is an estimate: every run that starts or ends
+	// changes it. Returned by GetRun only.
+	RunsAhead     *int64 `protobuf:"varint,32,opt,name=runs_ahead,json=runsAhead,proto3,oneof" json:"runs_ahead,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -856,6 +860,13 @@ func (x *Run) GetRemovedReferences() []string {
 		return x.RemovedReferences
 	}
 	return nil
+}
+
+func (x *Run) GetRunsAhead() int64 {
+	if x != nil && x.RunsAhead != nil {
+		return *x.RunsAhead
+	}
+	return 0
 }
 
 // Failure is one cause of a run not succeeding, told to a person.
@@ -1219,7 +1230,7 @@ var File_tenantpilot_operations_v1_run_proto protoreflect.FileDescriptor
 
 const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"#tenantpilot/operations/v1/run.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\f\n" +
+	"#tenantpilot/operations/v1/run.proto\x12\x19tenantpilot.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\f\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12!\n" +
 	"\fworkspace_id\x18\x02 \x01(\x03R\vworkspaceId\x12 \n" +
@@ -1257,7 +1268,9 @@ const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\rparent_run_id\x18\x1c \x01(\x03H\x03R\vparentRunId\x88\x01\x01\x12 \n" +
 	"\vtraceparent\x18\x1d \x01(\tR\vtraceparent\x12<\n" +
 	"\x06origin\x18\x1e \x01(\x0e2$.tenantpilot.operations.v1.RunOriginR\x06origin\x12-\n" +
-	"\x12removed_references\x18\x1f \x03(\tR\x11removedReferences\x1a@\n" +
+	"\x12removed_references\x18\x1f \x03(\tR\x11removedReferences\x12\"\n" +
+	"\n" +
+	"runs_ahead\x18  \x01(\x03H\x04R\trunsAhead\x88\x01\x01\x1a@\n" +
 	"\x12SummaryCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01B\f\n" +
@@ -1266,7 +1279,8 @@ const file_tenantpilot_operations_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"\b_user_idB\v\n" +
 	"\t_retry_ofB\x10\n" +
-	"\x0e_parent_run_id\"\xdd\x02\n" +
+	"\x0e_parent_run_idB\r\n" +
+	"\v_runs_ahead\"\xdd\x02\n" +
 	"\aFailure\x12\x1c\n" +
 	"\x04code\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x04code\x12\"\n" +
 	"\amessage\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\amessage\x12\x1c\n" +

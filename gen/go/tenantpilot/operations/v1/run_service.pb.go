@@ -925,7 +925,11 @@ type DispatchableRun struct {
 	// Its epoch; a slip is unique by run and epoch.
 	LeaseEpoch int64 `protobuf:"varint,2,opt,name=lease_epoch,json=leaseEpoch,proto3" json:"lease_epoch,omitempty"`
 	// Its type.
-	Type          string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// Its workspace.
+	WorkspaceId int64 `protobuf:"varint,4,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// Its tenant; 0 for a run of a whole workspace.
+	TenantId      int64 `protobuf:"varint,5,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -979,6 +983,20 @@ func (x *DispatchableRun) GetType() string {
 		return x.Type
 	}
 	return ""
+}
+
+func (x *DispatchableRun) GetWorkspaceId() int64 {
+	if x != nil {
+		return x.WorkspaceId
+	}
+	return 0
+}
+
+func (x *DispatchableRun) GetTenantId() int64 {
+	if x != nil {
+		return x.TenantId
+	}
+	return 0
 }
 
 // EntryHeaders are what the metadata of a call of its own would say.
@@ -1916,12 +1934,14 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x86\x01\n" +
 	"\x1cListDispatchableRunsResponse\x12>\n" +
 	"\x04runs\x18\x01 \x03(\v2*.tenantpilot.operations.v1.DispatchableRunR\x04runs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"]\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9d\x01\n" +
 	"\x0fDispatchableRun\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\x03R\x05runId\x12\x1f\n" +
 	"\vlease_epoch\x18\x02 \x01(\x03R\n" +
 	"leaseEpoch\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\"\x8b\x01\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12!\n" +
+	"\fworkspace_id\x18\x04 \x01(\x03R\vworkspaceId\x12\x1b\n" +
+	"\ttenant_id\x18\x05 \x01(\x03R\btenantId\"\x8b\x01\n" +
 	"\fEntryHeaders\x12$\n" +
 	"\vactor_token\x18\x01 \x01(\tB\x03\x80\x01\x01R\n" +
 	"actorToken\x12 \n" +

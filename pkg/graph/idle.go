@@ -1,0 +1,87 @@
+package graph
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// longWait is how long a wait is that somebody is told of. The limiter makes
+// requests wait for milliseconds all the time.
+const longWait = time.Second
+
+// idle knows whether a client only waits: no request is on its way, and at least
+// one waits for quota or for the time of its next attempt.
+type idle struct {
+	mu      sync.Mutex
+	sending int
+	waiting int
+	tell    func() (resume func(context.Context))
+	resume  func(context.Context) // not nil while tell was told that the client waits
+}
+
+// OnWait calls tell when this client begins to wait, for a second or more, while
+// none of its requests is on its way. Before the next request is sent the client
+// calls the function that tell returned, and sends when that returns.
+func (c *Client) OnWait(tell func() (resume func(context.Context))) {
+	c.idle.mu.Lock()
+	defer c.idle.mu.Unlock()
+	c.idle.tell = tell
+}
+
+// wait waits for d, or until ctx ends.
+func (c *Client) wait(ctx context.Context, d time.Duration) error {
+	if d < longWait {
+		return c.pool.sleep(ctx, d)
+	}
+	c.idle.beginWait()
+	defer c.idle.endWait(ctx)
+	return c.pool.sleep(ctx, d)
+}
+
+func (i *idle) beginWait() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.waiting++
+	i.check()
+}
+
+func (i *idle) endWait(ctx context.Context) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.waiting--
+	i.goOn(ctx)
+}
+
+// begin is called before a request is sent, end after its answer was read.
+func (i *idle) begin(ctx context.Context) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sending++
+	i.goOn(ctx)
+}
+
+func (i *idle) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sending--
+	i.check()
+}
+
+// check tells if the client has begun to wait; i.mu is held.
+func (i *idle) check() {
+	if i.tell != nil && i.resume == nil && i.sending == 0 && i.waiting > 0 {
+		i.resume = i.tell()
+	}
+}
+
+// goOn returns when the client may work. The client's other requests wait for i.mu
+// meanwhile, as they should.
+func (i *idle) goOn(ctx context.Context) {
+	if i.resume == nil {
+		return
+	}
+	resume := i.resume
+	i.resume = nil
+	resume(ctx)
+}

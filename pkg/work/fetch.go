@@ -1,0 +1,336 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/riverdriver"
+
+	"github.com/tenantpilot/tenantpilot/pkg/pg"
+)
+
+// fairDriver is River's driver, but for which slips a process fetches: River takes
+// the oldest, this takes the fairest. Everything else is River's.
+type fairDriver struct {
+	riverdriver.Driver[pgx.Tx]
+	fetch *fetch
+}
+
+// GetExecutor is [riverdriver.Driver].
+func (d fairDriver) GetExecutor() riverdriver.Executor {
+	return fairExecutor{Executor: d.Driver.GetExecutor(), fetch: d.fetch}
+}
+
+type fairExecutor struct {
+	riverdriver.Executor
+	fetch *fetch
+}
+
+// JobGetAvailable is [riverdriver.Executor].
+func (e fairExecutor) JobGetAvailable(ctx context.Context, p *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
+	ids, err := e.fetch.next(ctx, p.ClientID)
+	if err != nil || len(ids) == 0 {
+		return &riverdriver.JobGetAvailableResult{}, err
+	}
+	jobs, err := e.JobGetByIDMany(ctx, &riverdriver.JobGetByIDManyParams{ID: ids, Schema: p.Schema})
+	if err != nil {
+		e.fetch.giveBack(ids)
+		return nil, err
+	}
+	return &riverdriver.JobGetAvailableResult{Jobs: jobs}, nil
+}
+
+// fetch picks the slips that this process works on next.
+type fetch struct {
+	cfg  Config
+	gate *gate
+	stop chan struct{} // closed at a shutdown
+
+	mu      sync.Mutex // one fetch at a time, and of the turns
+	turn    int64      // the workspace that began a run last
+	tenants map[int64]int64
+}
+
+func newFetch(c Config, g *gate) *fetch {
+	return &fetch{cfg: c, gate: g, stop: make(chan struct{}), turn: -1, tenants: map[int64]int64{}}
+}
+
+// close ends fetching: when it returns no slip will be picked any more, so that those
+// of the runs this process gives back are for others.
+func (f *fetch) close() {
+	close(f.stop)
+	f.mu.Lock() // waits for a pick that has begun
+	defer f.mu.Unlock()
+}
+
+func (f *fetch) closed() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+const (
+	// lookAgain is how soon slips that were held back by a limit are looked at again:
+	// a run of another process may have ended.
+	lookAgain = 200 * time.Millisecond
+	// fetchFor bounds a fetch, so that River sees to its own affairs between two.
+	fetchFor = 2 * time.Second
+	// seenWithin is for how long a slip counts as worked on after its process said so.
+	seenWithin = 20 * time.Second
+	sayEvery   = 5 * time.Second
+)
+
+// next returns the slips to work on, which it has marked as running. It returns
+// none when none wait, and waits a while when those that do may not begin yet.
+func (f *fetch) next(ctx context.Context, client string) ([]int64, error) {
+	until := time.Now().Add(fetchFor)
+	for {
+		free, freed := f.gate.free()
+		if free > 0 {
+			ids, more, err := f.pick(ctx, client)
+			if err != nil || len(ids) == 0 {
+				f.gate.letOver()
+			}
+			if err != nil || len(ids) > 0 || !more {
+				return ids, err
+			}
+		}
+		if time.Now().After(until) || !f.pause(freed) {
+			return nil, nil
+		}
+	}
+}
+
+// pause reports whether to look again: a place is free, or some time has passed.
+func (f *fetch) pause(freed <-chan struct{}) bool {
+	again := time.NewTimer(lookAgain)
+	defer again.Stop()
+	select {
+	case <-f.stop:
+		return false
+	case <-freed:
+	case <-again.C:
+	}
+	return true
+}
+
+const lockFetch = `-- work.lockFetch
+	select pg_advisory_xact_lock(hashtextextended('work.fetch ' || $1, 0))`
+
+// pick takes as many slips as may begin now, one after the other: each changes
+// who is next. Processes of the service take turns, so that they see each other's.
+// more reports whether slips wait that may not begin.
+func (f *fetch) pick(ctx context.Context, client string) (ids []int64, more bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed() {
+		return nil, false, nil
+	}
+	err = pg.InTx(ctx, f.cfg.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockFetch, f.cfg.Service); err != nil {
+			return err
+		}
+		active, err := f.census(ctx, tx)
+		if err != nil {
+			return err
+		}
+		c := choice{census: active, room: f.gate.room(), share: f.gate.share, spare: f.gate.spare()}
+		ids, more, err = f.pickAll(ctx, tx, client, c)
+		return err
+	})
+	if err != nil {
+		f.giveBack(ids)
+		return nil, false, fmt.Errorf("fetch slips: %w", err)
+	}
+	return ids, more, nil
+}
+
+func (f *fetch) pickAll(ctx context.Context, tx pgx.Tx, client string, c choice) (ids []int64, more bool, err error) {
+	for c.room.free > 0 {
+		id, w, waiting, err := f.pickOne(ctx, tx, client, c)
+		if err != nil {
+			return ids, true, err
+		}
+		switch {
+		case id != 0:
+			f.gate.take(id, w)
+			f.turn, f.tenants[w.workspace] = w.workspace, w.tenant
+			ids, c = append(ids, id), c.begun(w)
+		case !waiting || c.over:
+			return ids, waiting, nil
+		default: // nobody below a limit wants what is left
+			f.gate.letOver()
+			c.room, c.over = f.gate.room(), true
+		}
+	}
+	return ids, true, nil
+}
+
+// pickOne marks the next slip as running; id is 0 if none may begin.
+func (f *fetch) pickOne(ctx context.Context, tx pgx.Tx, client string, c choice) (id int64, w who, waiting bool, err error) {
+	// With so many in turn, one without an active run is among them, if there is one.
+	workspaces, err := inTurn(ctx, tx, len(c.census.workspaces)+1, f.turn, waitingWorkspaces, f.cfg.Service)
+	if err != nil || len(workspaces) == 0 {
+		return 0, who{}, false, err
+	}
+	for _, ws := range c.workspaces(workspaces) {
+		last, ok := f.tenants[ws]
+		if !ok {
+			last = -1
+		}
+		tenants, err := inTurn(ctx, tx, c.census.activeTenants(ws)+1, last, waitingTenants, f.cfg.Service, ws)
+		if err != nil {
+			return 0, who{}, true, err
+		}
+		for _, t := range c.tenants(ws, tenants) {
+			id, err := claim(ctx, tx, f.cfg.Service, client, who{ws, t})
+			if err != nil || id != 0 {
+				return id, who{ws, t}, true, err
+			}
+		}
+	}
+	return 0, who{}, true, nil
+}
+
+// giveBack frees the places of slips that will not be worked on.
+func (f *fetch) giveBack(ids []int64) {
+	for _, id := range ids {
+		f.gate.leave(id)
+	}
+}
+
+// waitingSlip is a slip that waits in queue $1, as the index slip_waiting has it.
+const waitingSlip = `queue = $1 and state = 'available' and kind = 'run'`
+
+const (
+	slipWorkspace = `coalesce((args ->> 'workspace_id')::bigint, 0)`
+	slipTenant    = `coalesce((args ->> 'tenant_id')::bigint, 0)`
+	slipRun       = `((args ->> 'run_id')::bigint)`
+)
+
+// These skip from one workspace, or tenant, to the next by the index: what it
+// costs does not depend on how many slips each has.
+const waitingWorkspaces = `-- work.waitingWorkspaces
+	with recursive w (id) as (
+		(select ` + slipWorkspace + ` from river.river_job where ` + waitingSlip + ` and ` + slipWorkspace + ` > $2 order by 1 limit 1)
+		union all
+		select (select ` + slipWorkspace + ` from river.river_job where ` + waitingSlip + ` and ` + slipWorkspace + ` > w.id order by 1 limit 1)
+		from w where w.id is not null
+	)
+	select id from w where id is not null limit $3`
+
+const waitingTenants = `-- work.waitingTenants
+	with recursive w (id) as (
+		(select ` + slipTenant + ` from river.river_job
+			where ` + waitingSlip + ` and ` + slipWorkspace + ` = $4 and ` + slipTenant + ` > $2 order by 1 limit 1)
+		union all
+		select (select ` + slipTenant + ` from river.river_job
+			where ` + waitingSlip + ` and ` + slipWorkspace + ` = $4 and ` + slipTenant + ` > w.id order by 1 limit 1)
+		from w where w.id is not null
+	)
+	select id from w where id is not null limit $3`
+
+// inTurn returns the first n ids that come after the last one, and then those from
+// the beginning up to it.
+func inTurn(ctx context.Context, tx pgx.Tx, n int, last int64, sql, queue string, more ...any) ([]int64, error) {
+	after, err := idsAfter(ctx, tx, n, last, sql, queue, more)
+	if err != nil || len(after) == n {
+		return after, err
+	}
+	before, err := idsAfter(ctx, tx, n-len(after), math.MinInt64, sql, queue, more)
+	for _, id := range before {
+		if id <= last {
+			after = append(after, id)
+		}
+	}
+	return after, err
+}
+
+func idsAfter(ctx context.Context, tx pgx.Tx, n int, last int64, sql, queue string, more []any) ([]int64, error) {
+	rows, err := tx.Query(ctx, sql, append([]any{queue, last, n}, more...)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// A process that does not know of fairness may be fetching the same slip.
+const claimSlip = `-- work.claimSlip
+	update river.river_job set state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = array_append(attempted_by, $2)
+	where id = (
+		select id from river.river_job
+		where ` + waitingSlip + ` and ` + slipWorkspace + ` = $3 and ` + slipTenant + ` = $4
+		order by ` + slipRun + ` limit 1 for update skip locked
+	)
+	returning id`
+
+// claim marks the slip of a tenant's oldest run as running; 0 if there is none.
+func claim(ctx context.Context, tx pgx.Tx, queue, client string, w who) (id int64, err error) {
+	err = tx.QueryRow(ctx, claimSlip, queue, client, w.workspace, w.tenant).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return id, err
+}
+
+// The processes say every 5 s which slips they work on. What nobody has spoken of
+// for long, or whose time lies in the future because the clock was set back, is
+// what a killed process left behind.
+const alive = `attempted_at between now() - $2::interval and now() + $2::interval`
+
+const countActive = `-- work.countActive
+	select ` + slipWorkspace + `, ` + slipTenant + `, count(*) from river.river_job
+	where queue = $1 and state = 'running' and kind = 'run' and ` + alive + `
+	group by 1, 2`
+
+func (f *fetch) census(ctx context.Context, tx pgx.Tx) (census, error) {
+	c := census{workspaces: map[int64]int{}, tenants: map[who]int{}}
+	rows, err := tx.Query(ctx, countActive, f.cfg.Service, seenWithin)
+	if err != nil {
+		return c, err
+	}
+	var w who
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&w.workspace, &w.tenant, &n}, func() error {
+		c.workspaces[w.workspace] += n
+		c.tenants[w] = n
+		return nil
+	})
+	return c, err
+}
+
+const sayAlive = `-- work.sayAlive
+	update river.river_job set attempted_at = now() where id = any($1) and state = 'running'`
+
+// say tells the other processes until ctx ends which slips are worked on here.
+func (f *fetch) say(ctx context.Context) {
+	tick := time.NewTicker(sayEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := f.sayOnce(ctx); err != nil && ctx.Err() == nil {
+			f.cfg.Log.WarnContext(ctx, "other processes were not told which runs are worked on", "err", err)
+		}
+	}
+}
+
+func (f *fetch) sayOnce(ctx context.Context) error {
+	ids := f.gate.slips()
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := f.cfg.Pool.Exec(ctx, sayAlive, ids)
+	return err
+}
