@@ -92,7 +92,11 @@ func TestReady(t *testing.T) {
 	t.Parallel()
 	srv, _ := setup(t)
 	resp, body := webtest.Browse(t, srv, nil, "/readyz?verbose")
-	if want := "[+] operations\n[+] tenancy\n[+] inventory\nok\n"; resp.StatusCode != 200 || body != want {
+	var want string
+	for _, s := range (Targets{}).services() {
+		want += "[+] " + s.name + "\n"
+	}
+	if want += "ok\n"; resp.StatusCode != 200 || body != want {
 		t.Errorf("got %d %q", resp.StatusCode, body)
 	}
 }
@@ -163,11 +167,16 @@ func setup(t *testing.T, more ...func(*rooms)) (*httptest.Server, *webtest.World
 func roomsOf(t *testing.T) (rooms, *webtest.World) {
 	t.Helper()
 	w := webtest.NewWorld()
-	backends, signer := w.Serve(t)
+	services := Targets{}.services()
+	var names []string
+	for _, s := range services {
+		names = append(names, s.name)
+	}
+	backends, signer := w.Serve(t, names...)
 	closing := make(chan struct{})
 	t.Cleanup(func() { close(closing) })
 	return rooms{
-		backends: backends, handlers: handlersOf(Targets{}.services()), signer: signer, sessionKey: make([]byte, 32),
+		backends: backends, handlers: handlersOf(services), signer: signer, sessionKey: make([]byte, 32),
 		rate: 1000, burst: 1000, closing: closing, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, w
 }

@@ -47,7 +47,7 @@ func TestIncompleteAPI(t *testing.T) {
 	served := handlers()
 	a, err := New(t.Context(), site, backends, served)
 	webtest.Must(t, err)
-	if err := a.Complete(); err != nil && strings.Contains(err.Error(), "/policies") {
+	if err := a.Complete(); err != nil && strings.Contains(err.Error(), "inventory:sync") {
 		t.Errorf("all handlers: %v", err)
 	}
 	delete(served, "inventory")

@@ -305,19 +305,23 @@ func (w *World) GetCoverage(context.Context, *inventoryv1.GetCoverageRequest) (*
 	}}, nil
 }
 
-// Serve runs the world. It returns the services behind the gateway, all on one
-// connection, and a signer whose tokens they accept.
-func (w *World) Serve(t *testing.T) (web.Backends, *actor.Signer) {
+// Serve runs the world. It returns it as the services with these names, all on one
+// connection, and a signer whose tokens it accepts.
+func (w *World) Serve(t *testing.T, names ...string) (web.Backends, *actor.Signer) {
 	t.Helper()
 	conn, signer := connect(t, w)
-	return web.Backends{{Name: "operations", Conn: conn}, {Name: "tenancy", Conn: conn}, {Name: "inventory", Conn: conn}}, signer
+	var backends web.Backends
+	for _, name := range names {
+		backends = append(backends, web.Backend{Name: name, Conn: conn})
+	}
+	return backends, signer
 }
 
 // NewSite returns a site over a new world. It has no routes yet.
 func NewSite(t *testing.T, pages web.Pages, more ...func(*web.Config)) (*web.Site, web.Backends, *World) {
 	t.Helper()
 	w := NewWorld()
-	backends, signer := w.Serve(t)
+	backends, signer := w.Serve(t, "operations", "tenancy", "inventory")
 	cfg := web.Config{
 		Backends: backends, Pages: pages, Signer: signer, Rate: 1000, Burst: 1000, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
