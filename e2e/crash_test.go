@@ -41,7 +41,7 @@ func (f *fleet) process(t *testing.T) *exec.Cmd {
 	cmd.Env = append(os.Environ(),
 		"INVENTORY_LISTEN="+cfg.Server.Listen, "INVENTORY_TLS_CERT="+cfg.Server.TLSCert, "INVENTORY_TLS_KEY="+cfg.Server.TLSKey,
 		"INVENTORY_TLS_CA="+cfg.Server.TLSCA, "INVENTORY_ACTOR_KEYS="+cfg.Server.ActorKeys[0], "INVENTORY_DATABASE_URL="+cfg.Database.URL,
-		"INVENTORY_OPERATIONS_TARGET="+cfg.Targets["operations"], "INVENTORY_TENANCY_TARGET="+cfg.Targets["tenancy"], "INVENTORY_GRAPH_CA="+cfg.GraphCA,
+		"INVENTORY_OPERATIONS_TARGET="+cfg.Targets["operations"], "INVENTORY_TENANCY_TARGET="+cfg.Targets["tenancy"], "INVENTORY_GRAPH_CA="+cfg.Graph.CA,
 		"LOG_LEVEL=warn",
 	)
 	cmd.Stderr = t.Output()

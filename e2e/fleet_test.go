@@ -22,6 +22,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
+	tenantgraph "github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
@@ -206,9 +207,11 @@ func (f *fleet) tenancyConfig() tenancy.Config {
 
 func (f *fleet) inventoryConfig(o options) inventory.Config {
 	return inventory.Config{
-		Config:  f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy"),
-		Work:    work.Settings{Workers: 4, Heartbeat: time.Second, Sweep: time.Second},
-		GraphCA: f.ca.RootFile(), GraphConcurrency: 8, GraphMaxBytes: 32 << 20, GraphTimeout: cmp.Or(o.graphTimeout, time.Minute),
+		Config: f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy"),
+		Work:   work.Settings{Workers: 4, Heartbeat: time.Second, Sweep: time.Second},
+		Graph: tenantgraph.Settings{
+			CA: f.ca.RootFile(), Concurrency: 8, MaxBytes: 32 << 20, Timeout: cmp.Or(o.graphTimeout, time.Minute),
+		},
 		Schedules: schedule.Settings{Every: time.Second},
 	}
 }

@@ -6,13 +6,13 @@ package inventory
 import (
 	"context"
 	"slices"
-	"time"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -27,17 +27,8 @@ const Name = "inventory"
 // Config is the service's settings.
 type Config struct {
 	service.Config
-	Work work.Settings
-
-	GraphCA          string        `env:"GRAPH_CA"`                                       // PEM file of an authority to trust beside the system's; for a simulator
-	GraphConcurrency int           `env:"GRAPH_CONCURRENCY" envDefault:"8"`               // requests in flight per tenant
-	GraphMaxBytes    int64         `env:"GRAPH_MAX_RESPONSE_BYTES" envDefault:"33554432"` // a longer response is refused
-	GraphTimeout     time.Duration `env:"GRAPH_TIMEOUT" envDefault:"1m"`                  // of one request, its response included
-	// GraphLimits replaces published quotas by workload: "deviceConfigV2=500/20s" of
-	// all its requests, "deviceConfigV2.write=50/20s" of the writes among them. A
-	// limit of 0 requests means no limit.
-	GraphLimits map[string]string `env:"GRAPH_LIMITS" envKeyValSeparator:"="`
-
+	Work      work.Settings
+	Graph     connect.Settings
 	Schedules schedule.Settings
 }
 
@@ -48,17 +39,16 @@ var Service = service.Spec[Config]{
 }
 
 func wire(p *service.Process, cfg Config) error {
-	graphConfig, err := cfg.graph()
+	connector, err := connect.New(p.Dial("tenancy"), cfg.Graph)
 	if err != nil {
 		return err
 	}
+	p.Defer(connector.Close)
 	rows, types := store.New(p.DB), typeNames()
-	syncer := sync.New(rows, tenancyv1.NewGraphTokenServiceClient(p.Dial("tenancy")), graphConfig, p.Log)
-	p.Defer(syncer.Close)
 	worker, err := work.New(work.Config{
 		Settings: cfg.Work, Service: Name, Pool: p.DB, Log: p.Log,
 		Runs: operationsv1.NewRunServiceClient(p.Dial("operations")),
-		Jobs: map[string]work.Job{item.RunType: syncer.Job},
+		Jobs: map[string]work.Job{item.RunType: sync.New(rows, connector, p.Log).Job},
 	})
 	if err != nil {
 		return err
@@ -69,7 +59,7 @@ func wire(p *service.Process, cfg Config) error {
 	p.Every(cfg.Schedules.Every, "scheduler", func(ctx context.Context) error { return schedules.Pass(ctx, slots.Start, p.Log) })
 	api.Register(p.Server.Registrar(), api.Config{
 		Store: rows, Schedules: schedules, Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(p.Dial("operations")),
-		Tenants: tenancyv1.NewTenantReaderServiceClient(p.Dial("tenancy")), Pages: p.Pages, Types: types,
+		Tenants: tenants.New(p.Dial("tenancy")), Pages: p.Pages, Types: types,
 	})
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/schedule"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
@@ -37,12 +38,12 @@ const (
 	elsewhere   = 4 // a workspace of others
 )
 
-// tenants is a tenancy that knows one tenant.
-type tenants struct {
+// oneTenant is a tenancy that knows one tenant.
+type oneTenant struct {
 	tenancyv1.UnimplementedTenantReaderServiceServer
 }
 
-func (tenants) GetTenant(_ context.Context, req *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
+func (oneTenant) GetTenant(_ context.Context, req *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
 	if req.GetWorkspaceId() != workspaceID || req.GetTenantId() != tenantID {
 		return nil, errs.NotFound("tenant")
 	}
@@ -64,7 +65,7 @@ func setup(t *testing.T) *world {
 	w := &world{store: store.New(db.Pool), runs: worktest.New(worktest.Options{})}
 	w.ops = rpctest.Serve(t, "operations", w.runs.Register)
 	operations := w.ops.Dial(t, "inventory")
-	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, tenants{}) })
+	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, oneTenant{}) })
 	worker, err := work.New(work.Config{
 		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Runs: operationsv1.NewRunServiceClient(operations),
@@ -73,10 +74,10 @@ func setup(t *testing.T) *world {
 	require.NoError(t, err)
 	pages, err := page.NewSealer(page.RandomKey())
 	require.NoError(t, err)
-	tenantReader := tenancyv1.NewTenantReaderServiceClient(tenancy.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(forItself)))
+	known := tenants.New(tenancy.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(forItself)))
 	w.server = rpctest.Serve(t, "inventory", func(r grpc.ServiceRegistrar) {
 		api.Register(r, api.Config{
-			Store: w.store, Schedules: schedule.New[item.Repeated](db.Pool, "sync schedule"), Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(operations), Tenants: tenantReader,
+			Store: w.store, Schedules: schedule.New[item.Repeated](db.Pool, "sync schedule"), Worker: worker, Runs: operationsv1.NewRunReaderServiceClient(operations), Tenants: known,
 			Pages: pages, Types: []string{"a", "b"},
 		})
 	})

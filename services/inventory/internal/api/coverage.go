@@ -14,7 +14,7 @@ import (
 
 // GetCoverage answers how completely a tenant was last read, or by one run.
 func (r *reader) GetCoverage(ctx context.Context, req *inventoryv1.GetCoverageRequest) (*inventoryv1.GetCoverageResponse, error) {
-	if err := r.tenants.exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+	if err := r.Tenants.Exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
 	}
 	coverage, err := r.coverage(ctx, req)

@@ -26,7 +26,7 @@ func (r *reader) ListItems(ctx context.Context, req *inventoryv1.ListItemsReques
 	if err != nil {
 		return nil, err
 	}
-	if err := r.tenants.exists(ctx, f.WorkspaceID, f.TenantID); err != nil {
+	if err := r.Tenants.Exists(ctx, f.WorkspaceID, f.TenantID); err != nil {
 		return nil, err
 	}
 	rows, err := r.Store.Items(ctx, f, l.Page)

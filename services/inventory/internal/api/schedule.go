@@ -18,7 +18,7 @@ func (w *writer) CreateSyncSchedule(ctx context.Context, req *inventoryv1.Create
 	if _, err := item.Select(req.GetTypes(), w.Types); err != nil {
 		return nil, err
 	}
-	if err := w.tenants.ask(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+	if err := w.Tenants.ExistsNow(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
 	}
 	request, err := once.Of(ctx, req)
@@ -60,7 +60,7 @@ func (r *reader) ListSyncSchedules(ctx context.Context, req *inventoryv1.ListSyn
 	if err != nil {
 		return nil, err
 	}
-	if err := r.tenants.exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+	if err := r.Tenants.Exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
 	}
 	rows, err := r.Schedules.List(ctx, req.GetWorkspaceId(), req.GetTenantId(), l.Page)

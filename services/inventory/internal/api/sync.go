@@ -22,7 +22,7 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 	if err != nil {
 		return nil, err
 	}
-	if err := w.tenants.ask(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
+	if err := w.Tenants.ExistsNow(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
 	}
 	about, err := structpb.NewStruct(selected.Context(0))

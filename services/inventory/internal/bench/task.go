@@ -25,6 +25,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc/roots"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 	job "github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -81,8 +82,9 @@ func (t task) sync(ctx context.Context, trusted *x509.CertPool) (outcome, error)
 	defer db.Close()
 	cfg := graph.DefaultConfig()
 	cfg.RootCAs, cfg.Concurrency, cfg.Limits = trusted, concurrency, graph.Unlimited()
-	syncer := sync.New(store.New(db), t, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	defer syncer.Close()
+	connector := connect.With(t, cfg)
+	defer connector.Close()
+	syncer := sync.New(store.New(db), connector, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	about, err := structpb.NewStruct(item.Selection{policies}.Context(0))
 	if err != nil {
 		return outcome{}, err

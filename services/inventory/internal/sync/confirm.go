@@ -38,7 +38,7 @@ func (r *reading) confirm(ctx context.Context, c item.Coverage) (item.Coverage, 
 	case ctx.Err() != nil:
 		return c, cutShort(ctx)
 	case errors.As(err, &g) && g.Class == graph.ClassTenantAuth:
-		return c, r.cred.refused(g)
+		return c, r.cred.Refused(g)
 	case err != nil:
 		entry := failure(r.of.Name, err)
 		r.failures.add(entry)

@@ -29,7 +29,7 @@ var errStore = errors.New("store")
 // readType reads a type to its end, again from its beginning if the database
 // went away meanwhile. The error ends the run.
 func (j *job) readType(ctx context.Context, t graph.Type) error {
-	err := patiently(ctx, passing, func() error {
+	err := work.Patiently(ctx, passing, func() error {
 		err := j.readLocked(ctx, t)
 		if passing(err) {
 			j.log.WarnContext(ctx, "read of type interrupted", "run_id", j.run.ID, "type", t.Name, "err", err)
@@ -164,7 +164,7 @@ func (r *reading) judge(c item.Coverage, got graph.ReadResult, err error) (item.
 	var g *graph.Error
 	switch {
 	case errors.As(err, &g) && g.Class == graph.ClassTenantAuth:
-		return c, r.cred.refused(g)
+		return c, r.cred.Refused(g)
 	case err != nil:
 		entry := failure(r.of.Name, err)
 		r.failures.add(entry)

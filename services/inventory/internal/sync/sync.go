@@ -5,19 +5,14 @@ package sync
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
-	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -30,45 +25,15 @@ const atOnce = 2
 
 // Syncer does syncs, many at a time.
 type Syncer struct {
-	store  *store.Store
-	tokens tenancyv1.GraphTokenServiceClient
-	graph  graph.Config // but for the address, which tenancy tells per tenant
-	log    *slog.Logger
-	now    func() time.Time
-
-	mu    sync.Mutex
-	pools map[string]*graph.Pool // by address
+	store   *store.Store
+	tenants *connect.Connector
+	log     *slog.Logger
+	now     func() time.Time
 }
 
-// New makes a Syncer; [Syncer.Close] it after the last job.
-func New(s *store.Store, tokens tenancyv1.GraphTokenServiceClient, cfg graph.Config, log *slog.Logger) *Syncer {
-	return &Syncer{store: s, tokens: tokens, graph: cfg, log: log, now: time.Now, pools: map[string]*graph.Pool{}}
-}
-
-// Close drops idle connections to Graph.
-func (s *Syncer) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.pools {
-		p.Close()
-	}
-}
-
-// pool is the one for Graph at an address.
-func (s *Syncer) pool(address string) (*graph.Pool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p, ok := s.pools[address]; ok {
-		return p, nil
-	}
-	cfg := s.graph
-	cfg.BaseURL = address
-	p, err := graph.NewPool(cfg)
-	if err != nil {
-		return nil, err
-	}
-	s.pools[address] = p
-	return p, nil
+// New returns a Syncer.
+func New(s *store.Store, tenants *connect.Connector, log *slog.Logger) *Syncer {
+	return &Syncer{store: s, tenants: tenants, log: log, now: time.Now}
 }
 
 // Job is the body of an inventory_sync run.
@@ -84,7 +49,7 @@ func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]i
 	if err != nil {
 		return work.Result{}, err
 	}
-	client, cred, err := s.connect(ctx, r)
+	client, cred, err := s.tenants.Connect(ctx, r.WorkspaceID, r.TenantID)
 	if err != nil {
 		return work.Result{}, err
 	}
@@ -117,27 +82,12 @@ func selection(r *work.Run) ([]graph.Type, error) {
 	return types, nil
 }
 
-// connect asks for the tenant's first token: it brings Graph's address, and a
-// tenant that refuses us is found out before anything is read.
-func (s *Syncer) connect(ctx context.Context, r *work.Run) (*graph.Client, *credential, error) {
-	cred := &credential{tokens: s.tokens, workspaceID: r.WorkspaceID, tenantID: r.TenantID}
-	address, err := cred.first(ctx)
-	if err != nil {
-		return nil, nil, cred.failure(err)
-	}
-	p, err := s.pool(address)
-	if err != nil {
-		return nil, nil, fmt.Errorf("graph of tenant %d: %w", r.TenantID, err)
-	}
-	return p.Client(strconv.FormatInt(r.TenantID, 10), cred), cred, nil
-}
-
 // job is one run being worked on.
 type job struct {
 	*Syncer
 	run    *work.Run
 	client *graph.Client
-	cred   *credential
+	cred   *connect.Credential
 	tally  *tally
 }
 
@@ -188,30 +138,6 @@ func (j *job) readAll(ctx context.Context, types []graph.Type) error {
 func (j *job) throttled(until time.Time) {
 	j.tally.throttled(until)
 	j.log.Info("throttled", "run_id", j.run.ID, "tenant_id", j.run.TenantID, "until", until)
-}
-
-// patience is how often a step that failed for want of the database or tenancy
-// is tried again (for a minute and a half in all), and how long before.
-const (
-	patience  = 14
-	firstWait = 250 * time.Millisecond
-	longest   = 10 * time.Second
-)
-
-// patiently says f again while passing says its error may pass.
-func patiently(ctx context.Context, passing func(error) bool, f func() error) error {
-	wait := firstWait
-	for attempt := 1; ; attempt++ {
-		err := f()
-		switch {
-		case err == nil, ctx.Err() != nil, attempt == patience, !passing(err):
-			return err
-		}
-		if pause.For(ctx, wait) != nil {
-			return errors.Join(context.Cause(ctx), err)
-		}
-		wait = min(2*wait, longest)
-	}
 }
 
 const (

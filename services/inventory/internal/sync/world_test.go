@@ -22,6 +22,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
@@ -70,9 +71,10 @@ func setup(t *testing.T, counts map[string]int) *world {
 	cfg := graph.DefaultConfig()
 	cfg.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	cfg.Retry.MaxAttempts, cfg.Limits = 2, graph.Unlimited()
+	connector := connect.With(tenancyv1.NewGraphTokenServiceClient(conn), cfg)
+	t.Cleanup(connector.Close)
 	w.store = store.New(w.db.Pool)
-	w.syncer = sync.New(w.store, tenancyv1.NewGraphTokenServiceClient(conn), cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
-	t.Cleanup(w.syncer.Close)
+	w.syncer = sync.New(w.store, connector, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	return w
 }
 

@@ -1,4 +1,4 @@
-package inventory
+package connect
 
 import (
 	"testing"
@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/obs"
 )
 
 func TestGraphLimits(t *testing.T) {
 	t.Setenv("INVENTORY_GRAPH_LIMITS", "deviceConfigV2=500/20s,conditionalAccess=0/1s,rbac.write=50/20s,applications.write=7/1s,applications=70/1s")
-	cfg, err := Service.Load()
-	require.NoError(t, err)
-	g, err := cfg.graph()
+	var s Settings
+	require.NoError(t, obs.LoadConfig("INVENTORY_", &s))
+	g, err := s.Graph()
 	require.NoError(t, err)
 	want := graph.DefaultConfig()
 	require.Equal(t, graph.Limit{Requests: 500, Per: 20 * time.Second}, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Any)
@@ -32,9 +33,9 @@ func TestGraphLimits(t *testing.T) {
 // The defaults of settings are those of pkg/graph.
 func TestGraphDefaults(t *testing.T) {
 	t.Parallel()
-	cfg, err := Service.Defaults()
-	require.NoError(t, err)
-	g, err := cfg.graph()
+	var s Settings
+	require.NoError(t, obs.Defaults(&s))
+	g, err := s.Graph()
 	require.NoError(t, err)
 	require.Equal(t, graph.DefaultConfig(), g)
 }
@@ -45,24 +46,24 @@ func TestGraphLimitsRefused(t *testing.T) {
 		"deviceConfigV2": "500", "deviceConfiguration": "many/20s", "applications": "5/soon", "rbac": "-1/1s", "unheard": "1/1s",
 		"unheard.write": "1/1s", "rbac.write": "x", "rbac.read": "1/1s",
 	} {
-		cfg, err := Service.Defaults()
-		require.NoError(t, err)
-		cfg.GraphLimits = map[string]string{name: text}
-		_, err = cfg.graph()
+		var s Settings
+		require.NoError(t, obs.Defaults(&s))
+		s.Limits = map[string]string{name: text}
+		_, err := s.Graph()
 		require.ErrorContains(t, err, name)
 	}
 }
 
 func TestGraphTimeout(t *testing.T) {
 	t.Setenv("INVENTORY_GRAPH_TIMEOUT", "5s")
-	cfg, err := Service.Load()
-	require.NoError(t, err)
-	g, err := cfg.graph()
+	var s Settings
+	require.NoError(t, obs.LoadConfig("INVENTORY_", &s))
+	g, err := s.Graph()
 	require.NoError(t, err)
 	require.Equal(t, 5*time.Second, g.Retry.RequestTimeout)
 	for _, bad := range []time.Duration{0, -time.Second} {
-		cfg.GraphTimeout = bad
-		_, err = cfg.graph()
-		require.ErrorContains(t, err, "INVENTORY_GRAPH_TIMEOUT")
+		s.Timeout = bad
+		_, err = s.Graph()
+		require.ErrorContains(t, err, "GRAPH_TIMEOUT")
 	}
 }

@@ -1,4 +1,4 @@
-package sync
+package connect
 
 import (
 	"cmp"
@@ -8,26 +8,25 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 )
 
-// credential is a tenant's access tokens, as tenancy issues them. It never sees
-// the secret behind them.
-type credential struct {
+// Credential gets the access tokens of a tenant from tenancy. It is a
+// [graph.Credential].
+type Credential struct {
 	tokens                tenancyv1.GraphTokenServiceClient
 	workspaceID, tenantID int64
 
 	mu          sync.Mutex
-	issued      *tenancyv1.IssueGraphTokenResponse // not yet handed to the client
-	remediation string                             // of the last refusal
+	issued      *tenancyv1.IssueGraphTokenResponse // a token that Token has not returned yet
+	remediation string                             // what tenancy advised when it last refused
 }
 
-// first fetches a token and answers where Graph is.
-func (c *credential) first(ctx context.Context) (address string, err error) {
+// first gets a token and returns the address of Graph.
+func (c *Credential) first(ctx context.Context) (address string, err error) {
 	resp, err := c.issue(ctx, false)
 	if err != nil {
 		return "", err
@@ -38,8 +37,8 @@ func (c *credential) first(ctx context.Context) (address string, err error) {
 	return resp.GetGraphUrl(), nil
 }
 
-// Token is [graph.Credential].
-func (c *credential) Token(ctx context.Context, force bool) (graph.Token, error) {
+// Token returns an access token; with force it is a new one.
+func (c *Credential) Token(ctx context.Context, force bool) (graph.Token, error) {
 	if resp := c.take(); resp != nil && !force {
 		return token(resp), nil
 	}
@@ -50,7 +49,7 @@ func (c *credential) Token(ctx context.Context, force bool) (graph.Token, error)
 	return token(resp), nil
 }
 
-func (c *credential) take() *tenancyv1.IssueGraphTokenResponse {
+func (c *Credential) take() *tenancyv1.IssueGraphTokenResponse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	resp := c.issued
@@ -62,10 +61,10 @@ func token(resp *tenancyv1.IssueGraphTokenResponse) graph.Token {
 	return graph.Token{Value: resp.GetAccessToken(), ExpiresAt: resp.GetExpireTime().AsTime()}
 }
 
-// issue asks tenancy, and waits for it where it is away for a while. A tenant
-// that refuses us is an error of graph's.
-func (c *credential) issue(ctx context.Context, force bool) (resp *tenancyv1.IssueGraphTokenResponse, err error) {
-	err = patiently(ctx, unavailable, func() error {
+// issue asks tenancy for a token, and waits while tenancy is not available. If
+// the tenant refuses us, the error is a [graph.Error].
+func (c *Credential) issue(ctx context.Context, force bool) (resp *tenancyv1.IssueGraphTokenResponse, err error) {
+	err = work.Patiently(ctx, unavailable, func() error {
 		resp, err = c.tokens.IssueGraphToken(ctx, &tenancyv1.IssueGraphTokenRequest{
 			WorkspaceId: c.workspaceID, TenantId: c.tenantID, ForceRefresh: force,
 		})
@@ -81,24 +80,24 @@ func (c *credential) issue(ctx context.Context, force bool) (resp *tenancyv1.Iss
 	return resp, err
 }
 
-// failure is err as what a run ends with, nil if err is none of the tenant's.
-func (c *credential) failure(err error) error {
+// failure turns err into what a run fails with, if the tenant or tenancy is why.
+func (c *Credential) failure(err error) error {
 	var refused *graph.Error
 	switch {
 	case errors.As(err, &refused):
-		return c.refused(refused)
+		return c.Refused(refused)
 	case errs.Code(err) == codes.NotFound:
-		return work.Fail(operationsv1.FailureReason_FAILURE_REASON_VALIDATION, "the tenant no longer exists")
+		return work.Fail(work.Reason("validation"), "the tenant no longer exists")
 	case unavailable(err):
-		f := work.Fail(operationsv1.FailureReason_FAILURE_REASON_DEPENDENCY, "No access token could be had: the tenancy service is not available.")
+		f := work.Fail(work.Reason("dependency"), "No access token could be had: the tenancy service is not available.")
 		f.Retryable, f.Cause = true, err
 		return f
 	}
 	return err
 }
 
-// refused is what a run ends with whose tenant does not let us in.
-func (c *credential) refused(e *graph.Error) *work.Failure {
+// Refused returns what a run fails with whose tenant does not let us in.
+func (c *Credential) Refused(e *graph.Error) *work.Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := work.Fail(work.Reason(graph.ReasonCode(e)), "%s", e.Message)
