@@ -26,6 +26,7 @@ func Run(ctx context.Context, bin string, commands []string, out *os.File) error
 		return err
 	}
 	p.total = total
+	p.say(fmt.Sprintf("0 of %d packages", total))
 	args := append([]string{"build", "-v", "-o", bin + string(os.PathSeparator)}, commands...)
 	if err := stream(exec.CommandContext(ctx, "go", args...), p); err != nil {
 		return err
