@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -32,52 +31,30 @@ const NormaliserVersion = 1
 //
 // Changing any of this needs a new [NormaliserVersion].
 func Canonical(t Type, o Object) ([sha256.Size]byte, error) {
-	var none [sha256.Size]byte
 	if o.Err != nil {
-		return none, fmt.Errorf("graph: object %s was not read completely: %w", o.ID, o.Err)
+		return [sha256.Size]byte{}, fmt.Errorf("graph: object %s was not read completely: %w", o.ID, o.Err)
 	}
-	for raw := range o.parts() {
-		if !json.Valid(raw) {
-			return none, fmt.Errorf("graph: object %s or a part of it is not JSON", o.ID)
-		}
-	}
-	return canonical(t, rulesOf(t), o), nil
+	return canonical(t, rulesOf(t), o)
 }
 
-// parts yields everything the object consists of.
-func (o Object) parts() iter.Seq[json.RawMessage] {
-	return func(yield func(json.RawMessage) bool) {
-		if !yield(o.Raw) {
-			return
-		}
-		for _, e := range o.Children {
-			if !yield(e.Raw) {
-				return
-			}
-		}
-		for _, a := range o.Assignments {
-			if !yield(a) {
-				return
-			}
-		}
-	}
-}
-
-// canonical is [Canonical] of an object that is known to be valid JSON throughout.
-func canonical(t Type, r *rules, o Object) [sha256.Size]byte {
+// canonical is [Canonical] of an object that was read completely, by rules that
+// are ready.
+func canonical(t Type, r *rules, o Object) (hash [sha256.Size]byte, err error) {
 	n := &normaliser{encoder: encoder{rules: r}, elements: make(map[place][]Element)}
+	size := len(o.Raw)
 	for _, e := range o.Children {
 		at := place{e.Collection, e.ParentID}
 		n.elements[at] = append(n.elements[at], e)
-	}
-	size := 0
-	for raw := range o.parts() {
-		size += len(raw)
+		size += len(e.Raw)
 	}
 	out := fmt.Appendf(make([]byte, 0, size+256), "canonical %d\n%s\n", NormaliserVersion, t.Name)
 	out = n.encode(out, o.Raw, asObject)
 	out = n.children(out, t.Children, "")
-	return sha256.Sum256(n.assignments(out, o.Assignments))
+	out = n.assignments(out, o.Assignments)
+	if n.failed != nil {
+		return hash, fmt.Errorf("graph: object %s or a part of it is not JSON: %w", o.ID, n.failed)
+	}
+	return sha256.Sum256(out), nil
 }
 
 type normaliser struct {
@@ -115,6 +92,10 @@ func (n *normaliser) assignments(out []byte, assignments []json.RawMessage) []by
 	var rows []span
 	for _, raw := range assignments {
 		from := len(out)
+		if !json.Valid(raw) {
+			n.failed = errNotJSON
+			break
+		}
 		out = n.encode(out, plainAssignment(raw), asAnonymous)
 		if !slices.ContainsFunc(rows, func(r span) bool { return bytes.Equal(out[r.from:r.to], out[from:]) }) {
 			rows = append(rows, span{nil, from, len(out)}) // one target by two ways is one target
@@ -123,39 +104,52 @@ func (n *normaliser) assignments(out []byte, assignments []json.RawMessage) []by
 	return n.set(out, start, rows)
 }
 
+var errNotJSON = errors.New("an assignment is not")
+
 const (
 	filterID   = "deviceAndAppManagementAssignmentFilterId"
 	filterType = "deviceAndAppManagementAssignmentFilterType"
 	noFilter   = "00000000-0000-0000-0000-000000000000"
 )
 
-// plainAssignment is raw without what names the row, and without a filter that is none.
+// plainAssignment is raw without the properties that name the row, and without a
+// filter that filters nothing.
 func plainAssignment(raw json.RawMessage) json.RawMessage {
-	a := maps.Collect(fields(raw))
-	delete(a, "source")
-	delete(a, "sourceId")
-	if begins(a["target"]) == '{' {
-		target := maps.Collect(fields(a["target"]))
-		id := unquote(target[filterID]) // null and absent alike
-		if id == "" || id == noFilter || strings.EqualFold(unquote(target[filterType]), "none") {
+	row := byName(raw)
+	delete(row, "source")
+	delete(row, "sourceId")
+	if to := row["target"]; begins(to.value) == '{' {
+		target := byName(to.value)
+		id := unquote(target[filterID].value) // "" if null or absent
+		if id == "" || id == noFilter || strings.EqualFold(unquote(target[filterType].value), "none") {
 			delete(target, filterID)
 			delete(target, filterType)
 		}
-		a["target"] = join(target)
+		row["target"] = written{to.name, join(target)}
 	}
-	return join(a)
+	return join(row)
 }
 
-// join is the object of the given members, in any order, for the encoder alone:
-// keys are not escaped as they should be.
-func join(members map[string]json.RawMessage) json.RawMessage {
+// x.
+type written struct{ name, value json.RawMessage }
+
+// byName are the members of an object; of a name given twice the last.
+func byName(raw json.RawMessage) map[string]written {
+	all := make(map[string]written)
+	for name, value := range members(raw) {
+		all[string(unescaped(name))] = written{name, value}
+	}
+	return all
+}
+
+// join is the object of the given members, in any order.
+func join(members map[string]written) json.RawMessage {
 	out := []byte{'{'}
-	for key, value := range members {
+	for _, m := range members {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(appendQuoted(out, []byte(key)), ':')
-		out = append(out, value...)
+		out = append(append(append(out, m.name...), ':'), m.value...)
 	}
 	return append(out, '}')
 }

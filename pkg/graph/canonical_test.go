@@ -277,7 +277,7 @@ func TestCanonical_property(t *testing.T) {
 }
 
 func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{`{"a":"\ud83d\ude00","b":[1.0e5,-0,{}]}`, `{"@odata.type":"x","children":[{},null]}`, `{"a":1,"a":[[]]}`} {
+	for _, s := range []string{`{"a":"\ud83d\ude00","b":[1.0e5,-0,{}]}`, `{"@odata.type":"x","children":[{},null]}`, `{"a":1,"a":[[]]}`, `{"a":{"b":1,"c"`, `{"a":[1,{"b":2,}]} x`} {
 		f.Add([]byte(s))
 	}
 	typ, _ := Lookup("configurationPolicies")

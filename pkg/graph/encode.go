@@ -58,6 +58,8 @@ type encoder struct {
 	rules *rules
 	spans []span // of the containers being written, innermost last
 	spare []byte
+
+	failed error // of any text encoded so far
 }
 
 // span is a finished member or item: where it begins and ends in the output.
@@ -66,35 +68,44 @@ type span struct {
 	from, to int
 }
 
-// encode appends raw's canonical form.
+// encode appends raw's canonical form, and notes in failed if raw is not JSON.
 func (e *encoder) encode(dst []byte, raw json.RawMessage, role as) []byte {
-	e.scanner = scanner{in: raw}
-	return e.value(dst, role)
+	e.reset(raw)
+	dst = e.next(dst, role)
+	if err := e.finish(); err != nil {
+		e.failed = err
+	}
+	return dst
 }
 
-// value appends the next value of the input, which is known to be valid.
-func (e *encoder) value(dst []byte, role as) []byte {
-	e.space()
-	switch e.in[e.at] {
+// next appends the next value of the input, nothing if there is none.
+func (e *encoder) next(dst []byte, role as) []byte {
+	switch e.decoder.PeekKind() {
 	case '{':
 		return e.object(dst, role)
 	case '[':
 		return e.array(dst, role)
+	}
+	switch v := e.value(); begins(v) {
+	case 0:
+		return dst
 	case '"':
-		return appendQuoted(dst, e.text())
+		return appendQuoted(dst, unescaped(v))
 	default:
-		return appendScalar(dst, e.scalar())
+		return appendScalar(dst, v)
 	}
 }
 
 func (e *encoder) object(dst []byte, role as) []byte {
 	start, base := len(dst), len(e.spans)
 	for e.enter('{'); e.more('}'); {
-		key := e.text()
-		e.space()
-		e.at++ // :
+		name := e.value()
+		if e.err != nil {
+			break
+		}
+		key := unescaped(name)
 		from := len(dst)
-		dst = e.value(dst, e.within(string(key)))
+		dst = e.next(dst, e.within(string(key)))
 		if e.drop(string(key), role) {
 			dst = dst[:from]
 			continue
@@ -116,7 +127,7 @@ func (e *encoder) array(dst []byte, role as) []byte {
 	start, base := len(dst), len(e.spans)
 	for e.enter('['); e.more(']'); {
 		from := len(dst)
-		dst = e.value(dst, inner)
+		dst = e.next(dst, inner)
 		e.spans = append(e.spans, span{nil, from, len(dst)})
 	}
 	if items := e.spans[base:]; role == asSet || role == asReference {

@@ -131,7 +131,10 @@ func (r *reader) complete(ctx context.Context, chunk []*assembly) error {
 	for _, a := range chunk {
 		a.finish()
 		if a.Err == nil {
-			a.Hash = canonical(r.of, r.rules, a.Object)
+			var err error
+			if a.Hash, err = canonical(r.of, r.rules, a.Object); err != nil {
+				return err // every response was JSON, and so are its parts
+			}
 		}
 		if err := hand(ctx, r.done, a.Object); err != nil {
 			return err

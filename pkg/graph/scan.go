@@ -3,34 +3,112 @@ package graph
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// scanner walks JSON that is known to be valid, and so needs to look at most
-// bytes once and to copy none: a response is checked when it arrives, and taken
-// apart many times.
+// asSent takes what Graph sends as it is: encoding/json, which checks every
+// response, lets keys come twice and strings hold bytes that are not UTF-8.
+var asSent = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// scanner walks one JSON text and returns parts of it that keep their bytes and
+// share its memory. After the first error it finds nothing more.
 type scanner struct {
-	in []byte
-	at int
+	decoder jsontext.Decoder
+	in      []byte
+	buffer  bytes.Buffer
+	err     error
+}
+
+func (s *scanner) reset(raw []byte) {
+	s.in, s.buffer, s.err = raw, *bytes.NewBuffer(raw), nil
+	s.decoder.Reset(&s.buffer, asSent...)
+}
+
+// enter steps into a container and reports whether there is one.
+func (s *scanner) enter(open jsontext.Kind) bool {
+	return s.decoder.PeekKind() == open && s.pass()
+}
+
+// more reports whether the container that ends with end has another member or
+// item; if not, it steps out of it.
+func (s *scanner) more(end jsontext.Kind) bool {
+	if s.decoder.PeekKind() == end {
+		s.pass()
+		return false
+	}
+	return s.err == nil
+}
+
+func (s *scanner) pass() bool {
+	_, err := s.decoder.ReadToken()
+	return s.noted(err)
+}
+
+func (s *scanner) noted(err error) bool {
+	if s.err == nil {
+		s.err = err
+	}
+	return s.err == nil
+}
+
+// value returns the bytes of the next value, or of the next member's name.
+func (s *scanner) value() []byte {
+	v, err := s.decoder.ReadValue()
+	if !s.noted(err) {
+		return nil
+	}
+	end := s.decoder.InputOffset()
+	return s.in[end-int64(len(v)) : end : end]
+}
+
+var errTrailing = errors.New("more than one value")
+
+// finish returns the first error; anything but space after the text is one.
+func (s *scanner) finish() error {
+	if s.err != nil {
+		return s.err
+	}
+	switch _, err := s.decoder.ReadToken(); err {
+	case io.EOF:
+		return nil
+	case nil:
+		return errTrailing
+	default:
+		return err
+	}
 }
 
 // fields yields the members of an object as they come, nothing for any other
 // value. Values keep their bytes and share raw's memory.
 func fields(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
-		s := scanner{in: raw}
+		for name, value := range members(raw) {
+			if !yield(string(unescaped(name)), value) {
+				return
+			}
+		}
+	}
+}
+
+// members is fields with names as they are written: quoted and escaped.
+func members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
+	return func(yield func([]byte, json.RawMessage) bool) {
+		var s scanner
+		s.reset(raw)
 		if !s.enter('{') {
 			return
 		}
 		for s.more('}') {
-			key := s.text()
-			s.space()
-			s.at++ // :
-			if !yield(string(key), s.skip()) {
+			name, value := s.value(), s.value()
+			if s.err != nil || !yield(name, value) {
 				return
 			}
 		}
@@ -40,133 +118,43 @@ func fields(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 // elements yields the items of an array, nothing for any other value.
 func elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
-		s := scanner{in: raw}
+		var s scanner
+		s.reset(raw)
 		if !s.enter('[') {
 			return
 		}
 		for s.more(']') {
-			if !yield(s.skip()) {
+			value := s.value()
+			if s.err != nil || !yield(value) {
 				return
 			}
 		}
 	}
 }
 
-// begins tells what kind of value raw is by its first byte; 0 for none.
+// begins returns the first byte of the value raw holds, 0 if there is no value.
 func begins(raw json.RawMessage) byte {
-	s := scanner{in: raw}
-	if s.space(); s.at == len(raw) {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	if len(raw) == 0 {
 		return 0
 	}
-	return raw[s.at]
+	return raw[0]
 }
 
-// unquote is the string raw is, "" for any other value.
+// unquote returns the string that raw is, "" for any other value.
 func unquote(raw json.RawMessage) string {
-	s := scanner{in: raw}
-	if begins(raw) != '"' {
+	raw = bytes.Trim(raw, " \t\r\n")
+	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
-	s.space()
-	return string(s.text())
+	return string(unescaped(raw))
 }
 
-// enter steps into a container, if there is one.
-func (s *scanner) enter(open byte) bool {
-	if s.space(); s.at == len(s.in) || s.in[s.at] != open {
-		return false
-	}
-	s.at++
-	return true
-}
-
-// more goes to the next member or item; false past the last one, with the
-// container left.
-func (s *scanner) more(end byte) bool {
-	s.space()
-	switch s.in[s.at] {
-	case end:
-		s.at++
-		return false
-	case ',':
-		s.at++
-		s.space()
-	}
-	return true
-}
-
-func (s *scanner) space() {
-	for s.at < len(s.in) {
-		switch s.in[s.at] {
-		case ' ', '\t', '\r', '\n':
-			s.at++
-		default:
-			return
-		}
-	}
-}
-
-// skip passes one value and answers its bytes.
-func (s *scanner) skip() []byte {
-	s.space()
-	from := s.at
-	switch s.in[s.at] {
-	case '"':
-		s.skipText()
-	case '{', '[':
-		s.skipContainer()
-	default:
-		s.scalar()
-	}
-	return s.in[from:s.at:s.at]
-}
-
-func (s *scanner) skipContainer() {
-	for depth := 0; ; {
-		switch s.in[s.at] {
-		case '"':
-			s.skipText()
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if s.at++; depth == 0 {
-			return
-		}
-	}
-}
-
-func (s *scanner) skipText() {
-	for s.at++; ; s.at++ {
-		s.at += bytes.IndexByte(s.in[s.at:], '"')
-		slashes := s.at
-		for s.in[slashes-1] == '\\' {
-			slashes--
-		}
-		if (s.at-slashes)%2 == 0 {
-			s.at++
-			return
-		}
-	}
-}
-
-// scalar passes a number, true, false or null.
-func (s *scanner) scalar() []byte {
-	from := s.at
-	for s.at < len(s.in) && strings.IndexByte(" \t\r\n,]}", s.in[s.at]) < 0 {
-		s.at++
-	}
-	return s.in[from:s.at]
-}
-
-// text reads a string and unescapes it. Halves of surrogate pairs that stand
-// alone are kept apart from each other, which encoding/json would not do.
-func (s *scanner) text() []byte {
-	from := s.at + 1
-	s.skipText()
-	rest := s.in[from : s.at-1 : s.at-1]
+// unescaped reads a quoted string. The library would make U+FFFD of bytes that
+// are not UTF-8 and of halves of surrogate pairs; here two strings that differ
+// only in those stay different, as hashes stored long ago know them.
+func unescaped(quoted []byte) []byte {
+	rest := quoted[1 : len(quoted)-1 : len(quoted)-1]
 	i := bytes.IndexByte(rest, '\\')
 	if i < 0 {
 		return rest
@@ -180,8 +168,8 @@ func (s *scanner) text() []byte {
 }
 
 // unescape appends what the escape at the beginning of in stands for, and
-// answers what follows it.
-func unescape(out, in []byte) ([]byte, []byte) {
+// returns what follows the escape.
+func unescape(out, in []byte) (appended, rest []byte) {
 	c := in[1]
 	if i := strings.IndexByte("bfnrt", c); i >= 0 {
 		return append(out, "\b\f\n\r\t"[i]), in[2:]
