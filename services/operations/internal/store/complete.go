@@ -20,14 +20,23 @@ type completeCall struct {
 	run.Completion
 }
 
+var completeColumns = columns[completeCall]{
+	col("run_id", bigint, func(c *completeCall) int64 { return c.id }),
+	col("epoch", bigint, func(c *completeCall) int64 { return c.Epoch }),
+	col("outcome", text, func(c *completeCall) string { return string(c.Outcome) }),
+	col("counts", text, func(c *completeCall) string { return jsonText(object(c.Counts)) }),
+	col("failures", text, func(c *completeCall) string { return jsonText(list(c.Failures)) }),
+	col("digest", bytea, func(c *completeCall) []byte { return c.Digest }),
+	col("service", text, func(c *completeCall) string { return c.service }),
+}
+
 // Completes running runs under their epochs, the usual case. For "is true" see
 // [beginQueuedSQL].
-const completeRunningSQL = `-- store.completeRunning
+var completeRunningSQL = `-- store.completeRunning
 	with a as (
 		select a.*, o.type
-		from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[])
-			with ordinality as a (run_id, epoch, outcome, counts, failures, digest, service, ordinal)
-		join unnest($8::text[], $9::text[]) as o (type, owner) on o.owner = a.service
+		from ` + completeColumns.unnestOrdinal("a", 1) + `
+		join ` + ownerColumns.unnest("o", len(completeColumns)+1) + ` on o.owner = a.service
 	), n as (
 		update operation_runs r set status = 'completed', outcome = a.outcome, failure_summary = a.failures::jsonb,
 			completion_digest = a.digest,
@@ -46,20 +55,7 @@ const completeRunningSQL = `-- store.completeRunning
 	select r.ordinal,` + runColumns + ` from n r left join run_lease l on false`
 
 func (s *Store) execCompletes(ctx context.Context, calls []completeCall) ([]*row, error) {
-	n := len(calls)
-	ids, epochs, outcomes, counts := make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
-	failures, digests, services := make([]string, n), make([][]byte, n), make([]string, n)
-	for i, c := range calls {
-		ids[i], epochs[i], outcomes[i], digests[i], services[i] = c.id, c.Epoch, string(c.Outcome), c.Digest, c.service
-		var err error
-		if counts[i], err = jsonText(object(c.Counts)); err != nil {
-			return nil, err
-		}
-		if failures[i], err = jsonText(list(c.Failures)); err != nil {
-			return nil, err
-		}
-	}
-	ended, err := queryByOrdinal(ctx, s.db, n, completeRunningSQL, ids, epochs, outcomes, counts, failures, digests, services, s.owners.types, s.owners.names)
+	ended, err := queryByOrdinal(ctx, s.db, len(calls), completeRunningSQL, append(completeColumns.arrays(calls), s.owners...)...)
 	s.onCommit()
 	s.metrics.countEnds(ended)
 	return ended, err

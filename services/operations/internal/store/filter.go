@@ -149,8 +149,8 @@ func labelled(q *query, key, value string) condition {
 	}
 }
 
-// column is where a moment is kept.
-var column = map[run.Moment]string{
+// momentColumn is the column of a moment.
+var momentColumn = map[run.Moment]string{
 	run.CreateTime: "r.created_at", run.StartTime: "r.started_at", run.CompleteTime: "r.completed_at",
 }
 

@@ -73,7 +73,7 @@ func (g *gauges) stored() []prometheus.Metric {
 	if err != nil {
 		return nil
 	}
-	age, err := g.read(ctx, queueAgeGaugeSQL, g.age, g.store.owners.types)
+	age, err := g.read(ctx, queueAgeGaugeSQL, g.age, g.store.owners...)
 	if err != nil {
 		return nil
 	}
@@ -88,9 +88,9 @@ const activeGaugeSQL = `-- store.activeGauge
 	group by type, status`
 
 // Reads one entry of the index run_queued for each type.
-const queueAgeGaugeSQL = `-- store.queueAgeGauge
+var queueAgeGaugeSQL = `-- store.queueAgeGauge
 	select array[t.type], extract(epoch from clock_timestamp() - q.queued_at)::float8
-	from unnest($1::text[]) t (type), lateral (
+	from ` + ownerColumns.unnest("t", 1) + `, lateral (
 		select queued_at from operation_runs r
 		where r.status = 'queued' and r.origin = 'live' and r.type = t.type order by queued_at limit 1) q`
 

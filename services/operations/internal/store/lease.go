@@ -18,14 +18,20 @@ type beginCall struct {
 	id              int64
 }
 
+var beginColumns = columns[beginCall]{
+	col("run_id", bigint, func(c *beginCall) int64 { return c.id }),
+	col("holder", text, func(c *beginCall) string { return c.holder }),
+	col("service", text, func(c *beginCall) string { return c.service }),
+}
+
 // Begins queued runs, the usual case. "is true" hides the status from the planner:
 // otherwise it may use the index of active runs instead of the primary key, because
 // there were few active runs when it last analyzed the table.
-const beginQueuedSQL = `-- store.beginQueued
+var beginQueuedSQL = `-- store.beginQueued
 	with a as (
 		select a.*, o.type, o.lease
-		from unnest($1::bigint[], $2::text[], $3::text[]) with ordinality as a (run_id, holder, service, ordinal)
-		join unnest($4::text[], $5::text[], $6::float8[]) as o (type, owner, lease) on o.owner = a.service
+		from ` + beginColumns.unnestOrdinal("a", 1) + `
+		join ` + ownerColumns.unnest("o", len(beginColumns)+1) + ` on o.owner = a.service
 	), n as (
 		update operation_runs r set status = 'running', lease_epoch = lease_epoch + 1, attempt = attempt + 1, released_epoch = null,
 			started_at = coalesce(started_at, greatest(clock_timestamp(), created_at)), updated_at = clock_timestamp(),
@@ -43,11 +49,7 @@ const beginQueuedSQL = `-- store.beginQueued
 	select r.ordinal,` + runColumns + ` from n r join lateral (` + newLeaseSQL + `) l on true`
 
 func (s *Store) execBegins(ctx context.Context, calls []beginCall) ([]*row, error) {
-	ids, holders, services := make([]int64, len(calls)), make([]string, len(calls)), make([]string, len(calls))
-	for i, c := range calls {
-		ids[i], holders[i], services[i] = c.id, c.holder, c.service
-	}
-	begun, err := queryByOrdinal(ctx, s.db, len(calls), beginQueuedSQL, ids, holders, services, s.owners.types, s.owners.names, s.owners.leases)
+	begun, err := queryByOrdinal(ctx, s.db, len(calls), beginQueuedSQL, append(beginColumns.arrays(calls), s.owners...)...)
 	s.onCommit()
 	return begun, err
 }
@@ -81,12 +83,19 @@ type progressCall struct {
 	counts    map[string]int64
 }
 
+var progressColumns = columns[progressCall]{
+	col("run_id", bigint, func(c *progressCall) int64 { return c.id }),
+	col("epoch", bigint, func(c *progressCall) int64 { return c.epoch }),
+	col("counts", text, func(c *progressCall) string { return jsonText(object(c.counts)) }),
+	col("service", text, func(c *progressCall) string { return c.service }),
+}
+
 // A heartbeat updates only the lease, a short row, and only if the epoch is the current one.
-const reportProgressSQL = `-- store.reportProgress
+var reportProgressSQL = `-- store.reportProgress
 	with a as (
 		select a.*, o.type, o.lease
-		from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) with ordinality as a (run_id, epoch, counts, service, ordinal)
-		join unnest($5::text[], $6::text[], $7::float8[]) as o (type, owner, lease) on o.owner = a.service
+		from ` + progressColumns.unnestOrdinal("a", 1) + `
+		join ` + ownerColumns.unnest("o", len(progressColumns)+1) + ` on o.owner = a.service
 	)
 	update run_lease l set
 		expires_at = clock_timestamp() + make_interval(secs => a.lease),
@@ -96,20 +105,11 @@ const reportProgressSQL = `-- store.reportProgress
 	returning a.ordinal, l.expires_at, r.cancel_requested_at is not null, coalesce(r.cancel_reason, '')`
 
 func (s *Store) execProgress(ctx context.Context, calls []progressCall) ([]*Heartbeat, error) {
-	n := len(calls)
-	ids, epochs, counts, services := make([]int64, n), make([]int64, n), make([]string, n), make([]string, n)
-	for i, c := range calls {
-		ids[i], epochs[i], services[i] = c.id, c.epoch, c.service
-		var err error
-		if counts[i], err = jsonText(object(c.counts)); err != nil {
-			return nil, err
-		}
-	}
-	rows, err := s.db.Query(ctx, reportProgressSQL, ids, epochs, counts, services, s.owners.types, s.owners.names, s.owners.leases)
+	rows, err := s.db.Query(ctx, reportProgressSQL, append(progressColumns.arrays(calls), s.owners...)...)
 	if err != nil {
 		return nil, err
 	}
-	beats := make([]*Heartbeat, n)
+	beats := make([]*Heartbeat, len(calls))
 	var counted []int64
 	var ordinal int
 	var h Heartbeat

@@ -18,18 +18,27 @@ const reaperLock = 0x7265_6170
 const tryReaperLockSQL = `-- store.tryReaperLock
 	select pg_try_advisory_xact_lock($1)`
 
-// Selects runs that may be overdue: leases that expired, runs queued too long, and
-// runs not ended long after a cancel request. Each is decided upon under its lock.
-const overdueRunsSQL = `-- store.overdueRuns
-	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit $4)
+// deadlineColumns tell a statement for how many seconds a run of a type may be queued,
+// and how many it may take to stop.
+var deadlineColumns = columns[run.Type]{
+	col("type", text, func(t *run.Type) string { return t.Name }),
+	col("queue_deadline", float8, func(t *run.Type) float64 { return t.QueueDeadline.Seconds() }),
+	col("cancel_deadline", float8, func(t *run.Type) float64 { return t.CancelDeadline.Seconds() }),
+}
+
+// Selects runs that may be overdue, at most $1 of each kind: leases that expired, runs
+// queued too long, and runs not ended long after a cancel request. Each is decided upon
+// under its lock.
+var overdueRunsSQL = `-- store.overdueRuns
+	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit $1)
 	union
-	(select r.id from operation_runs r, unnest($1::text[], $2::float8[]) as o(type, seconds)
+	(select r.id from operation_runs r, ` + deadlineColumns.unnest("o", 2) + `
 		where r.status = 'queued' and r.origin = 'live' and r.type = o.type
-			and r.queued_at < clock_timestamp() - make_interval(secs => o.seconds) limit $4)
+			and r.queued_at < clock_timestamp() - make_interval(secs => o.queue_deadline) limit $1)
 	union
-	(select r.id from operation_runs r, unnest($1::text[], $3::float8[]) as o(type, seconds)
+	(select r.id from operation_runs r, ` + deadlineColumns.unnest("o", 2) + `
 		where r.status = 'running' and r.origin = 'live' and r.cancel_requested_at is not null and r.type = o.type
-			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.seconds) limit $4)`
+			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.cancel_deadline) limit $1)`
 
 // Reaped is a run that the reaper moved.
 type Reaped struct {
@@ -63,15 +72,9 @@ func (s *Store) Reap(ctx context.Context, limit int, report func(Reaped)) error 
 	return errors.Join(err, failed)
 }
 
+// overdue returns the ids of runs that may be overdue.
 func (s *Store) overdue(ctx context.Context, tx pgx.Tx, limit int) ([]int64, error) {
-	var names []string
-	var queue, cancel []float64
-	for _, t := range s.types.List() {
-		names = append(names, t.Name)
-		queue = append(queue, t.QueueDeadline.Seconds())
-		cancel = append(cancel, t.CancelDeadline.Seconds())
-	}
-	rows, err := tx.Query(ctx, overdueRunsSQL, names, queue, cancel, limit)
+	rows, err := tx.Query(ctx, overdueRunsSQL, append([]any{limit}, deadlineColumns.arrays(s.types.List())...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (l List) statement() (string, []any) {
 // walkFor answers the index to read for the conditions cs of l, and what it
 // leaves to be looked at. The first of several indexes is taken: it has fewest runs.
 func (l List) walkFor(cs []condition) (walk, []string) {
-	w := walk{at: column[l.Order.By], id: "r.id"}
+	w := walk{at: momentColumn[l.Order.By], id: "r.id"}
 	i := slices.IndexFunc(cs, func(c condition) bool { return c.index != nil })
 	known := i
 	switch {
@@ -91,7 +91,7 @@ func (l List) bounds(q *query, w walk, rest *[]string) string {
 	for _, b := range l.Filter.Bounds {
 		switch {
 		case b.Moment != l.Order.By:
-			*rest = append(*rest, within(q, column[b.Moment], b))
+			*rest = append(*rest, within(q, momentColumn[b.Moment], b))
 		case b.Comparison == run.At:
 			at := q.arg(b.At)
 			bounds = append(bounds, w.at+" between "+at+" and "+at)

@@ -17,16 +17,47 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
+// startColumns are what insertRunsSQL is told about each start. Empty texts stand for
+// no holder and no request id.
+var startColumns = columns[run.Start]{
+	col("workspace_id", bigint, func(a *run.Start) int64 { return a.WorkspaceID }),
+	col("tenant_id", nullableBigint, func(a *run.Start) *int64 { return a.TenantID }),
+	col("user_id", nullableBigint, func(a *run.Start) *int64 { return a.UserID }),
+	col("initiator_name", text, func(a *run.Start) string { return a.InitiatorName }),
+	col("type", text, func(a *run.Start) string { return a.Type.Name }),
+	col("hash", bytea, func(a *run.Start) []byte { return a.Identity() }),
+	col("context", text, func(a *run.Start) string { return string(a.Context) }),
+	col("max_attempts", integer, func(a *run.Start) int { return a.Type.MaxAttempts }),
+	col("holder", text, func(a *run.Start) string { return a.Holder }),
+	col("lease", float8, func(a *run.Start) float64 { return a.Type.Lease.Seconds() }),
+	col("retry_of", nullableBigint, func(a *run.Start) *int64 { return a.RetryOf }),
+	col("retry_number", integer, func(a *run.Start) int { return a.RetryNumber }),
+	col("parent_run_id", nullableBigint, func(a *run.Start) *int64 { return a.ParentRunID }),
+	col("traceparent", text, func(a *run.Start) string { return a.Traceparent }),
+	col("caller", text, func(a *run.Start) string { return a.Caller }),
+	col("request_id", text, func(a *run.Start) string { return a.RequestID }),
+	col("digest", bytea, func(a *run.Start) []byte { return a.Digest }),
+}
+
+// label is a label of the run of a start.
+type label struct {
+	ordinal    int // of the start
+	key, value string
+}
+
+var labelColumns = columns[label]{
+	col("ordinal", integer, func(l *label) int { return l.ordinal }),
+	col("key", text, func(l *label) string { return l.key }),
+	col("value", text, func(l *label) string { return l.value }),
+}
+
 // Creates runs. It creates none for a call whose request id is known, whose identity
 // has an active run, or whose workspace is held. Two statements with one request id
 // collide on run_request's key; the one that fails then finds the id known. The runs
 // are returned without their contexts, which the callers have.
-const insertRunsSQL = `-- store.insertRuns
+var insertRunsSQL = `-- store.insertRuns
 	with a as (
-		select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::int[],
-			$9::text[], $10::float8[], $11::bigint[], $12::int[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::bytea[])
-			with ordinality as a (workspace_id, tenant_id, user_id, initiator_name, type, hash, context, max_attempts,
-				holder, lease, retry_of, retry_number, parent_run_id, traceparent, caller, request_id, digest, ordinal)
+		select * from ` + startColumns.unnestOrdinal("a", 1) + `
 	), n as (
 		insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash,
 			context, started_at, queued_at, lease_epoch, attempt, max_attempts, retry_of, retry_number, parent_run_id, traceparent,
@@ -58,7 +89,7 @@ const insertRunsSQL = `-- store.insertRuns
 	), b as (
 		insert into run_label (workspace_id, key, value, created_at, run_id)
 		select r.workspace_id, k.key, k.value, r.created_at, r.id
-		from r join unnest($18::int[], $19::text[], $20::text[]) as k (ordinal, key, value) on k.ordinal = r.ordinal
+		from r join ` + labelColumns.unnest("k", len(startColumns)+1) + ` on k.ordinal = r.ordinal
 	)
 	select r.ordinal,` + basicColumns + ` from r left join lateral (` + newLeaseSQL + `) l on r.holder <> ''`
 
@@ -68,32 +99,24 @@ const newLeaseSQL = `select r.holder, r.expires_at, '{}'::jsonb as summary_count
 
 // insertRuns returns the run that each start created, or nil.
 func insertRuns(ctx context.Context, q querier, starts []run.Start) ([]*row, error) {
-	n := len(starts)
-	workspaces, tenants, users := make([]int64, n), make([]*int64, n), make([]*int64, n)
-	initiators, types, hashes, contexts := make([]string, n), make([]string, n), make([][]byte, n), make([]string, n)
-	attempts, holders, leases := make([]int, n), make([]string, n), make([]float64, n)
-	originals, numbers, parents, traces := make([]*int64, n), make([]int, n), make([]*int64, n), make([]string, n)
-	callers, requests, digests := make([]string, n), make([]string, n), make([][]byte, n)
-	var ordinals []int
-	var keys, values []string
-	for i, a := range starts {
-		workspaces[i], tenants[i], users[i] = a.WorkspaceID, a.TenantID, a.UserID
-		initiators[i], types[i], hashes[i], contexts[i] = a.InitiatorName, a.Type.Name, a.Identity(), string(a.Context)
-		attempts[i], holders[i], leases[i] = a.Type.MaxAttempts, a.Holder, a.Type.Lease.Seconds()
-		originals[i], numbers[i], parents[i], traces[i] = a.RetryOf, a.RetryNumber, a.ParentRunID, a.Traceparent
-		callers[i], requests[i], digests[i] = a.Caller, a.RequestID, a.Digest
-		for key, value := range a.Labels() {
-			ordinals, keys, values = append(ordinals, i+1), append(keys, key), append(values, value)
-		}
-	}
-	created, err := queryByOrdinal(ctx, q, n, insertRunsSQL, workspaces, tenants, users, initiators, types, hashes, contexts, attempts, holders, leases,
-		originals, numbers, parents, traces, callers, requests, digests, ordinals, keys, values)
+	args := append(startColumns.arrays(starts), labelColumns.arrays(labelsOf(starts))...)
+	created, err := queryByOrdinal(ctx, q, len(starts), insertRunsSQL, args...)
 	for i, r := range created {
 		if r != nil {
 			r.Context = starts[i].Context
 		}
 	}
 	return created, err
+}
+
+func labelsOf(starts []run.Start) []label {
+	var labels []label
+	for i, a := range starts {
+		for key, value := range a.Labels() {
+			labels = append(labels, label{ordinal: i + 1, key: key, value: value})
+		}
+	}
+	return labels
 }
 
 func (s *Store) execStarts(ctx context.Context, starts []run.Start) ([]*row, error) {

@@ -55,7 +55,7 @@ func Migrations() fs.FS {
 type Store struct {
 	db      *pgxpool.Pool
 	types   run.Types
-	owners  owners
+	owners  []any // the arrays of ownerColumns
 	metrics *metrics
 
 	startGroup    *commit.Group[run.Start, *row]
@@ -76,7 +76,7 @@ func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Valu
 // New returns a store of runs of types in db, a pool of the application role with
 // [Settings].
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, owners: ownersOf(types), metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
+	s := &Store{db: db, types: types, owners: ownerColumns.arrays(types.List()), metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
 	byRun := func(id int64) commit.Keys { return commit.Keys{uint64(id)} }
 	s.startGroup = commit.New(s.metrics.groups, "start", startKeys, s.execStarts)
 	s.beginGroup = commit.New(s.metrics.groups, "begin", func(c beginCall) commit.Keys { return byRun(c.id) }, s.execBegins)
@@ -92,21 +92,6 @@ func (s *Store) Ungroup() {
 	s.beginGroup.Ungroup()
 	s.progressGroup.Ungroup()
 	s.completeGroup.Ungroup()
-}
-
-// owners are the run types as parameters of statements: who owns each, and how
-// long its leases last, in seconds.
-type owners struct {
-	types, names []string
-	leases       []float64
-}
-
-func ownersOf(types run.Types) owners {
-	var o owners
-	for _, t := range types.List() {
-		o.types, o.names, o.leases = append(o.types, t.Name), append(o.names, t.Owner), append(o.leases, t.Lease.Seconds())
-	}
-	return o
 }
 
 // querier is what a statement runs on: the pool, or a transaction.
@@ -218,10 +203,14 @@ func queryByOrdinal(ctx context.Context, q querier, n int, sql string, args ...a
 	return found, nil
 }
 
-// jsonText returns v as JSON text, which PostgreSQL casts to jsonb.
-func jsonText(v any) (string, error) {
+// jsonText returns v as JSON text, which PostgreSQL casts to jsonb. It is for values
+// that JSON can always express, such as maps of numbers.
+func jsonText(v any) string {
 	raw, err := json.Marshal(v)
-	return string(raw), err
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
 }
 
 const getRunSQL = `-- store.getRun

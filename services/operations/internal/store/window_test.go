@@ -84,11 +84,11 @@ func atMinute(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0,
 func idsInOrder(t *testing.T, s *Store, l List) []int64 {
 	t.Helper()
 	q := &query{args: []any{l.WorkspaceID}}
-	where := "r.workspace_id = $1 and " + column[l.Order.By] + " is not null"
+	where := "r.workspace_id = $1 and " + momentColumn[l.Order.By] + " is not null"
 	for _, b := range l.Filter.Bounds {
-		where += " and " + within(q, column[b.Moment], b)
+		where += " and " + within(q, momentColumn[b.Moment], b)
 	}
-	rows, err := s.db.Query(t.Context(), "select r.id from operation_runs r where "+where+" "+l.orderBy(column[l.Order.By], "r.id"), q.args...)
+	rows, err := s.db.Query(t.Context(), "select r.id from operation_runs r where "+where+" "+l.orderBy(momentColumn[l.Order.By], "r.id"), q.args...)
 	require.NoError(t, err)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	require.NoError(t, err)
