@@ -23,15 +23,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/verify"
 )
 
-// Command is the tool's command line: one command a stage. What a stage found is
-// told on its standard output, how far it came on its standard error.
+// Command returns the tool's command line, with a command for each stage. A stage prints
+// its report to standard output, and its progress to standard error.
 func Command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "takeover",
 		Short: "Moves an older TenantPilot's run tables into the canonical store, stage by stage",
 		Long: "Stages, in order: analyse, adopt, backfill, verify, repoint, drop; rollback undoes them.\n" +
-			"Each may be stopped at any instant and run again. docs/takeover.md tells what each proves.\n\n" +
-			"The databases and the certificate are given by environment: " + ledger.EnvPrefix + "LEGACY_URL, " + ledger.EnvPrefix + "OPERATIONS_URL,\n" +
+			"Each may be stopped at any instant and run again. docs/takeover.md says what each does and checks.\n\n" +
+			"Environment variables name the databases and the certificate: " + ledger.EnvPrefix + "LEGACY_URL, " + ledger.EnvPrefix + "OPERATIONS_URL,\n" +
 			ledger.EnvPrefix + "TENANCY_ADDRESS, " + ledger.EnvPrefix + "TLS_CERT, _TLS_KEY, _TLS_CA, and " + ledger.EnvPrefix + "REPORTS for the folder of reports.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -89,14 +89,14 @@ func (o opened) tenancy(do func(tenancyv1.ImportServiceClient) (*report.Report, 
 }
 
 func planFlag(c *cobra.Command, plan *bool) {
-	c.Flags().BoolVar(plan, "plan", false, "say what would happen, and change nothing")
+	c.Flags().BoolVar(plan, "plan", false, "show what would happen, and change nothing")
 }
 
 func analyseCommand() *cobra.Command {
 	var o analyse.Options
 	c := &cobra.Command{
 		Use: "analyse", Args: cobra.NoArgs,
-		Short: "How much there is, how much of it is linked, what is wrong with it, how long it will take",
+		Short: "Counts rows and links, reports what is wrong, and estimates how long the takeover will take",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) {
 				o.RunTypes = t.cfg.RunTypes
@@ -132,15 +132,15 @@ func adoptCommand() *cobra.Command {
 	planFlag(c, &o.Plan)
 	timezoneFlag(c, &o.Timezone)
 	f := c.Flags()
-	f.Int64Var(&o.IDOffset, "id-offset", 0, "what is added to the ids of runs, where they are taken; the plan proposes one")
-	f.StringToStringVar(&types, "type-map", nil, "LEGACY=CANONICAL for a type that is not known, or LEGACY=archive to leave its runs behind")
-	f.StringToStringVar(&workspaces, "workspace-map", nil, "TENANT=WORKSPACE for a legacy tenant without a workspace: legacy ids, or the name of a workspace to make")
-	f.StringToStringVar(&owners, "owner", nil, "WORKSPACE=USER where there are no memberships: legacy ids, or the name of a user to make")
+	f.Int64Var(&o.IDOffset, "id-offset", 0, "added to the ids of runs if they are taken; the plan proposes a value")
+	f.StringToStringVar(&types, "type-map", nil, "LEGACY=CANONICAL for an unknown type, or LEGACY=archive to leave its runs behind")
+	f.StringToStringVar(&workspaces, "workspace-map", nil, "TENANT=WORKSPACE for a legacy tenant without a workspace: legacy ids, or the name of a new workspace")
+	f.StringToStringVar(&owners, "owner", nil, "WORKSPACE=USER for a legacy workspace without an owner: legacy ids, or the name of a new user")
 	return c
 }
 
 func timezoneFlag(c *cobra.Command, timezone *string) {
-	c.Flags().StringVar(timezone, "legacy-timezone", "", "zone of legacy timestamps that have none, such as Europe/Berlin (UTC unless told once)")
+	c.Flags().StringVar(timezone, "legacy-timezone", "", "zone of legacy timestamps that have none, such as Europe/Berlin (default UTC; remembered)")
 }
 
 func byID(flag string, in map[string]string) (map[int64]string, error) {
@@ -148,7 +148,7 @@ func byID(flag string, in map[string]string) (map[int64]string, error) {
 	for key, value := range in {
 		id, err := strconv.ParseInt(key, 10, 64)
 		if err != nil || value == "" {
-			return nil, fmt.Errorf("--%s %s=%s: begins with a legacy id, as in 17=VALUE", flag, key, value)
+			return nil, fmt.Errorf("--%s %s=%s does not begin with a legacy id, as in 17=VALUE", flag, key, value)
 		}
 		out[id] = value
 	}
@@ -162,7 +162,7 @@ func backfillCommand() *cobra.Command {
 		Short: "Makes every row of the legacy run tables a run, or keeps only what is linked",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.History != "import" && o.History != "link" {
-				return fmt.Errorf("--history=import makes rows without a run into runs, --history=link leaves them in the archive: choose one")
+				return fmt.Errorf("choose --history=import, which makes rows without a run runs, or --history=link, which leaves them in the archive")
 			}
 			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) { return backfill.Run(ctx, t.Ledger, o) })
 		},
@@ -171,8 +171,8 @@ func backfillCommand() *cobra.Command {
 	timezoneFlag(c, &o.Timezone)
 	f := c.Flags()
 	f.StringVar(&o.History, "history", "", "import or link; there is no default")
-	f.DurationVar(&o.StaleAfter, "stale-after", 24*time.Hour, "an active row that was not touched for longer has failed")
-	f.BoolVar(&o.CutOver, "cut-over", false, "the older installation has stopped: end what is still active, and allow live starts")
+	f.DurationVar(&o.StaleAfter, "stale-after", 24*time.Hour, "an active row that nothing touched for longer becomes a failed run")
+	f.BoolVar(&o.CutOver, "cut-over", false, "the older installation has stopped: end what is still active, and let live runs start")
 	return c
 }
 
@@ -187,7 +187,7 @@ func verifyCommand() *cobra.Command {
 	}
 	planFlag(c, &o.Plan)
 	c.Flags().BoolVar(&o.All, "all", false, "compare every row field by field")
-	c.Flags().IntVar(&o.Sample, "sample", 1000, "else compare this many rows of each table")
+	c.Flags().IntVar(&o.Sample, "sample", 1000, "without --all, compare this many rows of each table")
 	return c
 }
 
@@ -214,8 +214,8 @@ func dropCommand() *cobra.Command {
 		},
 	}
 	planFlag(c, &o.Plan)
-	c.Flags().StringVar(&o.Snapshot, "snapshot", "", "name of the snapshot that was taken of the legacy database; required")
-	c.Flags().Int64Var(&o.ArchiveUnlinked, "archive-unlinked", 0, "how many rows without a run go into the archive; exactly those that there are")
+	c.Flags().StringVar(&o.Snapshot, "snapshot", "", "name of the snapshot of the legacy database that you have taken; required")
+	c.Flags().Int64Var(&o.ArchiveUnlinked, "archive-unlinked", 0, "how many rows without a run go into the archive: exactly as many as exist")
 	return c
 }
 
@@ -223,7 +223,7 @@ func rollbackCommand() *cobra.Command {
 	var o rollback.Options
 	c := &cobra.Command{
 		Use: "rollback", Args: cobra.NoArgs,
-		Short: "Undoes a stage, after all that came later",
+		Short: "Undoes a stage, after all later ones",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return stage(c, func(ctx context.Context, t opened) (*report.Report, error) {
 				return rollback.Run(ctx, t.Ledger, Undoing, o)
@@ -231,6 +231,6 @@ func rollbackCommand() *cobra.Command {
 		},
 	}
 	planFlag(c, &o.Plan)
-	c.Flags().StringVar(&o.To, "to", "", "the stage to undo: drop, repoint, backfill, adopt, or analyse for every trace; required")
+	c.Flags().StringVar(&o.To, "to", "", "the stage to undo: drop, repoint, verify, backfill, adopt, or analyse (removes every trace); required")
 	return c
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
-// fixtureCommand makes legacy databases for tests of the whole tool, and changes them
-// as the older installation would while it is at work. It is no stage.
+// fixtureCommand fills legacy databases for tests of the whole tool, and changes them as a
+// working older installation does. It is no stage.
 func fixtureCommand() *cobra.Command {
 	var url, now string
 	var working bool
 	var o fixture.Options
 	c := &cobra.Command{
 		Use: "fixture", Hidden: true, Args: cobra.NoArgs,
-		Short: "Fills an empty database as an older TenantPilot would have, for tests",
+		Short: "Fills an empty database like that of an older TenantPilot, for tests",
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if o.Now, err = time.Parse(time.RFC3339, now); err != nil {
 				return fmt.Errorf("--now: %w", err)
@@ -38,17 +38,17 @@ func fixtureCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&url, "url", "", "the database, as the owner of its tables to be")
-	f.StringVar(&now, "now", time.Now().UTC().Format(time.RFC3339), "the moment that all times are told from")
-	f.BoolVar(&working, "work", false, "fill nothing: do a step of the older installation's work for every line of standard input")
+	f.StringVar(&url, "url", "", "the database, as the role that will own its tables")
+	f.StringVar(&now, "now", time.Now().UTC().Format(time.RFC3339), "the present that all times are relative to")
+	f.BoolVar(&working, "work", false, "fill nothing; do one step of an older installation's work for each line of standard input")
 	f.IntVar(&o.Rows, "rows", 0, "ordinary runs")
-	f.IntVar(&o.Linked, "linked", 0, "how many of a hundred of them have their canonical run")
-	f.Int64Var(&o.Seed, "seed", 1, "other rows of the same kinds")
+	f.IntVar(&o.Linked, "linked", 0, "how many per hundred of them have their canonical run")
+	f.Int64Var(&o.Seed, "seed", 1, "a different number gives different rows of the same kinds")
 	f.BoolVar(&o.Tidy, "tidy", false, "only ordinary rows")
 	f.BoolVar(&o.Memberships, "memberships", false, "with the table of memberships")
-	f.BoolVar(&o.UnknownType, "unknown-type", false, "with runs of a type that no table knows")
+	f.BoolVar(&o.UnknownType, "unknown-type", false, "with runs of an unknown type")
 	f.BoolVar(&o.LooseTenants, "loose-tenants", false, "with tenants without a workspace")
-	f.BoolVar(&o.BadTenants, "bad-tenants", false, "with tenants whose directory is not known")
+	f.BoolVar(&o.BadTenants, "bad-tenants", false, "with tenants without a valid directory id")
 	return c
 }
 
@@ -67,6 +67,6 @@ func onLegacy(ctx context.Context, url string, do func(context.Context, *pgx.Con
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the connection is not needed any more
 	return do(ctx, conn)
 }

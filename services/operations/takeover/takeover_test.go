@@ -15,7 +15,7 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 	calm, s := takeovertest.New(t, o), takeovertest.New(t, o)
 	atFirst, runsAtFirst := s.LegacyPortrait(), s.TargetPortrait()
 	for _, each := range []*takeovertest.Takeover{calm, s} {
-		each.Exec("update tenantpilot_takeover.takeover set created_at = $1", o.Now) // which rows without any time take
+		each.Exec("update tenantpilot_takeover.takeover set created_at = $1", o.Now) // rows without any time get this one
 		each.Do("adopt")
 	}
 	for _, stage := range []string{"backfill", "verify", "repoint", "verify again", "drop", "rollback to repoint", "rollback to verify"} {
@@ -38,7 +38,7 @@ func TestWhatIsKilledAnywhereEndsAsIfItWereNot(t *testing.T) {
 	takeovertest.SameLines(t, runsAtFirst, s.TargetPortrait())
 }
 
-// stateOf is what the takeover knows of itself, but for when.
+// stateOf returns the ledger of a takeover, without times.
 func stateOf(t *testing.T, s *takeovertest.Takeover) string {
 	return takeovertest.WithoutSequences(takeovertest.Dump(t, s.LegacyURL, "--data-only", "--schema=tenantpilot_takeover",
 		"--exclude-table-data=*.takeover", "--exclude-table-data=*.stage",

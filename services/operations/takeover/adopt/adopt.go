@@ -30,7 +30,7 @@ type adoption struct {
 // everything, and writes only if every check holds. A later call takes over what the older
 // installation has made since. If tenancy is nil, it fails: the address was not given.
 func Run(ctx context.Context, l *ledger.Ledger, tenancy tenancyv1.ImportServiceClient, o Options) (*report.Report, error) {
-	return l.Stage(ctx, "adopt", o.Plan, o.told(), func(ctx context.Context, r *report.Report) error {
+	return l.Stage(ctx, "adopt", o.Plan, o.shown(), func(ctx context.Context, r *report.Report) error {
 		a := &adoption{Ledger: l, tenancy: tenancy, o: o, r: r}
 		sound, err := a.look(ctx)
 		if err != nil || !sound || o.Plan {
@@ -47,13 +47,13 @@ func pairs[K int64 | string](m map[K]string) (list []string) {
 	return list
 }
 
-// reserved reports whether ids were set aside before: then runs may have been
-// written by what was decided, and it stays.
+// reserved reports whether an earlier call has reserved ids. Then runs may exist that
+// depend on its decisions, which cannot be changed any more.
 func (a *adoption) reserved() bool { return len(a.blocks) > 0 }
 
 var errNoTenancy = errors.New(ledger.EnvPrefix + "TENANCY_ADDRESS is not set: adopt makes workspaces, users and tenants there")
 
-// look checks everything that could be in the way, and reports whether nothing is.
+// look checks everything, and reports whether every check holds.
 func (a *adoption) look(ctx context.Context) (bool, error) {
 	if a.tenancy == nil {
 		return false, errNoTenancy
@@ -76,20 +76,19 @@ func (a *adoption) look(ctx context.Context) (bool, error) {
 const readTimezone = `-- takeover.readTimezone
 	select timezone, exists (select from pg_timezone_names where name = $1) from tenantpilot_takeover.takeover`
 
-// decideTimezone checks the zone of timestamps without one. It is decided once runs
-// may have been written by it.
+// decideTimezone checks the zone of timestamps that have none.
 func (a *adoption) decideTimezone(ctx context.Context) error {
 	var before string
 	var known bool
 	if err := a.Legacy.QueryRow(ctx, readTimezone, a.o.Timezone).Scan(&before, &known); err != nil {
 		return fmt.Errorf("time zone: %w", err)
 	}
-	const name = "timestamps without a zone have one"
+	const name = "the zone of timestamps without one is known"
 	switch wanted := a.o.Timezone; {
 	case wanted == "" || wanted == before:
 		a.r.Check(name, true, "it is %s", before)
 	case !known:
-		a.r.Check(name, false, "--legacy-timezone %s is no time zone; they are named like Europe/Berlin", wanted)
+		a.r.Check(name, false, "--legacy-timezone %s is no time zone; an example is Europe/Berlin", wanted)
 	case a.reserved():
 		a.r.Check(name, false, "it was %s when runs were adopted before: roll adopt back to change that", before)
 	default:
@@ -101,8 +100,8 @@ func (a *adoption) decideTimezone(ctx context.Context) error {
 const saveTimezone = `-- takeover.saveTimezone
 	update tenantpilot_takeover.takeover set timezone = $1 where $1 <> ''`
 
-// do writes: decisions, people, ids, runs, in an order in which each finds what it
-// needs, however often it was stopped before.
+// do writes decisions, people, ids and runs, in this order: each needs those before it,
+// and finds them also after an interruption.
 func (a *adoption) do(ctx context.Context) error {
 	if _, err := a.Legacy.Exec(ctx, saveTimezone, a.o.Timezone); err != nil {
 		return fmt.Errorf("save time zone: %w", err)

@@ -56,7 +56,7 @@ func TestAdoptPlansWithoutChangingAnything(t *testing.T) {
 	}
 	r := w.Adopt(o)
 	require.Equal(t, before, w.State())
-	require.Contains(t, takeovertest.TablesOf(t, r), "Who and what there was")
+	require.Contains(t, takeovertest.TablesOf(t, r), "Workspaces, users, tenants and members")
 	passed, err := w.Passed(t.Context(), "adopt")
 	require.NoError(t, err)
 	require.False(t, passed, "a plan is no stage")
@@ -137,7 +137,7 @@ func TestCollidingIDsDemandAnOffset(t *testing.T) {
 		fmt.Sprintf("%d|drift_generate_findings|3000013:3000014", tenant)), "ids of runs in an identity move along")
 }
 
-// In an older context baseline_run_id and current_run_id are rows of inventory_sync_runs.
+// In an older context, baseline_run_id and current_run_id are ids of inventory_sync_runs.
 func TestRowsThatDriftRunsComparedAreNotTakenForRuns(t *testing.T) {
 	t.Parallel()
 	for _, offset := range []int64{0, 3_000_000} {
@@ -166,7 +166,7 @@ func TestWhatDoesNotFitIsKeptBesideWhatDoes(t *testing.T) {
 	t.Parallel()
 	w := takeovertest.New(t, takeovertest.Awkward)
 	w.Do("adopt")
-	for id, want := range map[int64][3]string{ // failures, counts, and what is kept of both
+	for id, want := range map[int64][3]string{ // failure_summary, summary_counts, and what is kept of both
 		57: {`[]`, `{}`, `[[[{"code": "nested"}]], {"total": true}]`},
 		59: {
 			`[{"code": "x", "reason_code": "y", "message": "z", "item": "policy-1", "retryable": true, "remediation": "Wait.", "request_id": "r1"}]`,
@@ -186,7 +186,7 @@ func TestWhatDoesNotFitIsKeptBesideWhatDoes(t *testing.T) {
 	}
 }
 
-// live makes a run of this installation.
+// live makes a live run.
 func live(t *testing.T, w *takeovertest.Takeover, id, workspace int64) {
 	t.Helper()
 	w.ExecRuns(`insert into operation_runs (id, workspace_id, initiator_name, type, status, outcome, run_identity_hash, max_attempts, queued_at)
@@ -208,7 +208,7 @@ func TestAnUnknownTypeStopsUntilItIsDecided(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		said string
-		want string // what fails
+		want string // the check that fails
 		runs int64
 	}{
 		"not decided":          {said: "", want: "undecided: policy.export"},
@@ -247,7 +247,7 @@ func TestCallsThatFailAreMadeAgain(t *testing.T) {
 			w := takeovertest.New(t, fixture.Options{})
 			svc, client := w.Registry.Serve(t)
 			w.Tenancy = client
-			svc.FailCall(2, method, errs.Exhausted("BUSY", time.Second, "not now")) // the first only asks
+			svc.FailCall(2, method, errs.Exhausted("BUSY", time.Second, "not now")) // the first call only validates
 			_, err := adopt.Run(t.Context(), w.Ledger, w.Tenancy, adopt.Options{Owners: takeovertest.AwkwardOwners})
 			require.ErrorContains(t, err, "not now")
 			require.Zero(t, takeovertest.One[int64](t, w.Operations, "select count(*) from operation_runs"))
@@ -257,7 +257,7 @@ func TestCallsThatFailAreMadeAgain(t *testing.T) {
 	}
 }
 
-// Whoever starts runs while ids are set aside gets one beyond them, and none is lost.
+// A run that starts while ids are reserved gets an id beyond them, and none is lost.
 func TestLiveRunsStartWhileIDsAreSetAside(t *testing.T) {
 	t.Parallel()
 	w := takeovertest.New(t, fixture.Options{})

@@ -14,13 +14,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// highestRunID is well below where the ids of another shard would begin.
+// highestRunID is the highest id that a run may get. The ids of a second shard of the
+// operations database would begin at 1 << 48.
 const highestRunID = 1 << 47
 
-// room is how many more rows a source may get than twice those it has.
+// room is how far a source may grow: a block has ids for twice the highest row of now, and
+// for this many more.
 const room = 1_000_000
 
-// legacyIDs are the ids that rows of a source have; zeros where there is none.
+// legacyIDs are the lowest and the highest id of a source, both 0 if it has no rows.
 type legacyIDs struct{ Min, Max int64 }
 
 const readLegacyIDs = `-- takeover.readLegacyIDs
@@ -46,7 +48,7 @@ const copyBlocks = `-- takeover.copyBlocks
 	select * from unnest($1::text[], $2::bigint[], $3::bigint[])
 	on conflict (source) do update set last_legacy_id = excluded.last_legacy_id, base = excluded.base`
 
-// copyBlocks brings what the operations database has of blocks to the legacy one.
+// copyBlocks copies the blocks from the operations database to the legacy database.
 func (a *adoption) copyBlocks(ctx context.Context) error {
 	blocks, err := ledger.Blocks(ctx, a.Operations)
 	if err != nil {
@@ -62,11 +64,11 @@ func (a *adoption) copyBlocks(ctx context.Context) error {
 	return nil
 }
 
-// used are the ids that the operations database has given out.
+// used is what is known of the ids of existing runs.
 type used struct {
-	highest   int64 // by the sequence or by anybody
-	colliding int64 // runs where those of canonical rows would be
-	next      int64 // lowest run above those; 0: none
+	highest   int64 // highest id of a run, or given out by the sequence
+	colliding int64 // runs whose ids the canonical rows need
+	next      int64 // lowest id of a run above those; 0 if there is none
 }
 
 const readUsed = `-- takeover.readUsed
@@ -81,7 +83,7 @@ func readUsedIDs(ctx context.Context, tx pgx.Tx, ids legacyIDs, offset int64) (u
 	return u, err
 }
 
-// taken says why ids cannot be as asked, and which offset would do.
+// taken is an error: ids cannot be as asked. It proposes an offset that works.
 type taken struct {
 	why     string
 	propose int64
@@ -89,7 +91,8 @@ type taken struct {
 
 func (t taken) Error() string { return fmt.Sprintf("%s: adopt with --id-offset %d", t.why, t.propose) }
 
-// planBlocks answers the blocks that are to be set aside, [taken] if they cannot.
+// planBlocks returns the blocks to reserve. It returns a [taken] error if another offset
+// is needed.
 func planBlocks(ids map[string]legacyIDs, u used, offset int64) ([]ledger.Block, error) {
 	canonical, err := planCanonical(ids[legacy.CanonicalRuns], u, offset)
 	if err != nil {
@@ -109,8 +112,9 @@ func planBlocks(ids map[string]legacyIDs, u used, offset int64) ([]ledger.Block,
 	return blocks, nil
 }
 
-// planCanonical keeps the ids of canonical rows, or moves them all by one offset:
-// so far that no value of the older installation is also one of ours.
+// planCanonical returns the block of canonical rows. Their ids stay as they are, or all
+// move by one offset, which is higher than any id of theirs: so a number is either a legacy
+// id or a new one, and never both.
 func planCanonical(ids legacyIDs, u used, offset int64) (ledger.Block, error) {
 	b := ledger.Block{Source: legacy.CanonicalRuns, Base: offset, LastLegacyID: 2*ids.Max + room}
 	propose := roundUp(max(u.highest, b.LastLegacyID))
@@ -125,7 +129,8 @@ func planCanonical(ids legacyIDs, u used, offset int64) (ledger.Block, error) {
 	return b, nil
 }
 
-// roundUp makes an offset by which people can see through ids.
+// roundUp rounds an offset up, so that people recognise a legacy id in the new one: 42 becomes
+// 3,000,042.
 func roundUp(n int64) int64 {
 	step := int64(room)
 	for step*100 <= n {
@@ -134,7 +139,7 @@ func roundUp(n int64) int64 {
 	return (n + step - 1) / step * step
 }
 
-// outgrown answers the sources with rows beyond what was set aside for them.
+// outgrown returns the sources with rows beyond their blocks.
 func outgrown(blocks []ledger.Block, ids map[string]legacyIDs) (sources []string) {
 	for _, b := range blocks {
 		if last := ids[b.Source].Max; last > b.LastLegacyID {
@@ -144,8 +149,8 @@ func outgrown(blocks []ledger.Block, ids map[string]legacyIDs) (sources []string
 	return sources
 }
 
-// While it is held no run is made; whoever makes one takes an id from the sequence
-// only when the statement goes on.
+// No run is made while we hold this lock. A waiting insert takes its id from the sequence
+// only after that.
 const lockRuns = `-- takeover.lockRuns
 	lock table operation_runs in share row exclusive mode`
 
@@ -155,15 +160,15 @@ const saveBlock = `-- takeover.saveBlock
 const advanceSequence = `-- takeover.advanceSequence
 	select setval('operation_runs_id_seq', $1) from operation_runs_id_seq where last_value < $1`
 
-// A workspace that lives here already goes on; what is held is its retention.
+// A workspace with live runs may go on starting some; only its retention is held.
 const holdWorkspaces = `-- takeover.holdWorkspaces
 	insert into workspace_hold (workspace_id, starts_allowed)
 	select w, exists (select from operation_runs r where r.workspace_id = w and r.origin = 'live')
 	from unnest($1::bigint[]) w
 	on conflict do nothing`
 
-// reserve sets ids aside, unless that was done before, and holds workspaces: no
-// live run begins between the two.
+// reserve reserves ids, unless an earlier call has, and holds workspaces. No live run
+// starts in between.
 func (a *adoption) reserve(ctx context.Context, ids map[string]legacyIDs, offset int64, workspaces []int64) error {
 	return a.Alter(ctx, a.Operations, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockRuns); err != nil {
@@ -194,7 +199,7 @@ func reserveBlocks(ctx context.Context, tx pgx.Tx, ids map[string]legacyIDs, off
 	}
 	for _, b := range blocks {
 		if _, err := tx.Exec(ctx, saveBlock, b.Source, b.LastLegacyID, b.Base); err != nil {
-			return fmt.Errorf("set ids aside: %w", err)
+			return fmt.Errorf("reserve ids: %w", err)
 		}
 	}
 	end := slices.MaxFunc(blocks, func(x, y ledger.Block) int { return cmp.Compare(x.End(), y.End()) }).End()
@@ -204,7 +209,7 @@ func reserveBlocks(ctx context.Context, tx pgx.Tx, ids map[string]legacyIDs, off
 	return nil
 }
 
-// decideIDs checks that the ids of runs can be as the operator wants them.
+// decideIDs checks that runs can have the ids that the operator wants.
 func (a *adoption) decideIDs(ctx context.Context) (err error) {
 	if a.ids, err = a.legacyIDs(ctx); err != nil {
 		return err
@@ -223,13 +228,13 @@ func (a *adoption) decideIDs(ctx context.Context) (err error) {
 			return fmt.Errorf("read ids in use: %w", err)
 		}
 	}
-	a.tellBlocks(blocks)
+	a.showBlocks(blocks)
 	a.checkIDs(blocks, refused)
 	return nil
 }
 
 func (a *adoption) checkIDs(blocks []ledger.Block, refused error) {
-	const name = "every run gets the id it is to have"
+	const name = "the ids that runs need are free"
 	at := slices.IndexFunc(blocks, func(b ledger.Block) bool { return b.Source == legacy.CanonicalRuns })
 	beyond := outgrown(blocks, a.ids)
 	switch {
@@ -238,13 +243,13 @@ func (a *adoption) checkIDs(blocks []ledger.Block, refused error) {
 	case len(beyond) > 0:
 		a.r.Check(name, false, "%s: roll adopt back and adopt again, with an --id-offset", report.List(beyond))
 	case a.o.IDOffset != 0 && a.o.IDOffset != blocks[at].Base:
-		a.r.Check(name, false, "ids were set aside with the offset %d before: roll adopt back to change that", blocks[at].Base)
+		a.r.Check(name, false, "ids were reserved with the offset %d before: roll adopt back to change that", blocks[at].Base)
 	default:
 		a.r.Check(name, true, "the offset of canonical runs is %d", blocks[at].Base)
 	}
 }
 
-func (a *adoption) tellBlocks(blocks []ledger.Block) {
+func (a *adoption) showBlocks(blocks []ledger.Block) {
 	table := a.r.Table("Ids of runs", "table", "last row", "rows may go to", "run is row plus")
 	for _, b := range blocks {
 		table.Row(b.Source, a.ids[b.Source].Max, b.LastLegacyID, b.Base)

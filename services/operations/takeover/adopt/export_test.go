@@ -1,6 +1,6 @@
 package adopt
 
-// What tests look at.
+// For tests.
 var (
 	MadeID       = madeID
 	Roles        = roles

@@ -12,24 +12,24 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// people are who and what there was, as far as they are taken over.
+// people are the workspaces, users, tenants and members that are taken over.
 type people struct {
 	workspaces []legacyWorkspace
 	users      []legacyUser
 	tenants    []legacyTenant
 	members    []legacyMember
 
-	workspaceIDs, userIDs map[int64]int64 // here, by legacy id
+	workspaceIDs, userIDs map[int64]int64 // the new ids, by legacy id
 	tenantIDs             map[int64]tenantHere
 }
 
-// tenantHere is what became of a tenant.
+// tenantHere is the new id of a tenant, and that of its new workspace.
 type tenantHere struct{ id, workspaceID int64 }
 
 type legacyWorkspace struct {
 	ID       int64
 	Name     string
-	Imported bool // before, with its members
+	Imported bool // by an earlier call, with its members
 }
 
 type legacyUser struct {
@@ -40,11 +40,11 @@ type legacyUser struct {
 
 type legacyTenant struct {
 	ID          int64
-	WorkspaceID int64 // 0: none
+	WorkspaceID int64 // 0 if it has none
 	Name        string
 	DirectoryID string
 	Domain      string
-	Imported    bool // before
+	Imported    bool // by an earlier call
 }
 
 type legacyMember struct {
@@ -61,7 +61,7 @@ const readUsers = `-- takeover.readUsers
 	select id, left(coalesce(name, ''), 2000), case when char_length(email) <= 320 then email else '' end
 	from users order by id`
 
-// Only these columns leave the legacy database: a tenant also had secrets.
+// No other column leaves the legacy database: some hold secrets of the tenant.
 const readTenants = `-- takeover.readTenants
 	select t.id, coalesce(t.workspace_id, 0), left(coalesce(t.name, ''), 2000), left(coalesce(t.external_id, ''), 2000),
 		case when char_length(to_jsonb(t) ->> 'domain') <= 253 then to_jsonb(t) ->> 'domain' else '' end, m.legacy_id is not null
@@ -96,8 +96,8 @@ func (a *adoption) readPeople(ctx context.Context) (p people, err error) {
 	return p, nil
 }
 
-// lookAtPeople checks that everybody can be taken over: with what the operator
-// says, and by asking tenancy without writing.
+// lookAtPeople checks that everybody can be taken over: by the flags, and by calls to
+// tenancy that only validate.
 func (a *adoption) lookAtPeople(ctx context.Context) (err error) {
 	if a.people, err = a.readPeople(ctx); err != nil {
 		return err
@@ -108,15 +108,16 @@ func (a *adoption) lookAtPeople(ctx context.Context) (err error) {
 	return a.sendPeople(ctx, true)
 }
 
-// madeID stands for a legacy id of what an operator names and the older installation
-// never had. It is the same for the same name, and beyond ids of rows.
+// madeID returns the legacy id of a workspace or user that only the operator has named.
+// Tenancy knows objects by their legacy ids, so the same name always has the same id. It is
+// higher than any id of a row.
 func madeID(name string) int64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name))
 	return 1_000_000_000_000 + int64(h.Sum32())
 }
 
-// placeTenants gives tenants without a workspace the one that the operator says.
+// placeTenants gives tenants without a workspace the one of --workspace-map.
 func (a *adoption) placeTenants() {
 	p := &a.people
 	var homeless, wrong []string
@@ -143,22 +144,23 @@ func (a *adoption) placeTenants() {
 			wrong = append(wrong, "there is no tenant "+id)
 		}
 	}
-	a.r.Check("every tenant has a workspace, by --workspace-map if need be", len(homeless) == 0, "without: %s", report.List(homeless))
-	a.r.Check("--workspace-map says what can be", len(wrong) == 0, "wrong: %s", report.List(wrong))
+	a.r.Check("every tenant has a workspace (else --workspace-map gives it one)", len(homeless) == 0, "without: %s", report.List(homeless))
+	a.r.Check("--workspace-map is valid", len(wrong) == 0, "wrong: %s", report.List(wrong))
 }
 
 func parsed(id string) int64 {
-	n, _ := strconv.ParseInt(id, 10, 64) // 0 is nobody's id
+	n, _ := strconv.ParseInt(id, 10, 64) // no row has the id 0
 	return n
 }
 
-// place puts tenant into a workspace by id or by the name of one to make.
+// place puts a tenant into a workspace, given by its id or by the name of a new one. It
+// returns what is wrong with that.
 func (p *people) place(tenant *legacyTenant, where string) (wrong []string) {
 	id := parsed(where)
 	if id == 0 {
 		id = madeID(where)
 		if same := p.workspacesNamed(where); len(same) > 0 {
-			return []string{fmt.Sprintf("%q is the name of a legacy workspace: say its id, %s", where, strings.Join(same, " or "))}
+			return []string{fmt.Sprintf("%q is the name of a legacy workspace: give its id, %s", where, strings.Join(same, " or "))}
 		}
 		if !p.hasWorkspace(id) {
 			p.workspaces = append(p.workspaces, legacyWorkspace{ID: id, Name: where, Imported: tenant.Imported})
@@ -175,7 +177,7 @@ func (p *people) hasWorkspace(id int64) bool {
 	return slices.ContainsFunc(p.workspaces, func(w legacyWorkspace) bool { return w.ID == id })
 }
 
-// workspacesNamed answers the ids of those the older installation had by that name.
+// workspacesNamed returns the ids of the legacy workspaces with a name.
 func (p *people) workspacesNamed(name string) (ids []string) {
 	for _, w := range p.workspaces {
 		if w.Name == name && w.ID != madeID(name) {
@@ -187,7 +189,7 @@ func (p *people) workspacesNamed(name string) (ids []string) {
 
 var knownRoles = []string{"readonly", "operator", "manager", "owner"}
 
-// nameRoles brings roles to the words we have; who had another sees, and does nothing.
+// nameRoles translates the roles of members. A role that is not known becomes readonly.
 func (a *adoption) nameRoles() {
 	var odd []string
 	members := a.people.members
@@ -201,12 +203,12 @@ func (a *adoption) nameRoles() {
 	}
 	a.r.Find(report.Finding{
 		Code: "unknown_role", Source: "workspace_memberships", Count: int64(len(odd)), Samples: report.Some(odd),
-		Message: "roles nobody knows, which become readonly",
+		Message: "unknown roles, which become readonly",
 	})
 }
 
-// nameOwners gives workspaces without an owner the one that the operator says.
-// One that was imported before was given an owner then.
+// nameOwners gives workspaces without an owner the one of --owner. A workspace that an
+// earlier call has imported got its owner then.
 func (a *adoption) nameOwners() {
 	p := &a.people
 	owned := map[int64]bool{}
@@ -231,19 +233,19 @@ func (a *adoption) nameOwners() {
 			wrong = append(wrong, "there is no legacy workspace "+id)
 		}
 	}
-	a.r.Check("every workspace has an owner, by --owner if need be", len(orphans) == 0, "without: %s", report.List(orphans))
-	a.r.Check("--owner says who can be", len(wrong) == 0, "wrong: %s", report.List(wrong))
+	a.r.Check("every workspace has an owner (else --owner gives it one)", len(orphans) == 0, "without: %s", report.List(orphans))
+	a.r.Check("--owner is valid", len(wrong) == 0, "wrong: %s", report.List(wrong))
 }
 
-// own makes somebody the owner of a workspace, by id or by the name of a user to
-// make. Nobody is guessed from a name.
+// own makes a user the owner of a workspace, given by the id or by the name of a new user.
+// It refuses the name of a legacy user: several may have the same. It returns what is wrong.
 func (p *people) own(workspaceID int64, who string) (wrong []string) {
 	id := parsed(who)
 	switch same := p.usersNamed(who); {
 	case id != 0 && !slices.ContainsFunc(p.users, func(u legacyUser) bool { return u.ID == id }):
 		return []string{fmt.Sprintf("there is no legacy user %d", id)}
 	case id == 0 && len(same) > 0:
-		return []string{fmt.Sprintf("%q is the name of a legacy user: say the id, %s", who, report.List(same))}
+		return []string{fmt.Sprintf("%q is the name of a legacy user: give the id, %s", who, report.List(same))}
 	case id == 0:
 		id = madeID(who)
 		if !slices.ContainsFunc(p.users, func(u legacyUser) bool { return u.ID == id }) {
@@ -268,7 +270,7 @@ func (p *people) usersNamed(name string) (ids []string) {
 	return ids
 }
 
-// held are the workspaces here whose history is taken over.
+// held returns the new workspaces whose history is taken over.
 func (p *people) held() (ids []int64) {
 	for _, id := range p.workspaceIDs {
 		ids = append(ids, id)
@@ -291,8 +293,8 @@ const savePeople = `-- takeover.savePeople
 	insert into tenantpilot_takeover.tenant_map (legacy_id, tenant_id, workspace_id) select * from unnest($5::bigint[], $6::bigint[], $7::bigint[])
 	on conflict (legacy_id) do update set tenant_id = excluded.tenant_id, workspace_id = excluded.workspace_id`
 
-// importPeople makes everybody in tenancy, and then remembers who they are here: a
-// workspace that is remembered has its owner.
+// importPeople makes everybody in tenancy, and notes the new ids afterwards: so every
+// workspace that is noted has its owner.
 func (a *adoption) importPeople(ctx context.Context) error {
 	if err := a.sendPeople(ctx, false); err != nil {
 		return err
@@ -328,8 +330,8 @@ type remembered struct {
 	ID       int64
 }
 
-// sameAsBefore fails where tenancy answers another id than before: then it is not
-// the tenancy that the runs were written for.
+// sameAsBefore fails if tenancy returns other ids than before: then it is not the tenancy
+// that the runs were written for.
 func (a *adoption) sameAsBefore(ctx context.Context) error {
 	p := a.people
 	before, err := query.Collect[remembered](ctx, a.Legacy, readRemembered, keys(p.workspaceIDs), keys(p.userIDs), keys(p.tenantIDs))

@@ -54,11 +54,11 @@ func TestAdoptRefusesWhatCannotBe(t *testing.T) {
 		"tenant that has one":        {func(o *adopt.Options) { o.WorkspaceMap[1] = "2" }, "tenant 1 is in workspace 1"},
 		"no such tenant":             {func(o *adopt.Options) { o.WorkspaceMap[99] = "2" }, "there is no tenant 99"},
 		"no such workspace":          {func(o *adopt.Options) { o.WorkspaceMap[20] = "3" }, "there is no legacy workspace 3"},
-		"name of several workspaces": {func(o *adopt.Options) { o.WorkspaceMap[20] = "Contoso" }, "say its id, 1 or 2"},
+		"name of several workspaces": {func(o *adopt.Options) { o.WorkspaceMap[20] = "Contoso" }, "give its id, 1 or 2"},
 		"workspace without owner":    {func(o *adopt.Options) { delete(o.Owners, 2) }, "without: 2 (Contoso)"},
 		"owner of nothing":           {func(o *adopt.Options) { o.Owners[3] = "1" }, "there is no legacy workspace 3"},
 		"no such owner":              {func(o *adopt.Options) { o.Owners[2] = "2" }, "there is no legacy user 2"},
-		"owner guessed from a name":  {func(o *adopt.Options) { o.Owners[2] = "Sam Same" }, "is the name of a legacy user: say the id, 3, 4"},
+		"owner guessed from a name":  {func(o *adopt.Options) { o.Owners[2] = "Sam Same" }, "is the name of a legacy user: give the id, 3, 4"},
 		"time zone":                  {func(o *adopt.Options) { o.Timezone = "Middle/Earth" }, "Middle/Earth is no time zone"},
 		"known type":                 {func(o *adopt.Options) { o.TypeMap = map[string]string{"inventory.sync": legacy.Archive} }, "inventory.sync is known"},
 	} {

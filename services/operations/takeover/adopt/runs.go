@@ -8,7 +8,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/transfer"
 )
 
-// adoptRuns copies the runs that are canonical already, and tells how many there are.
+// adoptRuns copies the runs that are canonical already, and reports their number.
 func (a *adoption) adoptRuns(ctx context.Context) error {
 	after, err := a.Resume(ctx, "adopt", legacy.CanonicalRuns)
 	if err != nil {

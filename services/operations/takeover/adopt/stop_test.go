@@ -13,8 +13,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/takeovertest"
 )
 
-// Killed again and again, a bit later each time, adopt ends where it ends when nobody
-// disturbs it.
+// Adopt is killed again and again, a bit later each time. It ends in the same state as when
+// it is never killed.
 func TestAdoptEndsTheSameWhereverItIsStopped(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -33,8 +33,8 @@ func TestAdoptEndsTheSameWhereverItIsStopped(t *testing.T) {
 	require.Equal(t, once, w.State())
 }
 
-// adopted is what adopt has made, but for times and what is left to chance: a
-// sequence that was advanced stays so, also where the transaction fails.
+// adopted returns what adopt has made, without times and without the bases of blocks: a
+// sequence stays advanced, also if the transaction fails.
 func adopted(t *testing.T, w *takeovertest.Takeover) string {
 	t.Helper()
 	const runs = `select string_agg(concat_ws(' ', id, workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash,

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	importBatch    = 500 // the most that one call takes
+	importBatch    = 500 // the most items that one call takes
 	importDeadline = time.Minute
 )
 
-// inBatches sends items, and answers what became of each, in order.
+// inBatches sends items in batches, and returns the result of each, in order.
 func inBatches[T, R any](ctx context.Context, items []T, send func(context.Context, []T) ([]R, error)) ([]R, error) {
 	var all []R
 	for batch := range slices.Chunk(items, importBatch) {
@@ -31,14 +31,14 @@ func inBatches[T, R any](ctx context.Context, items []T, send func(context.Conte
 			return nil, err
 		}
 		if len(results) != len(batch) {
-			return nil, fmt.Errorf("tenancy answered %d results for %d items", len(results), len(batch))
+			return nil, fmt.Errorf("tenancy returned %d results for %d items", len(results), len(batch))
 		}
 		all = append(all, results...)
 	}
 	return all, nil
 }
 
-// tally counts what became of one kind of people or things.
+// tally counts the results of one kind of object.
 type tally struct {
 	kind                                  string
 	made, found, adopted, merged, refused int
@@ -68,7 +68,7 @@ func sentence(err error) string {
 	return err.Error()
 }
 
-// itemError is what tenancy says of one item; nil if nothing is wrong.
+// itemError returns the error of one item, or nil.
 func itemError(s *status.Status) error {
 	if s == nil {
 		return nil
@@ -76,8 +76,9 @@ func itemError(s *status.Status) error {
 	return errs.FromStatus(grpcstatus.ErrorProto(s))
 }
 
-// sendPeople brings everybody to tenancy, in the order in which they need each
-// other. A rehearsal writes nothing and checks; else what is refused is an error.
+// sendPeople sends everybody to tenancy, in the order in which they need each other. A
+// rehearsal writes nothing, and a refused item is a check that does not hold; else it is
+// an error.
 func (a *adoption) sendPeople(ctx context.Context, rehearse bool) error {
 	var all []*tally
 	for _, send := range []func(context.Context, bool) (*tally, error){a.sendWorkspaces, a.sendUsers, a.sendTenants, a.sendMembers} {
@@ -90,7 +91,7 @@ func (a *adoption) sendPeople(ctx context.Context, rehearse bool) error {
 	if rehearse && !a.o.Plan {
 		return a.checkPeople(all)
 	}
-	table := a.r.Table("Who and what there was", "kind", "made", "here already", "made here before", "same as another", "refused")
+	table := a.r.Table("Workspaces, users, tenants and members", "kind", "made", "here already", "made here before", "same as another", "refused")
 	for _, t := range all {
 		table.Row(t.kind, t.made, t.found, t.adopted, t.merged, t.refused)
 	}
@@ -114,11 +115,11 @@ func (a *adoption) checkPeople(all []*tally) error {
 			Message: "names that tenancy has to change",
 		})
 	}
-	a.r.Check("tenancy takes everybody", len(problems) == 0, "refused: %s", report.List(problems))
+	a.r.Check("tenancy accepts everybody", len(problems) == 0, "refused: %s", report.List(problems))
 	return nil
 }
 
-// settle counts the results of items, and remembers the ids of those that are here.
+// settle counts the results of items, and returns the new ids of those that tenancy has.
 func (t *tally) settle(results []*tenancyv1.ImportResult, names []string) map[int64]int64 {
 	ids := map[int64]int64{}
 	for i, r := range results {
@@ -171,8 +172,8 @@ func (a *adoption) sendUsers(ctx context.Context, rehearse bool) (*tally, error)
 	return t, err
 }
 
-// sendTenants leaves out those that have no workspace: either that is known to stop
-// us, or they were given one before.
+// sendTenants leaves out tenants without a workspace: either a check has failed because of
+// them, or an earlier call has given them one.
 func (a *adoption) sendTenants(ctx context.Context, rehearse bool) (*tally, error) {
 	tenants := slices.DeleteFunc(slices.Clone(a.people.tenants), func(t legacyTenant) bool { return t.WorkspaceID == 0 })
 	results, err := inBatches(ctx, tenants, func(ctx context.Context, batch []legacyTenant) ([]*tenancyv1.ImportResult, error) {
@@ -201,7 +202,7 @@ func (a *adoption) settleTenants(tenants []legacyTenant, results []*tenancyv1.Im
 			t.count(r.Outcome)
 			t.rename(r, tenant.Name)
 			a.people.tenantIDs[tenant.ID] = here
-		case twin != 0: // one directory of one workspace is one tenant
+		case twin != 0: // a workspace has one tenant for a directory
 			t.merged++
 			here.id = twin
 			a.people.tenantIDs[tenant.ID] = here
@@ -214,12 +215,12 @@ func (a *adoption) settleTenants(tenants []legacyTenant, results []*tenancyv1.Im
 		}
 	}
 	if rehearse {
-		a.tellTenants(merged, moved)
+		a.reportTenants(merged, moved)
 	}
 	return t
 }
 
-func (a *adoption) tellTenants(merged, moved []string) {
+func (a *adoption) reportTenants(merged, moved []string) {
 	a.r.Find(report.Finding{
 		Code: "same_directory", Source: "tenants", Count: int64(len(merged)), Samples: report.Some(merged),
 		Message: "tenants of the same directory and workspace as an earlier one: they become one tenant",
@@ -230,14 +231,14 @@ func (a *adoption) tellTenants(merged, moved []string) {
 	})
 }
 
-// twinOf is the id of the tenant that has the directory already, 0 if that is not
-// what is wrong.
+// twinOf returns the id of the tenant that has the directory already, 0 if err is another
+// error.
 func twinOf(err error) int64 {
 	e, ok := errs.As(err)
 	if !ok || !errs.HasReason(e, tenancyv1.TenancyReason_TENANCY_REASON_TENANT_EXISTS) {
 		return 0
 	}
-	id, _ := strconv.ParseInt(e.Metadata()["tenant_id"], 10, 64) // 0: a name is in the way
+	id, _ := strconv.ParseInt(e.Metadata()["tenant_id"], 10, 64) // 0 if the name is taken, and not the directory
 	return id
 }
 

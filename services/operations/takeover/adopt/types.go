@@ -14,8 +14,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// decideTypes decides the types by what the operator says, and checks that none is
-// left. What was decided stays once ids are reserved: runs may have been written by it.
+// decideTypes gives each type what --type-map says, and checks that every type is decided.
+// Decisions cannot change once ids are reserved: runs may exist that depend on them.
 func (a *adoption) decideTypes(ctx context.Context) error {
 	found, err := a.Types(ctx)
 	if err != nil {
@@ -36,14 +36,14 @@ func (a *adoption) decideTypes(ctx context.Context) error {
 		become.Row(f.Type, f.Becomes(), f.Trigger, f.Rows)
 	}
 	a.r.Check("every type is known or decided by --type-map", len(open) == 0, "undecided: %s", report.List(open))
-	a.r.Check("--type-map says what can be", len(wrong) == 0, "wrong: %s", report.List(wrong))
+	a.r.Check("--type-map is valid", len(wrong) == 0, "wrong: %s", report.List(wrong))
 	a.types = found
-	a.tellUnused()
+	a.reportUnused()
 	return nil
 }
 
-// tellUnused tells of what --type-map says of types that no run has.
-func (a *adoption) tellUnused() {
+// reportUnused reports types of --type-map that no run has.
+func (a *adoption) reportUnused() {
 	var unused []string
 	for said := range a.o.TypeMap {
 		if !slices.ContainsFunc(a.types, func(f ledger.TypeFound) bool { return f.Type == said }) {
@@ -54,7 +54,7 @@ func (a *adoption) tellUnused() {
 	a.r.Find(report.Finding{Code: "unused_type_map", Count: int64(len(unused)), Samples: unused, Message: "types of --type-map that no run has"})
 }
 
-// decide answers what is wrong with what the operator says of f, or takes it.
+// decide gives f what --type-map says, or returns what is wrong with that.
 func (a *adoption) decide(f *ledger.TypeFound, said string) (wrong []string) {
 	_, canonical := run.DefaultTypes()[said]
 	switch {

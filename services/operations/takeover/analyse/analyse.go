@@ -86,7 +86,7 @@ type linkClass struct {
 }
 
 func (a *analysis) linkClasses(ctx context.Context) error {
-	classes := a.r.Table("What the links are worth", "table", "link", "rows", "first id")
+	classes := a.r.Table("Links by class", "table", "link", "rows", "first id")
 	for _, table := range legacy.RunTables[:len(legacy.RunTables)-1] {
 		found, err := query.Collect[linkClass](ctx, a.Legacy, table.In(readLinkClasses))
 		if err != nil {
@@ -106,7 +106,7 @@ var linkProblems = map[string]string{
 	"duplicate":  "links to a run that an earlier row has",
 }
 
-// badLink is a finding of none if there is nothing wrong with c.
+// badLink returns the finding about a link class, with the count 0 if the class is valid.
 func badLink(table string, c linkClass) report.Finding {
 	problem, bad := linkProblems[c.Link]
 	if !bad {
@@ -144,7 +144,7 @@ func (a *analysis) histograms(ctx context.Context) error {
 	return nil
 }
 
-// typeHistogram tells what becomes of the types, and which need a decision.
+// typeHistogram shows what each type becomes, and reports those that need a decision.
 func (a *analysis) typeHistogram(ctx context.Context) error {
 	types, err := a.Types(ctx)
 	if err != nil {
@@ -160,7 +160,7 @@ func (a *analysis) typeHistogram(ctx context.Context) error {
 	}
 	a.r.Find(report.Finding{
 		Code: "unknown_type", Source: legacy.CanonicalRuns, Count: int64(len(unknown)), Samples: unknown,
-		Message: "types that --type-map has to decide when adopting",
+		Message: "unknown types: adopt needs --type-map for them",
 	})
 	return nil
 }
@@ -189,7 +189,7 @@ func (a *analysis) foreignKeys(ctx context.Context) error {
 	return nil
 }
 
-// Retention looks at completed runs only; an old row that is active will be given up.
+// Retention removes completed runs only. An old row that is active counts too: backfill gives it up.
 const countOld = `-- takeover.countOld
 	select count(*) from {table}
 	where coalesce({ended}, updated_at, created_at) < now() - make_interval(days => $1)
@@ -199,8 +199,8 @@ const countOldCanonical = `-- takeover.countOldCanonical
 	select count(*) from operation_runs
 	where coalesce(completed_at, updated_at, created_at) < now() - make_interval(days => $1) and type = any($2)`
 
-// retention counts the runs that are so old that retention may remove them once
-// the takeover has ended: the operator says first how long runs are kept.
+// retention counts the runs that are so old that retention may remove them once the
+// takeover has ended: before that, the operator decides how long runs are kept.
 func (a *analysis) retention(ctx context.Context) error {
 	types, err := run.DefaultTypes().With(a.o.RunTypes)
 	if err != nil {
@@ -254,7 +254,7 @@ func (a *analysis) countOldOf(ctx context.Context, typ run.Type, found []ledger.
 	return all, nil
 }
 
-// sample answers the first ids of table where a condition of ours holds.
+// sample returns the ids that a statement selects.
 func (a *analysis) sample(ctx context.Context, sql string, args ...any) ([]string, error) {
 	rows, err := a.Legacy.Query(ctx, sql, args...)
 	if err != nil {

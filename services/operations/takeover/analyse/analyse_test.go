@@ -68,7 +68,7 @@ func TestAnalyseFindsWhatIsWrong(t *testing.T) {
 	w := takeovertest.New(t, fixture.Options{UnknownType: true, LooseTenants: true, BadTenants: true})
 	w.Exec("insert into restore_runs (id, tenant_id, backup_set_id, status, results) select 700, tenant_id, backup_set_id, 'completed', $1 from restore_runs limit 1",
 		`{"items": "\u0000"}`)
-	w.Exec("update inventory_sync_runs set operation_run_id = 13 where id = 70") // retention's
+	w.Exec("update inventory_sync_runs set operation_run_id = 13 where id = 70") // a run of retention
 	r := run(t, w, analyse.Options{})
 	for code, source := range map[string]string{
 		"dangling_link": "inventory_sync_runs", "duplicate_link": "inventory_sync_runs", "mismatched_link": "inventory_sync_runs",
@@ -152,10 +152,10 @@ func TestAnotherEncodingIsRefused(t *testing.T) {
 	require.Contains(t, takeovertest.Failing(r), "the legacy database in SQL_ASCII, the operations database in UTF8")
 }
 
-// inASCII answers the URL of an empty legacy database whose encoding is none.
+// inASCII returns the URL of an empty legacy database in SQL_ASCII.
 func inASCII(t *testing.T) string {
 	t.Helper()
-	u, err := url.Parse(fixturetest.Empty(t)) // which also makes the roles
+	u, err := url.Parse(fixturetest.Empty(t)) // it makes the roles too
 	require.NoError(t, err)
 	u.Path += "_ascii"
 	name := pgx.Identifier{strings.TrimPrefix(u.Path, "/")}.Sanitize()
@@ -177,10 +177,10 @@ func inASCII(t *testing.T) string {
 func TestAnalyseUnderstandsWhatTheTakeoverDid(t *testing.T) {
 	t.Parallel()
 	w := takeovertest.New(t, fixture.Options{Memberships: true})
-	unlinked := takeovertest.RowOf(t, run(t, w, analyse.Options{}), "What the links are worth", "inventory_sync_runs", "unlinked")[2]
+	unlinked := takeovertest.RowOf(t, run(t, w, analyse.Options{}), "Links by class", "inventory_sync_runs", "unlinked")[2]
 	w.UpTo("verify again")
 	r := run(t, w, analyse.Options{})
-	require.Greater(t, takeovertest.RowOf(t, r, "What the links are worth", "inventory_sync_runs", "imported")[2], unlinked, "dangling ones and doubles too")
+	require.Greater(t, takeovertest.RowOf(t, r, "Links by class", "inventory_sync_runs", "imported")[2], unlinked, "dangling ones and doubles too")
 	require.Zero(t, takeovertest.Finding(r, "dangling_link", "inventory_sync_runs").Count)
 	w.Do("drop")
 	w.Open()

@@ -12,14 +12,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// probeRows is how many rows of each table an estimate is measured with; fewer than
-// probeLeast say nothing.
+// probeRows is how many rows of each table are measured. A table of fewer rows than
+// probeLeast is not measured.
 const (
 	probeRows  = 3000
 	probeLeast = 100
 )
 
-// probe is what some rows of a table cost.
+// probe is what it costs to take over some rows of a table.
 type probe struct {
 	rows int64
 	took time.Duration
@@ -30,9 +30,8 @@ type probe struct {
 const readSize = `-- takeover.readSize
 	select count(*), pg_total_relation_size('{table}') from {table}`
 
-// estimate measures with rows of this database, on these servers, and rolls back.
-// It is a lower bound: a pass over all rows also waits for checkpoints, and reads
-// what is in no cache.
+// estimate takes over some rows, measures that, and rolls it back. The result is a lower
+// bound: a pass over all rows also waits for checkpoints, and reads from disk.
 func (a *analysis) estimate(ctx context.Context) error {
 	table := a.r.Table("Estimate, importing every row", "table", "rows", "MiB now", "MiB more while linking", "MiB in operations", "takes at least")
 	var small []string
@@ -63,8 +62,8 @@ func (a *analysis) estimate(ctx context.Context) error {
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f", float64(n)/(1<<20)) }
 
-// probe copies some rows of a table over and links them, in tables of its own that
-// are rolled back: nothing of it remains, and no lock is taken that others want.
+// probe copies some rows of a table and links them, in tables of its own, and rolls that
+// back. It takes no lock that others wait for.
 func (a *analysis) probe(ctx context.Context, table legacy.RunTable) (probe, error) {
 	began := time.Now()
 	rows, err := a.Legacy.Query(ctx, table.In(probeRead), probeRows)
@@ -80,17 +79,17 @@ func (a *analysis) probe(ctx context.Context, table legacy.RunTable) (probe, err
 		return probe{}, fmt.Errorf("write runs: %w", err)
 	}
 	if table.Name == legacy.CanonicalRuns {
-		return p, nil // has no links
+		return p, nil // it has no bridges
 	}
 	return p, query.RolledBack(ctx, a.Legacy, func(tx pgx.Tx) error { return p.link(ctx, tx, table) })
 }
 
-// What the newest rows become; who they belong to is not known yet.
+// The runs that the newest rows become. Their workspaces are not known before adopt.
 const probeRead = `-- takeover.probeRead
 	select row_to_json(m)::text from tenantpilot_takeover.mapped_{table} m
 	where legacy_id > coalesce((select id from {table} order by id desc offset $1 limit 1), 0)`
 
-// The same columns, indexes and checks as runs, their events and labels have.
+// The same columns, indexes and checks as for runs, events and labels.
 const probeTables = `
 	create temp table probe_document (id bigint generated always as identity, document jsonb) on commit drop;
 	create table takeover_probe_run (like operation_runs including all);

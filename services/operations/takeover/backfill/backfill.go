@@ -25,13 +25,13 @@ type Options struct {
 	Timezone   string        // the zone that adopt was told, or empty
 }
 
-// told returns the options as a report shows them.
-func (o Options) told() map[string]string {
-	told := map[string]string{"history": o.History, "stale-after": o.StaleAfter.String()}
+// shown returns the options as a report shows them.
+func (o Options) shown() map[string]string {
+	shown := map[string]string{"history": o.History, "stale-after": o.StaleAfter.String()}
 	if o.CutOver {
-		told["cut-over"] = "true"
+		shown["cut-over"] = "true"
 	}
-	return told
+	return shown
 }
 
 // backfilling is one call of backfill.
@@ -49,7 +49,7 @@ func Run(ctx context.Context, l *ledger.Ledger, o Options) (*report.Report, erro
 	if err := b.allowed(ctx); err != nil {
 		return nil, err // before the stage begins: a stage that has passed stays so
 	}
-	return l.Stage(ctx, "backfill", o.Plan, o.told(), func(ctx context.Context, r *report.Report) error {
+	return l.Stage(ctx, "backfill", o.Plan, o.shown(), func(ctx context.Context, r *report.Report) error {
 		b.r = r
 		if o.Plan {
 			return b.plan(ctx)
@@ -58,13 +58,13 @@ func Run(ctx context.Context, l *ledger.Ledger, o Options) (*report.Report, erro
 	})
 }
 
-// allowed fails unless the options can be carried out.
+// allowed returns an error if the options cannot be carried out.
 func (b *backfilling) allowed(ctx context.Context) error {
 	if err := b.Requires(ctx, "adopt"); err != nil {
 		return err
 	}
 	if b.o.StaleAfter < 0 {
-		return fmt.Errorf("--stale-after %s: rows cannot be given up before they are touched", b.o.StaleAfter)
+		return fmt.Errorf("--stale-after %s is negative", b.o.StaleAfter)
 	}
 	return b.decided(ctx)
 }
@@ -88,7 +88,7 @@ func (b *backfilling) decided(ctx context.Context) error {
 	return nil
 }
 
-// do is in an order in which each step may be stopped and done again.
+// do runs the steps in an order in which each may be interrupted and repeated.
 func (b *backfilling) do(ctx context.Context) error {
 	if err := b.decide(ctx); err != nil {
 		return err
@@ -119,8 +119,8 @@ func (b *backfilling) do(ctx context.Context) error {
 	return b.cutOver(ctx)
 }
 
-// A pass that was interrupted goes on with what was decided for it, unless what was
-// active then must not stay so.
+// An interrupted pass goes on with its own stale_before. A cut-over does not: rows that were
+// active for that pass must end, so it begins again with the first row.
 const decideBackfill = `-- takeover.decideBackfill
 	with k as (
 		update tenantpilot_takeover.takeover set history = $1, stale_before = case
@@ -134,7 +134,7 @@ const decideBackfill = `-- takeover.decideBackfill
 
 func (b *backfilling) decide(ctx context.Context) error {
 	if _, err := b.Legacy.Exec(ctx, decideBackfill, b.o.History, b.o.StaleAfter, b.o.CutOver); err != nil {
-		return fmt.Errorf("remember what was decided: %w", err)
+		return fmt.Errorf("save what was decided: %w", err)
 	}
 	return nil
 }
@@ -143,8 +143,8 @@ const readActive = `-- takeover.readActive
 	select id - $1 from operation_runs
 	where status <> 'completed' and origin = 'legacy' and id > $1 and id <= $2 order by id`
 
-// refreshCanonical gives up the canonical runs that are still active and were not
-// touched for too long.
+// refreshCanonical gives up canonical runs that are still active and that nothing touched
+// for too long.
 func (b *backfilling) refreshCanonical(ctx context.Context) error {
 	block, err := b.BlockOf(ctx, legacy.CanonicalRuns)
 	if err != nil {
@@ -177,8 +177,8 @@ const dropBridgeKeys = `-- takeover.dropBridgeKeys
 	)
 	select format('alter table %s drop constraint %I', place, conname) from k order by conname`
 
-// dropKeys drops the foreign keys of a table to legacy canonical runs, for rollback to
-// make again: its bridges will name runs of the operations database.
+// dropKeys drops the foreign keys of a table to legacy canonical runs, since its bridges
+// will name runs of the operations database. [Undo] makes the keys again.
 func (b *backfilling) dropKeys(ctx context.Context, table string) error {
 	err := b.Alter(ctx, b.Legacy, func(tx pgx.Tx) error {
 		drops, err := query.Column[string](ctx, tx, dropBridgeKeys, table)
@@ -210,7 +210,7 @@ const allowStarts = `-- takeover.allowStarts
 const saveCutOver = `-- takeover.saveCutOver
 	update tenantpilot_takeover.takeover set cut_over_at = coalesce(cut_over_at, now())`
 
-// cutOver lets live runs start, once no imported one is active.
+// cutOver lets live runs start, if no imported run is active.
 func (b *backfilling) cutOver(ctx context.Context) error {
 	active, err := b.CountActiveRuns(ctx)
 	if err != nil {
@@ -230,7 +230,7 @@ func (b *backfilling) cutOver(ctx context.Context) error {
 		return fmt.Errorf("allow live starts: %w", err)
 	}
 	if _, err := b.Legacy.Exec(ctx, saveCutOver); err != nil {
-		return fmt.Errorf("remember the cut-over: %w", err)
+		return fmt.Errorf("save the cut-over: %w", err)
 	}
 	b.r.Check("live runs may start", true, "in %d workspaces that waited for it", tag.RowsAffected())
 	return nil

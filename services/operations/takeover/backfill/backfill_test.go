@@ -62,7 +62,7 @@ func TestStatisticsOfImportedRunsAreARecount(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.Adopted(t, 0)
 	s.Backfill(backfill.Options{History: "import", StaleAfter: takeovertest.Day})
-	s.Exec("update inventory_sync_runs set status = 'failed', error_codes = '[\"a\", \"b\"]' where id % 3 = 0") // replaced, and so subtracted
+	s.Exec("update inventory_sync_runs set status = 'failed', error_codes = '[\"a\", \"b\"]' where id % 3 = 0") // their runs are replaced, so that the statistics subtract the old ones
 	s.Exec("delete from restore_runs where id % 5 = 0")
 	s.Backfill(backfill.Options{History: "import", StaleAfter: takeovertest.Day})
 	const sums = `select count(*) from (
@@ -84,7 +84,7 @@ func TestLabelsOfImportedRunsAreThoseOfLiveOnes(t *testing.T) {
 			'{"restore_run_id": "' || repeat('ß', 128) || '", "backup_set_id": "' || repeat('ß', 129) || '"}']) doc`)
 	s.Do("adopt")
 	s.Backfill(backfill.Options{History: "import", StaleAfter: takeovertest.Day})
-	// Older drift runs tell what they are searched by under other names.
+	// Contexts of older drift runs hold their search keys under other names.
 	rows, err := s.Operations.Query(t.Context(), `select r.id, r.type, r.context::text,
 		coalesce((select jsonb_object_agg(key, value) from run_label b where b.run_id = r.id and b.workspace_id = r.workspace_id
 			and b.created_at = r.created_at and key <> 'run.reason_code'), '{}') from operation_runs r where r.type <> 'drift_generate_findings'`)
@@ -106,7 +106,7 @@ func TestLabelsOfImportedRunsAreThoseOfLiveOnes(t *testing.T) {
 	require.Greater(t, labelled, 2000)
 }
 
-// told is a log that says that it was written to.
+// told is a log that signals each line.
 type told chan struct{}
 
 func (c told) Write(line []byte) (int, error) {
@@ -114,7 +114,7 @@ func (c told) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// A row that a writer holds is waited for, as often as it takes.
+// Backfill tries again until a writer has released its row.
 func TestBackfillWaitsForARowThatAWriterHolds(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.Adopted(t, 0)
@@ -147,7 +147,7 @@ func TestBackfillWaitsForARowThatAWriterHolds(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// The older installation makes, ends and removes runs while they are taken over.
+// The older installation makes, ends and deletes runs while they are taken over.
 func TestBackfillWhileTheOlderInstallationGoesOn(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.Adopted(t, 0)
@@ -370,8 +370,8 @@ func TestDocumentsThatJSONBRefusesAreRepaired(t *testing.T) {
 	}
 }
 
-// Whoever has a legacy table to himself is waited for, but never for longer than a
-// lock timeout, so that nobody queues behind us for long.
+// A copy waits for a table that somebody has locked, but for no longer than the lock timeout
+// at a time, so that nobody queues behind it for long.
 func TestACopyWaitsForWhoeverHasTheTable(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.Adopted(t, 0)

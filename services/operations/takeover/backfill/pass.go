@@ -19,19 +19,19 @@ type pass struct {
 	*backfilling
 	source                           string
 	rows, inserted, removed, bridges int64
-	lost                             []int64 // rows that are linked to runs nobody has adopted
+	lost                             []int64 // some rows that are linked to runs that were not adopted
 	lostCount                        int64
 }
 
-// written is a span whose runs are there, and the bridges to write to them.
+// written is a span whose runs are written, and the bridges that have to name them.
 type written struct {
 	ledger.Span
 	rows    int64
 	bridges []transfer.Bridge
 }
 
-// do takes the source through, from where an interrupted pass came to. While the
-// bridges of one span are written, the next span is copied already.
+// do copies all spans of the source, beginning where an interrupted pass ended. While it
+// writes the bridges of one span, it already copies the next one.
 func (p *pass) do(ctx context.Context) error {
 	after, err := p.Resume(ctx, "backfill", p.source)
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *pass) copyAll(ctx context.Context, after int64, next chan<- written) er
 	return nil
 }
 
-// span makes runs of the rows of s, and answers which bridges have to name others.
+// span makes the rows of s runs, and returns the bridges that have to change.
 func (p *pass) span(ctx context.Context, s ledger.Span) (written, error) {
 	w := written{Span: s}
 	if p.o.History == "import" {
@@ -106,7 +106,7 @@ func (p *pass) span(ctx context.Context, s ledger.Span) (written, error) {
 	return w, err
 }
 
-// The rows whose bridge says something, and are not made into runs of their own.
+// Rows with a bridge that are not made runs.
 const readLinks = `-- takeover.readLinks
 	select legacy_id, bridge, run_id, link from tenantpilot_takeover.link_{source}
 	where legacy_id > $1 and legacy_id <= $2 and bridge is not null and link = any($3) order by legacy_id`
@@ -120,8 +120,9 @@ type link struct {
 const readAdopted = `-- takeover.readAdopted
 	select id from operation_runs where id = any($1) and origin = 'legacy'`
 
-// links answers the bridges of a span that name a canonical run by its old id, and
-// those that are worth nothing. A row whose run was not adopted yet is left alone.
+// links returns the bridges of a span that have to be translated, because they name a
+// canonical run by its old id, or emptied, because they name no valid run. It leaves a row
+// alone if its run was not adopted yet.
 func (p *pass) links(ctx context.Context, s ledger.Span) ([]transfer.Bridge, error) {
 	classes := []string{"linked", "wizard"}
 	if p.o.History == "link" {
@@ -153,7 +154,7 @@ func (p *pass) links(ctx context.Context, s ledger.Span) ([]transfer.Bridge, err
 	return bridges, nil
 }
 
-// adopted answers which of the runs that rows are linked to there are.
+// adopted returns which of the linked runs exist.
 func (p *pass) adopted(ctx context.Context, links []link) (map[int64]bool, error) {
 	var ids []int64
 	for _, l := range links {
@@ -181,14 +182,15 @@ func (p *pass) lose(id int64) {
 	}
 }
 
-// All rows or none: with some of them locked, a wait for one that a writer has could be
-// a wait for each other.
+// It locks all rows or fails: if we waited for one while we hold others, the writer that has
+// it might wait for one of those.
 const lockBridges = `-- takeover.lockBridges
 	select id from {source} where id = any($1) order by id for no key update nowait`
 
-// A row that the older installation has linked meanwhile is left to the next pass. A
-// value that it wrote after an earlier pass takes the place of the saved one: it is
-// neither null nor the row's own run, and no translation, as those above an offset are.
+// It leaves a row that the older installation has linked meanwhile to the next pass. A value
+// that the older installation wrote after an earlier pass replaces the saved one. We know
+// such a value because it is none of those that backfill writes: null, the row's own run, or
+// a translated id, which is above the offset.
 const writeBridges = `-- takeover.writeBridges
 	with w as (
 		update {source} t set operation_run_id = n.new
@@ -204,14 +206,14 @@ const writeBridges = `-- takeover.writeBridges
 				or b.source = 'operation_runs' and b.base > 0 and excluded.operation_run_id > b.base)
 		and excluded.operation_run_id is not null`
 
-// writeBack writes the bridges of a span and that it is done, in one transaction.
+// writeBack writes the bridges of a span, and that the span is done, in one transaction.
 func (p *pass) writeBack(ctx context.Context, w written) error {
 	ids, olds, news := make([]int64, len(w.bridges)), make([]*int64, len(w.bridges)), make([]*int64, len(w.bridges))
 	for i, b := range w.bridges {
 		ids[i], olds[i], news[i] = b.ID, b.Old, b.New
 	}
 	err := p.Alter(ctx, p.Legacy, func(tx pgx.Tx) error {
-		batch := &pgx.Batch{} // a new one for each try: it remembers statements of its connection
+		batch := &pgx.Batch{} // a new one for each try, since it holds statements of its connection
 		if len(ids) > 0 {
 			batch.Queue(legacy.In(p.source, lockBridges), ids)
 			batch.Queue(legacy.In(p.source, writeBridges), ids, olds, news)
@@ -226,14 +228,14 @@ func (p *pass) writeBack(ctx context.Context, w written) error {
 const countHomeless = `-- takeover.countHomeless
 	select count(*) from {source} s where not exists (select from tenantpilot_takeover.tenant_map m where m.legacy_id = s.tenant_id)`
 
-// check says which rows could not be done.
+// check reports the rows that could not be linked, and those that could not become runs.
 func (p *pass) check(ctx context.Context) error {
 	p.r.Check("the runs that rows of "+p.source+" are linked to were adopted", p.lostCount == 0,
-		"%d are linked to runs that were not, such as rows %v: run adopt again", p.lostCount, p.lost)
+		"%d are not: %s; run adopt again", p.lostCount, report.List(report.Some(p.lost)))
 	return p.checkTenants(ctx)
 }
 
-// checkTenants says which rows cannot become runs.
+// checkTenants reports the rows that cannot become runs, since their tenant was not taken over.
 func (p *pass) checkTenants(ctx context.Context) error {
 	if p.o.History == "link" {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// Rows without a tenant that was taken over become no run.
+// It counts the rows of each link class. Rows whose tenant was not taken over become no run.
 const planLinks = `-- takeover.planLinks
 	select r.link, count(*), count(*) filter (where not r.housed), count(*) filter (where r.housed and r.outcome = 'pending'),
 		count(*) filter (where r.housed and r.given_up), coalesce(min(r.id) filter (where r.housed), 0),
@@ -24,22 +24,22 @@ const planLinks = `-- takeover.planLinks
 	) r
 	group by r.link order by r.link`
 
-// planned is what is known of the rows whose links are worth the same.
+// planned is what is known of the rows of one link class.
 type planned struct {
 	Link                            string
 	Rows, Homeless, Active, GivenUp int64
 	First, Last, FirstGivenUp       int64
 }
 
-// planning is what a plan of backfill tells.
+// planning is the plan of one call of backfill.
 type planning struct {
 	*backfilling
 	tx               pgx.Tx
 	classes, samples *report.Table
 }
 
-// plan says what would become of the rows. What becomes of active ones depends on
-// what is decided for this pass: it is decided, and then that is undone.
+// plan shows what the rows would become. This depends on the options, which the views read
+// from the ledger: so it saves them, and rolls that back.
 func (b *backfilling) plan(ctx context.Context) error {
 	p := &planning{
 		backfilling: b,
@@ -60,7 +60,7 @@ func (b *backfilling) plan(ctx context.Context) error {
 	})
 }
 
-// source says it of a table, by the worth of its links.
+// source plans one table.
 func (p *planning) source(ctx context.Context, source string) error {
 	found, err := query.Collect[planned](ctx, p.tx, linksToPlan(source))
 	if err != nil {
@@ -87,8 +87,8 @@ func (p *planning) source(ctx context.Context, source string) error {
 	return (&pass{backfilling: p.backfilling, source: source}).checkTenants(ctx)
 }
 
-// linksToPlan is the statement for a source. A canonical row has its outcome besides
-// its status, and another name for the new workspace.
+// linksToPlan returns the statement for a source. Canonical rows have an outcome besides
+// their status, and another column with the new workspace.
 func linksToPlan(source string) string {
 	word, workspace := "tenantpilot_takeover.word(k.status)", "workspace_id"
 	if source == legacy.CanonicalRuns {
@@ -97,8 +97,8 @@ func linksToPlan(source string) string {
 	return strings.NewReplacer("{source}", source, "{word}", word, "{workspace}", workspace).Replace(planLinks)
 }
 
-// happens says what becomes of rows with a link of a kind, and whether they are, or
-// become, a run of their own.
+// happens returns what happens to the rows of a link class, and whether they have or get a
+// run of their own.
 func (b *backfilling) happens(link string) (what string, becomes bool) {
 	switch {
 	case link == "adopt":

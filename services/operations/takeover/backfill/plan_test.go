@@ -26,8 +26,7 @@ func TestPlanningABackfillChangesNothing(t *testing.T) {
 	}
 }
 
-// What active rows become is planned by the threshold that is told, and so is what
-// cannot become a run.
+// A plan with --stale-after and --cut-over is what backfill then does with them.
 func TestAPlanOfBackfillIsWhatBackfillDoes(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]backfill.Options{
@@ -63,7 +62,7 @@ func TestAPlanOfBackfillIsWhatBackfillDoes(t *testing.T) {
 	}
 }
 
-// number is a cell of a report.
+// number returns a cell of a report as a number.
 func number(cell any) int64 {
 	n, _ := cell.(int64)
 	return n

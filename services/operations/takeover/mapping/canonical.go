@@ -17,8 +17,8 @@ type Canonical struct {
 	LegacyTenantID *int64
 	InitiatorName  *string
 	LegacyType     string
-	Type           string  // canonical; empty: it stays behind
-	Trigger        *string // that the legacy type says
+	Type           string  // the canonical type; empty if the row stays behind
+	Trigger        *string // the trigger that the legacy type implies
 	Outcome        *string
 	IdentityHash   *string
 	SummaryCounts  json.RawMessage
@@ -26,8 +26,8 @@ type Canonical struct {
 	Context        json.RawMessage
 }
 
-// Map answers the run that r becomes. Its identity is computed anew, since type and
-// tenant are others now, if its context tells the inputs.
+// Map returns the run that r becomes. Its type and tenant have other names now, so its
+// identity is computed anew, if its context holds the inputs.
 func (r Canonical) Map(t Takeover) Run {
 	failures, odd := normalFailures(r.FailureSummary)
 	m, from := t.run(r.Row, "operation_runs", r.Type, r.word(), failures)
@@ -53,7 +53,7 @@ func (r Canonical) Map(t Takeover) Run {
 	return m
 }
 
-// word is the status that counts: the outcome, once the run is completed.
+// word returns the status by which r is judged: the outcome, if the run is completed.
 func (r Canonical) word() string {
 	status, outcome := word(r.Status), word(r.Outcome)
 	switch {
@@ -83,7 +83,7 @@ func (r Canonical) withOrigin(doc map[string]any, from origin) map[string]any {
 	return ctx
 }
 
-// context answers r's context, with the ids of runs in it moved if they all were.
+// context returns r's context, with the offset added to the ids of runs in it.
 func (r Canonical) context(t Takeover) map[string]any {
 	doc, ok := decode(r.Context).(map[string]any)
 	if !ok {
@@ -114,7 +114,7 @@ func (t Takeover) move(doc map[string]any) {
 	}
 }
 
-// inputs answers the inputs of r's identity, if its context tells them.
+// inputs returns the inputs of r's identity, if its context holds them.
 func (r Canonical) inputs(doc map[string]any, zone string) (string, bool) {
 	switch r.Type {
 	case "inventory_sync":
@@ -144,7 +144,8 @@ func (r Canonical) inputs(doc map[string]any, zone string) (string, bool) {
 	return "", false
 }
 
-// field answers a string or number of a context, or else of its inputs, as labels are taken.
+// field returns a string or number of a context or else of its inputs, in the way labels are
+// made.
 func field(doc map[string]any, key string) (string, bool) {
 	v, ok := doc[key]
 	if !ok {
@@ -162,7 +163,7 @@ func field(doc map[string]any, key string) (string, bool) {
 
 var timeInUTC = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})([.][0-9]+)?(Z|[+]00:?00)?$`)
 
-// utc answers a time as inputs have it, if it is one in UTC.
+// utc returns a time in the format of identity inputs, if it is in UTC.
 func utc(at, zone string) (string, bool) {
 	m := timeInUTC.FindStringSubmatch(at)
 	if m == nil || m[4] == "" && zone != "UTC" {
@@ -171,7 +172,7 @@ func utc(at, zone string) (string, bool) {
 	return m[1] + "T" + m[2] + "+00:00", true
 }
 
-// oldHash answers the identity that r had, whatever it was made of.
+// oldHash returns the identity hash that r had.
 func (r Canonical) oldHash() []byte {
 	old := text(r.IdentityHash)
 	if sum, err := hex.DecodeString(old); err == nil && len(sum) == sha256.Size {

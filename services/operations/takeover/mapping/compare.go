@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Differences answers the columns in which stored is not what m says, sorted; none
-// if they are the same run.
+// Differences returns the columns in which stored differs from m, sorted.
 func (m Run) Differences(stored Run) []string {
 	var columns []string
 	for column, same := range map[string]bool{
@@ -47,7 +46,7 @@ func sameTime(a, b *time.Time) bool {
 	return a == b || a != nil && b != nil && a.Equal(*b)
 }
 
-// sameValue compares what was decoded from JSON; numbers by their value.
+// sameValue compares decoded JSON; equal numbers may be written differently.
 func sameValue(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
@@ -72,14 +71,14 @@ func sameNumber(a, b json.Number) bool {
 	return ok && too && x.Cmp(y) == 0
 }
 
-// Stored is a run of the operations database as it is read; see [Stored.Decoded].
+// Stored is a run as it is read from the operations database; see [Stored.Decoded].
 type Stored struct {
 	Run
 	Counts, Failures, Text []byte // summary_counts, failure_summary and context
 }
 
-// Decoded answers the run with its documents. A count or a failure of the wrong kind
-// makes it differ from any other.
+// Decoded returns the run with its documents decoded. If a count or a failure has the wrong
+// kind, the run differs from every other.
 func (s Stored) Decoded() (Run, error) {
 	r := s.Run
 	if err := json.Unmarshal(s.Counts, &r.SummaryCounts); err != nil {

@@ -5,10 +5,10 @@ import (
 	"strconv"
 )
 
-// longestMessage is how much of a legacy error's text is kept, in code points.
+// longestMessage is how many code points of a legacy error text are kept.
 const longestMessage = 120
 
-// failed is one failure, or none if there is no code.
+// failed returns one failure, or none if there is no code.
 func failed(code, reason, message *string) []Failure {
 	if text(code) == "" {
 		return nil
@@ -20,7 +20,7 @@ func failed(code, reason, message *string) []Failure {
 	return []Failure{f}
 }
 
-// code is what is said of a failure's code, if anything is.
+// code returns the code of a failure, if it has one.
 func code(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:
@@ -35,8 +35,8 @@ func code(v any) (string, bool) {
 	return "", false
 }
 
-// entries answers the values of a list, or one that stands alone. An object without
-// anything is how an empty list may be written.
+// entries returns the values of a list, or a single value as a list of one. An empty object
+// counts as an empty list: PHP may write it so.
 func entries(doc json.RawMessage) []any {
 	v := decode(doc)
 	object, ok := v.(map[string]any)
@@ -50,7 +50,7 @@ func entries(doc json.RawMessage) []any {
 	return []any{v}
 }
 
-// coded answers a failure for each of the codes of a document.
+// coded returns a failure for each code of a document.
 func coded(codes json.RawMessage) (failures []Failure) {
 	for _, v := range entries(codes) {
 		if c, ok := code(v); ok {
@@ -60,8 +60,8 @@ func coded(codes json.RawMessage) (failures []Failure) {
 	return failures
 }
 
-// normalFailures answers the failures of a canonical run with what each must and may
-// have, and whether doc says more than that.
+// normalFailures returns the failures of a canonical run with the fields that failures have
+// now, and reports whether doc holds more than those.
 func normalFailures(doc json.RawMessage) (failures []Failure, more bool) {
 	for _, v := range entries(doc) {
 		object, ok := v.(map[string]any)
@@ -93,7 +93,7 @@ func normalFailure(object map[string]any) Failure {
 	return f
 }
 
-// less reports whether f lacks anything that object says.
+// less reports whether object holds anything that f does not.
 func (f Failure) less(object map[string]any) bool {
 	kept := map[string]any{
 		"code": f.Code, "reason_code": f.ReasonCode, "message": f.Message,
@@ -107,7 +107,7 @@ func (f Failure) less(object map[string]any) bool {
 	return false
 }
 
-// normalCounts answers the counts of a canonical run, and whether doc says more than that.
+// normalCounts returns the counts of a canonical run, and reports whether doc holds more.
 func normalCounts(doc json.RawMessage) (counts map[string]int64, more bool) {
 	counts = map[string]int64{}
 	v := decode(doc)

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden is a run as a golden file shows it.
+// golden is a run in the format of a golden file.
 type golden struct {
 	ID             int64             `json:"id"`
 	WorkspaceID    *int64            `json:"workspace_id"`
@@ -49,7 +49,7 @@ func at(minute int) *time.Time {
 	return &t
 }
 
-// row is one that was touched last ten minutes after three.
+// row returns a row that was last touched at ten minutes past three.
 func row(status string) mapping.Row {
 	return mapping.Row{
 		ID: 7, Status: &status, WorkspaceID: new(int64(50)), TenantID: new(int64(60)), UserID: new(int64(70)), UserName: new("Ada Example"),
@@ -57,7 +57,7 @@ func row(status string) mapping.Row {
 	}
 }
 
-// active is row as it is while nothing has ended it.
+// active returns a row that has not ended.
 func active(status string) mapping.Row {
 	r := row(status)
 	r.FinishedAt = nil
@@ -69,7 +69,7 @@ var (
 	stale = mapping.Takeover{Zone: "UTC", Base: 1_000, Began: *at(30), StaleBefore: *at(20)}
 )
 
-// statuses are those of each source, and one that nobody knows.
+// statuses are the statuses of each source, and an unknown one.
 var statuses = map[string][]string{
 	"inventory_sync_runs":   {"pending", "running", "success", "partial", "failed", "skipped", "exploded"},
 	"entra_group_sync_runs": {"pending", "running", "succeeded", "failed", "partial", "exploded"},
@@ -135,7 +135,7 @@ func TestWizardStatesOfRestoresAreNoRuns(t *testing.T) {
 	}
 }
 
-// canonical are rows of the legacy operation_runs; the name says what is about them.
+// canonical are rows of the legacy operation_runs, by what is special about them.
 var canonical = map[string]mapping.Canonical{
 	"queued":               {LegacyType: "inventory.sync", Type: "inventory_sync", Row: active("queued"), Outcome: new("pending")},
 	"running":              {LegacyType: "inventory.sync", Type: "inventory_sync", Row: active("running"), Outcome: new("pending")},

@@ -7,7 +7,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// outcomes are what statuses mean, whichever source uses them.
+// outcomes maps statuses of all sources to outcomes.
 var outcomes = map[string]run.Outcome{
 	"success": run.Succeeded, "succeeded": run.Succeeded, "completed": run.Succeeded,
 	"failed": run.Failed, "aborted": run.Failed,
@@ -16,10 +16,10 @@ var outcomes = map[string]run.Outcome{
 	"running": run.Pending, "pending": run.Pending, "queued": run.Pending,
 }
 
-// wizard are the states of a restore that nobody has asked to be executed yet.
+// wizard are the states of a restore before somebody asks to execute it.
 var wizard = map[string]bool{"draft": true, "scoped": true, "checked": true, "previewed": true, "pending": true}
 
-// word is a status in the form in which statuses are compared.
+// word returns a status in the form in which statuses are compared.
 func word(status *string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -32,7 +32,7 @@ func word(status *string) string {
 	}, text(status))
 }
 
-// life is where in its life a row is.
+// life is the state of a run, with its times.
 type life struct {
 	status    run.Status
 	outcome   run.Outcome
@@ -43,7 +43,7 @@ type life struct {
 	notes     []string
 }
 
-// life answers what the status word means of r, and what has to be made up for it.
+// life returns the state of r with a status word, and the times that r lacks.
 func (t Takeover) life(r Row, word string) life {
 	outcome, known := outcomes[word]
 	l := life{created: *first(r.CreatedAt, r.StartedAt, r.UpdatedAt, r.FinishedAt, &t.Began)}
@@ -78,7 +78,7 @@ func (l *life) end(r Row, word string, outcome run.Outcome) {
 	l.completed = first(r.FinishedAt, r.UpdatedAt, &l.created)
 }
 
-// first answers the first time there is, a copy.
+// first returns a copy of the first time that is not nil.
 func first(times ...*time.Time) *time.Time {
 	for _, t := range times {
 		if t != nil {

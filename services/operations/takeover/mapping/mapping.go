@@ -1,23 +1,23 @@
-// Package mapping says which canonical run a row of a legacy table becomes. The
-// takeover's views say the same in SQL, and write it; this package is what verify
-// compares with, and a test proves that both agree. It does no I/O.
+// Package mapping computes the canonical run that a row of a legacy table becomes. The
+// views of package legacy compute the same in SQL, and backfill writes what they say. Verify
+// compares the runs with both, and a test proves that both agree. It does no I/O.
 //
-// What the specification leaves open is decided thus:
+// The specification leaves some questions open. These are the answers:
 //
-//   - Statuses are compared in lower case, without blanks, dashes and underscores. One
-//     that nobody knows is a failed run.
-//   - Counts are whole numbers that are not negative: of a number its fraction is
-//     dropped, a string of up to 18 digits counts as its number, all else counts as 0.
-//   - A restore's items are its results, if these are a list, or what they have under
-//     "items", a list or an object. An item was restored if its "ok", else its
-//     "success", else its "status" says so, or it does itself; if not, it failed.
-//   - Codes of failures are strings, numbers, or what an object has as its "code"; a
-//     single one need not stand in a list. What has no code is left out.
-//   - Names are cut at 255 characters, and an empty one is none.
-//   - A context that is no object is kept under legacy.context. So are, by their names,
-//     the counts and the failures of a canonical run if they say more than what they become.
-//   - The baseline_run_id and current_run_id of a drift run are rows of inventory_sync_runs:
-//     they stay as they are, and are neither inputs of an identity nor searched by.
+//   - Statuses are compared in lower case, without blanks, dashes and underscores. A row
+//     with an unknown status becomes a failed run.
+//   - Counts are whole numbers, 0 or more. 2.9 counts as 2, the string "12" as 12 (up to
+//     18 digits), everything else as 0.
+//   - The items of a restore are its results, if these are a list, or else the "items" of
+//     its results, which may be a list or an object. An item was restored if its "ok" is
+//     true; without "ok", its "success" decides, then its "status", then the item itself.
+//   - The code of a failure is a string, a number, or the "code" of an object. A single
+//     code may stand outside a list. A failure without a code is left out.
+//   - Names are cut at 255 characters; an empty name counts as no name.
+//   - A context that is no object is kept under legacy.context. The counts and failures of
+//     a canonical run are kept under legacy too, if they hold more than what they become.
+//   - The baseline_run_id and current_run_id of a drift run are ids of inventory_sync_runs.
+//     They stay as they are. They are no inputs of an identity and no search keys.
 package mapping
 
 import (
@@ -28,23 +28,23 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Takeover is what was decided for all rows of a source.
+// Takeover is what was decided for all rows of one source.
 type Takeover struct {
-	Zone        string    // of timestamps without one, which rows have already been read by
-	StaleBefore time.Time // active rows last touched before it are given up; zero: none
-	Began       time.Time // stands in where a row has no time at all
+	Zone        string    // the zone of timestamps without one; rows were read with it
+	StaleBefore time.Time // active rows last touched before this are given up; zero gives up none
+	Began       time.Time // the time of a row that has no time at all
 	Base        int64     // row N is run Base + N
 	RunBase     int64     // the Base of canonical runs
-	LastRun     int64     // the last canonical run's legacy id
+	LastRun     int64     // the highest legacy id of a canonical run
 }
 
-// Row is what rows of all sources have. The new ids are nil where adopt took nobody over.
+// Row is what rows of all sources have. A new id is nil if adopt took over nobody.
 type Row struct {
 	ID          int64
 	Status      *string
-	WorkspaceID *int64 // new
-	TenantID    *int64 // new
-	UserID      *int64 // new
+	WorkspaceID *int64 // the new id
+	TenantID    *int64 // the new id
+	UserID      *int64 // the new id
 	UserName    *string
 	StartedAt   *time.Time
 	FinishedAt  *time.Time
@@ -52,27 +52,27 @@ type Row struct {
 	UpdatedAt   *time.Time
 }
 
-// Run is what a row becomes.
+// Run is the run that a row becomes.
 type Run struct {
 	ID             int64
-	WorkspaceID    *int64 // nil: it can not be written
+	WorkspaceID    *int64 // nil if the run cannot be written
 	TenantID       *int64
 	UserID         *int64
 	InitiatorName  string
-	Type           string // empty: it stays behind
+	Type           string // empty if the row stays behind
 	Status         run.Status
 	Outcome        run.Outcome
 	IdentityHash   []byte
 	SummaryCounts  map[string]int64
 	FailureSummary []Failure
-	Context        map[string]any // as encoding/json has it, with json.Number
+	Context        map[string]any // as encoding/json decodes it, with json.Number
 	StartedAt      *time.Time
 	CompletedAt    *time.Time
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }
 
-// Failure is one cause of a run not succeeding.
+// Failure is one reason why a run did not succeed.
 type Failure struct {
 	Code        string `json:"code"`
 	ReasonCode  string `json:"reason_code"`
@@ -83,7 +83,7 @@ type Failure struct {
 	RequestID   string `json:"request_id,omitempty"`
 }
 
-// run answers what a row becomes whatever its source: all but identity, counts and context.
+// run returns what a row of any source becomes, without identity, counts and context.
 func (t Takeover) run(r Row, source, typ, word string, failures []Failure) (Run, origin) {
 	l := t.life(r, word)
 	failures = append([]Failure{}, failures...)
@@ -97,7 +97,7 @@ func (t Takeover) run(r Row, source, typ, word string, failures []Failure) (Run,
 	}, origin{Source: source, ID: r.ID, Status: r.Status, Notes: l.notes}
 }
 
-// origin is the context's note of where a run comes from.
+// origin is the part of a context that says which row the run was.
 type origin struct {
 	Source  string          `json:"source"`
 	ID      int64           `json:"id"`
@@ -107,7 +107,7 @@ type origin struct {
 	Deleted string          `json:"deleted_at,omitempty"`
 	Earlier json.RawMessage `json:"earlier,omitempty"`
 	Context json.RawMessage `json:"context,omitempty"`
-	// What does not fit is kept as it was.
+	// These are kept as they were if they hold more than the run has room for.
 	Failures json.RawMessage `json:"failure_summary,omitempty"`
 	Counts   json.RawMessage `json:"summary_counts,omitempty"`
 }
@@ -117,10 +117,10 @@ var givenUp = Failure{
 	Message: "It was still active when it was taken over, and nothing had touched it for too long.",
 }
 
-// longestName is how much of a name is kept: an index has no room for the longest texts.
+// longestName is how many characters of a name are kept: an index cannot hold longer texts.
 const longestName = 255
 
-// named answers name, or otherwise if there is none.
+// named returns name, or otherwise if it is empty.
 func named(name *string, otherwise string) string {
 	if name == nil || *name == "" {
 		return cut(otherwise, longestName)
@@ -128,7 +128,7 @@ func named(name *string, otherwise string) string {
 	return cut(*name, longestName)
 }
 
-// cut answers the first n code points of s.
+// cut returns the first n code points of s.
 func cut(s string, n int) string {
 	for i := range s {
 		if n == 0 {
@@ -139,7 +139,7 @@ func cut(s string, n int) string {
 	return s
 }
 
-// written is a time as inputs and contexts have it.
+// written returns a time in the format of inputs and contexts.
 func written(t *time.Time) *string {
 	if t == nil {
 		return nil
@@ -155,17 +155,17 @@ func text(s *string) string {
 	return *s
 }
 
-// contextOf makes a context of what encodes to a JSON object.
+// contextOf returns v, which encodes to a JSON object, as a context.
 func contextOf(v any) map[string]any {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // there is nothing in it that cannot be encoded
+		panic(err) // every v that we pass can be encoded
 	}
 	ctx, _ := decode(data).(map[string]any)
 	return ctx
 }
 
-// decode answers what data says, with its numbers as they are written; nil for nothing.
+// decode decodes JSON and keeps numbers as they are written; it returns nil for no data.
 func decode(data []byte) any {
 	if len(data) == 0 {
 		return nil
@@ -173,6 +173,6 @@ func decode(data []byte) any {
 	var v any
 	d := json.NewDecoder(strings.NewReader(string(data)))
 	d.UseNumber()
-	_ = d.Decode(&v) // the database has read it before
+	_ = d.Decode(&v) // the database has parsed it already
 	return v
 }

@@ -10,7 +10,7 @@ import (
 
 var digits = regexp.MustCompile(`^[0-9]{1,18}$`)
 
-// whole answers the count that a value of a document is, if it is one.
+// whole returns the count that a value of a document stands for, if it does.
 func whole(v any) (int64, bool) {
 	switch v := v.(type) {
 	case json.Number:
@@ -24,8 +24,8 @@ func whole(v any) (int64, bool) {
 	return 0, false
 }
 
-// wholeNumber drops the fraction of what JSON calls a number; the database writes
-// it without an exponent.
+// wholeNumber drops the fraction of a JSON number; the database writes numbers without
+// exponents.
 func wholeNumber(s string) (int64, bool) {
 	if strings.ContainsAny(s, "eE") {
 		f, err := strconv.ParseFloat(s, 64)
@@ -46,7 +46,7 @@ func orZero(v any) int64 {
 	return 0
 }
 
-// positive is a count that a column has.
+// positive returns the count of a column, 0 if it is null or negative.
 func positive(n *int64) int64 {
 	if n == nil {
 		return 0

@@ -19,7 +19,7 @@ type InventorySync struct {
 	Errors           *int64
 }
 
-// Map answers the run that r becomes.
+// Map returns the run that r becomes.
 func (r InventorySync) Map(t Takeover) Run {
 	const typ = "inventory_sync"
 	m, from := t.run(r.Row, "inventory_sync_runs", typ, word(r.Status), coded(r.ErrorCodes))
@@ -50,7 +50,7 @@ type GroupSync struct {
 	Errors        *int64
 }
 
-// Map answers the run that r becomes.
+// Map returns the run that r becomes.
 func (r GroupSync) Map(t Takeover) Run {
 	const typ = "entra_group_sync"
 	m, from := t.run(r.Row, "entra_group_sync_runs", typ, word(r.Status), failed(r.ErrorCode, r.ErrorCategory, r.ErrorSummary))
@@ -78,7 +78,7 @@ type ScheduleRun struct {
 	ErrorMessage *string
 }
 
-// Map answers the run that r becomes. That some were started by hand is lost.
+// Map returns the run that r becomes. It does not know which runs were started by hand.
 func (r ScheduleRun) Map(t Takeover) Run {
 	const typ = "backup_schedule_run"
 	m, from := t.run(r.Row, "backup_schedule_runs", typ, word(r.Status), failed(r.ErrorCode, nil, r.ErrorMessage))
@@ -115,11 +115,11 @@ type Restore struct {
 	DeletedAt     *time.Time
 }
 
-// Executed reports whether r was ever asked to be executed; if not, it becomes no run.
+// Executed reports whether somebody asked to execute r; if not, it becomes no run.
 func (r Restore) Executed() bool { return !wizard[word(r.Status)] }
 
-// Map answers the run that r becomes. Who asked for it is a name, and no user is
-// guessed from that.
+// Map returns the run that r becomes. The row has only the name of the person who asked for
+// it; Map guesses no user from that.
 func (r Restore) Map(t Takeover) Run {
 	const typ = "restore_execute"
 	var reasons []Failure
@@ -168,7 +168,7 @@ func items(results any) []any {
 	return nil
 }
 
-// succeededWords are statuses of restored items.
+// succeededWords are the statuses of items that were restored.
 var succeededWords = map[string]bool{
 	"ok": true, "success": true, "succeeded": true, "applied": true, "created": true, "updated": true, "completed": true,
 	"done": true, "unchanged": true, "dryrun": true,

@@ -157,7 +157,8 @@ func (s *Takeover) WriteFor(conn *pgx.Conn, d time.Duration, sql string) (longes
 const rowColumns = `select string_agg(quote_ident(attname), ', ' order by attnum)
 	from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped`
 
-// Tamper changes one row of a table behind everybody's back, and answers what undoes it.
+// Tamper changes one row of a table without firing its triggers, and returns a function that
+// undoes it.
 func Tamper(t *testing.T, db *pgxpool.Pool, table, id, set string) (restore func()) {
 	t.Helper()
 	run := func(statements ...string) {
@@ -175,14 +176,14 @@ func Tamper(t *testing.T, db *pgxpool.Pool, table, id, set string) (restore func
 	}
 }
 
-// rowOf is the first row of a source that became a run of its own and ended well.
+// RowOf returns the first row of a source that became a run of its own and succeeded.
 func (s *Takeover) RowOf(source string) string {
 	s.t.Helper()
 	return Value(s.t, s.Legacy, "select min(legacy_id) from tenantpilot_takeover.mapped_"+source+
 		" where link in ('imported', 'adopt') and outcome = 'succeeded' and tenant_id is not null and started_at is not null and completed_at is not null")
 }
 
-// runOf is the run that a row became.
+// RunOf returns the run that a row became.
 func (s *Takeover) RunOf(source, id string) string {
 	s.t.Helper()
 	return Value(s.t, s.Legacy, "select base + "+id+" from tenantpilot_takeover.run_block where source = $1", source)

@@ -11,8 +11,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/legacy"
 )
 
-// legacyPortrait is all there is in the legacy database but the takeover's own, with
-// rows and columns in an order that does not change.
+// LegacyPortrait returns everything in the legacy database except the ledger, with rows and
+// columns in a fixed order.
 func (s *Takeover) LegacyPortrait() string {
 	s.t.Helper()
 	moved := []string{"--table=findings", "--table=inventory_items"}
@@ -26,14 +26,14 @@ func (s *Takeover) LegacyPortrait() string {
 	return sorted(strings.Join(parts, "\n"))
 }
 
-// targetPortrait is all there is in the operations database, but how far its
-// sequences have come, and which takeover it belongs to.
+// TargetPortrait returns everything in the operations database except the values of
+// sequences and the id of the takeover.
 func (s *Takeover) TargetPortrait() string {
 	s.t.Helper()
 	return WithoutSequences(Dump(s.t, s.OperationsURL, "--exclude-table-data=takeover", "--exclude-table-data=goose_db_version"))
 }
 
-// WithoutSequences leaves out how far sequences have come.
+// WithoutSequences returns a sorted dump without the values of sequences.
 func WithoutSequences(dump string) string {
 	lines := slices.DeleteFunc(strings.Split(dump, "\n"), func(line string) bool { return strings.Contains(line, "pg_catalog.setval") })
 	return sorted(strings.Join(lines, "\n"))
@@ -48,7 +48,7 @@ func sorted(dump string) string {
 	return strings.Join(lines, "\n")
 }
 
-// SameLines fails the test where two sorted portraits differ, and says in which lines.
+// SameLines fails the test if two sorted portraits differ, and names the lines.
 func SameLines(t *testing.T, want, got string) {
 	t.Helper()
 	if want == got {

@@ -18,22 +18,23 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
-// Registry is tenancy in memory, as far as a takeover knows it: the same answers
-// for the same legacy ids.
+// Registry is tenancy's ImportService in memory. Equal legacy ids get equal results.
 type Registry struct {
 	tenancyv1.UnsafeImportServiceServer
 	mu    sync.Mutex
 	Known Registered
 }
 
+// Registered is what a registry knows.
 type Registered struct {
 	Last       int64
-	Workspaces map[int64]Object // by legacy id, as the others
+	Workspaces map[int64]Object // by legacy id; so are the others
 	Users      map[int64]Object
 	Tenants    map[int64]Object
 	Members    map[[2]int64]tenancyv1.Role
 }
 
+// Object is a workspace, user or tenant.
 type Object struct {
 	ID          int64
 	Name, Email string
@@ -41,6 +42,7 @@ type Object struct {
 	Directory   string
 }
 
+// NewRegistry returns an empty registry whose first id is first.
 func NewRegistry(first int64) *Registry {
 	return &Registry{Known: Registered{
 		Last: first - 1, Workspaces: map[int64]Object{}, Users: map[int64]Object{}, Tenants: map[int64]Object{}, Members: map[[2]int64]tenancyv1.Role{},
@@ -54,7 +56,7 @@ func (r *Registry) Serve(t *testing.T) (*rpctest.Service, tenancyv1.ImportServic
 	return svc, tenancyv1.NewImportServiceClient(svc.Dial(t, "takeover"))
 }
 
-// change lets do change what is known, and forgets it if it was a rehearsal.
+// change runs do on what is known, or on a copy of it in a rehearsal.
 func (r *Registry) change(rehearsal bool, do func(*Registered)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -23,11 +23,10 @@ const sampleRows = `-- takeover.sampleRows
 const nextRows = `-- takeover.nextRows
 	select id from {table} where id > $1 order by id limit $2`
 
-// compareBatch is how many rows are compared at once.
+// compareBatch is how many rows are read at once.
 const compareBatch = 1_000
 
-// fields compares rows with their runs field by field, all or a sample that is
-// spread over every table.
+// fields compares rows with their runs field by field: all rows, or a sample of each table.
 func (v *verifying) fields(ctx context.Context) error {
 	for _, source := range legacy.Sources {
 		c := &comparison{verifying: v, source: source}
@@ -45,7 +44,7 @@ func (v *verifying) fields(ctx context.Context) error {
 	return nil
 }
 
-// comparison is of the rows of a source with their runs.
+// comparison compares the rows of one source with their runs.
 type comparison struct {
 	*verifying
 	source   string
@@ -92,7 +91,7 @@ func (c *comparison) ids(ctx context.Context, sql string, args ...any) ([]int64,
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
-// columnsOfRun is a run, or what a row says of its run, by column.
+// columnsOfRun is a run by column, as stored or as a view expects it.
 type columnsOfRun struct {
 	RunID  int64
 	Fields map[string]any
@@ -105,8 +104,8 @@ const runsExpected = `-- takeover.runsExpected
 const runsStored = `-- takeover.runsStored
 	select id, to_jsonb(r) from operation_runs r where id = any($1) order by 1`
 
-// compare holds the runs of some rows against what the views say of them, by which
-// they were written, and against what package mapping says, which has never seen them.
+// compare compares the runs of some rows twice: with the views, which wrote them, and with
+// package mapping, which is written independently of the views.
 func (c *comparison) compare(ctx context.Context, ids []int64) error {
 	expected, err := query.Collect[columnsOfRun](ctx, c.rows, strings.ReplaceAll(runsExpected, "{table}", c.source), ids)
 	if err != nil {
@@ -155,8 +154,8 @@ const linkedRows = `-- takeover.linkedRows
 	select b.base + l.legacy_id from tenantpilot_takeover.link_{table} l, tenantpilot_takeover.run_block b
 	where b.source = '{table}' and l.legacy_id = any($1) and l.link = 'linked'`
 
-// comparePresence looks for rows that package mapping makes a run of, and the views
-// neither do nor found linked to one. With a history that is only linked, these stay.
+// comparePresence looks for rows that package mapping makes a run of, while the views make
+// none and see no link. If history is only linked, such rows are right.
 func (c *comparison) comparePresence(ctx context.Context, rows, runs []int64, mapped []mapping.Run) error {
 	if c.history == "link" && c.source != legacy.CanonicalRuns {
 		return nil
@@ -177,7 +176,7 @@ func (c *comparison) comparePresence(ctx context.Context, rows, runs []int64, ma
 	return nil
 }
 
-// compareMapped looks at the runs that the views found right, and at their labels.
+// compareMapped compares runs that agree with the views, and their labels.
 func (c *comparison) compareMapped(ctx context.Context, mapped []mapping.Run, runs []int64) error {
 	want := map[int64]mapping.Run{}
 	for _, m := range mapped {
@@ -189,7 +188,7 @@ func (c *comparison) compareMapped(ctx context.Context, mapped []mapping.Run, ru
 	}
 	for _, s := range stored {
 		if differs := want[s.ID].Differences(s); len(differs) > 0 {
-			c.wrong.add("%s of run %d is not what its row means", strings.Join(differs, ", "), s.ID)
+			c.wrong.add("%s of run %d differ from what package mapping says", strings.Join(differs, ", "), s.ID)
 		}
 	}
 	return c.compareLabels(ctx, stored)
@@ -199,7 +198,7 @@ const readLabels = `-- takeover.readLabels
 	select run_id, coalesce(jsonb_object_agg(key, value) filter (where key <> 'run.reason_code'), '{}')
 	from run_label where run_id = any($1) group by 1`
 
-// labelsOfRun are what a run can be searched by.
+// labelsOfRun are the labels that a run can be searched by.
 type labelsOfRun struct {
 	RunID  int64
 	Labels map[string]string
@@ -232,7 +231,7 @@ func (c *comparison) compareLabels(ctx context.Context, runs []mapping.Run) erro
 	return nil
 }
 
-// searched is a context with what it is searched by where a live run tells it.
+// searched returns a context with its search keys where a live run has them.
 func searched(doc map[string]any) map[string]any {
 	doc = maps.Clone(doc)
 	inputs, _ := doc["inputs"].(map[string]any)

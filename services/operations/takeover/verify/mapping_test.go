@@ -13,14 +13,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/verify"
 )
 
-// A linked row has another run; here it counts what its own would be.
+// A linked row has another run; here it is compared with the run that it would become.
 const readMapped = `select legacy_id, legacy_id + (select base from tenantpilot_takeover.run_block where source = '{source}'), workspace_id, tenant_id, user_id, initiator_name, coalesce(type, ''), status, outcome, run_identity_hash,
 	summary_counts::text, failure_summary::text, context::text, started_at, completed_at, created_at, updated_at
 	from tenantpilot_takeover.mapped_{source} where link not in ('archived', 'wizard')
 		and context -> 'legacy' ->> 'status' is distinct from 'previewed'
 	order by legacy_id`
 
-// viewed answers what the view of source makes of its rows, by legacy id.
+// viewed returns what the view of a source makes of its rows, by legacy id.
 func viewed(t *testing.T, s *takeovertest.Takeover, source string) (ids []int64, runs []mapping.Run) {
 	t.Helper()
 	rows, err := s.Legacy.Query(t.Context(), legacy.In(source, readMapped))
@@ -39,7 +39,8 @@ func viewed(t *testing.T, s *takeovertest.Takeover, source string) (ids []int64,
 	return ids, runs
 }
 
-// agree fails the test unless the views and package mapping say the same of every row.
+// agree fails the test unless the views and package mapping agree on every row; it returns
+// the number of rows.
 func agree(t *testing.T, s *takeovertest.Takeover) (rows int) {
 	t.Helper()
 	for _, source := range legacy.Sources {

@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// rowOfRun is what a legacy row says of its run.
+// rowOfRun is a legacy row: the run it should have, and what that run should say.
 type rowOfRun struct {
 	RunID, ID            int64
 	Was, Status, Outcome string
@@ -22,13 +22,13 @@ type rowOfRun struct {
 
 func (r rowOfRun) Key() int64 { return r.RunID }
 
-// runOfRow is what a run says of itself, and of the row that it was.
+// runOfRow is an imported run, and the row that it names as its origin.
 type runOfRow struct {
 	RunID           int64
 	Source, ID      string
 	Status, Outcome string
 	Hash            []byte
-	HashKept        bool // it is not made of what the row says
+	HashKept        bool // the run has the hash of the older installation
 }
 
 func (r runOfRow) Key() int64 { return r.RunID }
@@ -43,19 +43,19 @@ const runsOfBlock = `-- takeover.runsOfBlock
 	from operation_runs r, takeover_block b
 	where b.source = $1 and r.id > b.base and r.id <= b.base + b.last_legacy_id and r.origin = 'legacy' order by r.id`
 
-// match is what comes of holding rows against runs.
+// match is the result of comparing rows with runs.
 type match struct {
 	rows, runs                                int64
 	lonely, orphaned, twice, strange, unequal oddities // rows without a run, runs without a row, …
-	other                                     oddities // rows that are other work than their run
+	other                                     oddities // rows whose run has another identity
 	states                                    map[state]int64
 	last                                      int64
 }
 
-// state is what a row's status became.
+// state is the status of a row, and the status and outcome of its run.
 type state struct{ Was, Status, Outcome string }
 
-// oddities are counted, and the first of them named.
+// oddities counts what is wrong, and names the first few.
 type oddities struct {
 	count int64
 	first []string
@@ -74,7 +74,7 @@ func (o *oddities) String() string {
 	return fmt.Sprintf("%d, such as %s", o.count, strings.Join(o.first, ", "))
 }
 
-// match merges the rows of table whose link is as told with the runs of a block.
+// match compares the rows of one link class with the runs of a block.
 func (v *verifying) match(ctx context.Context, table, link, block string) (*match, error) {
 	rows, err := query.Read[rowOfRun](ctx, v.rows, strings.ReplaceAll(rowsWithRuns, "{table}", table), link)
 	if err != nil {
@@ -88,7 +88,7 @@ func (v *verifying) match(ctx context.Context, table, link, block string) (*matc
 	defer runs.Close()
 	m := &match{states: map[state]int64{}}
 	bar := v.Bar("match "+link+" rows of "+table, v.counts[table+" "+link])
-	defer bar.Finish() //nolint:errcheck // it is only shown
+	defer bar.Finish() //nolint:errcheck // it only shows progress
 	return m, query.Merge(rows, runs, func(row *rowOfRun, run *runOfRow) error {
 		m.pair(block, row, run)
 		_ = bar.Add(1)
@@ -126,7 +126,7 @@ func (m *match) pair(source string, row *rowOfRun, run *runOfRow) {
 	}
 }
 
-// canonical holds the rows that were canonical against their runs.
+// canonical compares canonical rows with their runs.
 func (v *verifying) canonical(ctx context.Context) error {
 	m, err := v.match(ctx, legacy.CanonicalRuns, "adopt", legacy.CanonicalRuns)
 	if err != nil {
@@ -136,7 +136,7 @@ func (v *verifying) canonical(ctx context.Context) error {
 	return nil
 }
 
-// imported holds the rows that became runs against these.
+// imported compares the rows that became runs with those runs.
 func (v *verifying) imported(ctx context.Context) error {
 	for _, table := range legacy.Bridged {
 		m, err := v.match(ctx, table, "imported", table)
@@ -148,13 +148,13 @@ func (v *verifying) imported(ctx context.Context) error {
 	return nil
 }
 
-// judge says what must hold of rows and the runs that were made of them.
+// judge checks what must hold of rows and the runs that were made of them.
 func (v *verifying) judge(table string, m *match) {
 	v.r.Check("every row of "+table+" has its run", m.lonely.count == 0, "%d rows; without: %s", m.rows, &m.lonely)
 	v.r.Check("every run made of "+table+" has its row", m.orphaned.count == 0, "%d runs; without: %s", m.runs, &m.orphaned)
 	v.r.Check("no run was made of two rows of "+table, m.twice.count == 0, "%s", &m.twice)
-	v.r.Check("every run made of "+table+" names its row", m.strange.count == 0, "those that do not: %s", &m.strange)
-	v.r.Check("status, outcome and hash of every run made of "+table+" are right", m.unequal.count == 0, "those that are not: %s", &m.unequal)
+	v.r.Check("every run made of "+table+" names its row", m.strange.count == 0, "wrong: %s", &m.strange)
+	v.r.Check("status, outcome and hash of every run made of "+table+" are right", m.unequal.count == 0, "wrong: %s", &m.unequal)
 	v.crossTabulate("Statuses of "+table+", before and now", m)
 }
 
@@ -179,9 +179,9 @@ func sortedStates(counts map[state]int64) []state {
 	return states
 }
 
-// linked holds the rows that had a canonical run against these. A run has its own
-// truth, also where the row says otherwise; but it is of the row's tenant, without
-// which it is no link, and the same work.
+// linked compares linked rows with their canonical runs. Status and counts may differ, and
+// then the run is right. But the run must have the row's tenant, which the link class says,
+// and the row's identity.
 func (v *verifying) linked(ctx context.Context) error {
 	for _, table := range legacy.Bridged {
 		m, err := v.match(ctx, table, "linked", legacy.CanonicalRuns)

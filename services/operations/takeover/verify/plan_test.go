@@ -29,7 +29,7 @@ func TestAPlannedVerifyChangesNothing(t *testing.T) {
 	done := s.Do("verify")
 	for _, table := range legacy.Bridged {
 		for _, link := range []string{"imported", "linked"} {
-			require.Equal(t, takeovertest.RowOf(t, done, "What the links are worth", table, link), takeovertest.RowOf(t, r, "Rows to compare with their runs", table, link))
+			require.Equal(t, takeovertest.RowOf(t, done, "Links by class", table, link), takeovertest.RowOf(t, r, "Rows to compare with their runs", table, link))
 		}
 	}
 }

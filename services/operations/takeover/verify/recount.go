@@ -11,8 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/report"
 )
 
-// references checks that every reference to a run is to one that exists, and notes
-// the runs that do not.
+// references checks that every reference names an existing run, and notes the missing runs.
 func (v *verifying) references(ctx context.Context) error {
 	missing, err := ledger.NoteMissing(ctx, v.rows, v.runs)
 	if err != nil {
@@ -35,15 +34,15 @@ const countLost = `-- takeover.countLost
 	where b.source = 'operation_runs'
 		and case when t.{new} between 1 and b.last_legacy_id then b.base + t.{new} else t.{new} end = any($1)`
 
-// A reference that repoint has filled means what the saved one did, as far as the
-// row it named is known.
+// It counts the references that repoint has left null though the row that the old column
+// named has a run.
 const countAstray = `-- takeover.countAstray
 	select count(*) from {table} t
 	join tenantpilot_takeover.saved_reference s on s.table_name = '{table}' and s.column_name = '{old}' and s.id = t.id
 	join inventory_sync_runs r on r.id = s.value
 	where t.{new} is null and r.operation_run_id is not null and r.operation_run_id <> all($1)`
 
-// reference checks a column that repoint is through with.
+// reference checks a column that repoint has filled.
 func (v *verifying) reference(ctx context.Context, ref legacy.Reference, missing []int64) error {
 	there, err := legacy.ColumnsOf(ctx, v.rows, ref)
 	if err != nil || there.Old || !there.New {
@@ -83,8 +82,8 @@ const straysOfBlocks = `-- takeover.straysOfBlocks
 			and b.source = r.context #>> '{legacy,source}')
 	order by 1`
 
-// events checks that each run has the history that an imported one has, and nothing
-// that only live ones have.
+// events checks that each imported run has its one event, and nothing that only live runs
+// have.
 func (v *verifying) events(ctx context.Context) error {
 	for _, odd := range []struct{ name, sql string }{
 		{"every run has one event, and nothing of a live run", oddRuns},
@@ -103,8 +102,8 @@ func (v *verifying) events(ctx context.Context) error {
 	return nil
 }
 
-// What the sums must be: of the runs that are folded, or came without a transaction.
-// Where retention has removed runs, sums of them stay, and must be at least as high.
+// It recounts the runs that the statistics contain: folded live runs, and imported ones.
+// Retention removes runs and leaves their sums, so after it sums may be higher than a count.
 const recountStatistics = `-- takeover.recountStatistics
 	with m as materialized (
 		select m.workspace_id, date_trunc('hour', m.completed_at, 'UTC') as hour, m.measure, m.type, m.key, count(*) as runs
@@ -126,7 +125,7 @@ const recountStatistics = `-- takeover.recountStatistics
 		from s full join (select * from run_stat where workspace_id = any($1)) t using (workspace_id, grain, start_at, measure, type, key)
 	) d`
 
-// statistics checks that they are what a count of all runs gives.
+// statistics compares the statistics with a count of all runs.
 func (v *verifying) statistics(ctx context.Context) error {
 	workspaces, err := ledger.Workspaces(ctx, v.rows)
 	if err != nil {
@@ -137,6 +136,6 @@ func (v *verifying) statistics(ctx context.Context) error {
 	if err := v.runs.QueryRow(ctx, recountStatistics, workspaces).Scan(&all, &wrong, &first); err != nil {
 		return err
 	}
-	v.r.Check("the statistics are what a count gives", wrong == 0, "%d of %d sums are not. %s", wrong, all, first)
+	v.r.Check("the statistics are what a count gives", wrong == 0, "%d of %d sums are wrong. %s", wrong, all, first)
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/query"
 )
 
-// The end of time, in words that Go has for it.
+// An infinite time becomes one that Go can hold.
 const readDecisions = `-- takeover.readDecisions
 	select k.timezone, case when k.stale_before = 'infinity' then '9999-12-31' when isfinite(k.stale_before) then k.stale_before end,
 		k.created_at, b.base, c.base, c.last_legacy_id
@@ -20,7 +20,7 @@ const readDecisions = `-- takeover.readDecisions
 	join tenantpilot_takeover.run_block b on b.source = $1
 	join tenantpilot_takeover.run_block c on c.source = 'operation_runs'`
 
-// decisions answers what was decided for the rows of source.
+// decisions returns what was decided for the rows of a source.
 func decisions(ctx context.Context, q query.Rows, source string) (d mapping.Takeover, err error) {
 	rows, err := q.Query(ctx, readDecisions, source)
 	if err != nil {
@@ -36,8 +36,8 @@ func decisions(ctx context.Context, q query.Rows, source string) (d mapping.Take
 	})
 }
 
-// expectedRuns answers what package mapping makes of the rows ids of source, by id.
-// A row that becomes no run is left out.
+// expectedRuns returns the runs that package mapping makes of the rows ids of a source,
+// ordered by id, without rows that become no run.
 func expectedRuns(ctx context.Context, q query.Rows, source string, ids []int64) ([]mapping.Run, error) {
 	d, err := decisions(ctx, q, source)
 	if err != nil {
@@ -60,7 +60,7 @@ func expectedRuns(ctx context.Context, q query.Rows, source string, ids []int64)
 	return runs, nil
 }
 
-// readRows reads rows as package mapping wants them.
+// readRows reads the columns that package mapping needs, by source.
 var readRows = map[string]string{
 	"inventory_sync_runs": `-- takeover.readInventorySyncs
 	select id, status, workspace_id, new_tenant_id, new_user_id, user_name, started_at, finished_at, created_at, updated_at,
@@ -125,8 +125,8 @@ const readStored = `-- takeover.readStored
 		failure_summary::text, context::text, started_at, completed_at, created_at, updated_at
 	from operation_runs where id = any($1) and origin = 'legacy' order by id`
 
-// storedRuns answers the imported runs ids of the operations database, by id, to be
-// compared with [expectedRuns].
+// storedRuns returns the imported runs ids of the operations database, ordered by id, to
+// compare them with [expectedRuns].
 func storedRuns(ctx context.Context, q query.Rows, ids []int64) ([]mapping.Run, error) {
 	rows, err := q.Query(ctx, readStored, ids)
 	if err != nil {

@@ -119,7 +119,7 @@ var settled = map[string]map[string]bool{
 
 // links checks that backfill has settled every row.
 func (v *verifying) links(ctx context.Context) error {
-	links := v.r.Table("What the links are worth", "table", "link", "rows")
+	links := v.r.Table("Links by class", "table", "link", "rows")
 	for _, table := range legacy.Bridged {
 		classes, err := query.Collect[ledger.Counted](ctx, v.rows, strings.ReplaceAll(countLinks, "{table}", table))
 		if err != nil {

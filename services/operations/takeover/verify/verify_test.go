@@ -86,7 +86,7 @@ func TestVerifySeesEveryFieldOfARow(t *testing.T) {
 	}
 }
 
-// Of a linked row the run has its own truth, but not whose and what work it was.
+// The run of a linked row may have another status, but not another tenant or identity.
 func TestVerifySeesThatALinkedRowIsOtherWorkThanItsRun(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, takeovertest.Awkward)
@@ -110,11 +110,11 @@ func TestVerifySeesThatALinkedRowIsOtherWorkThanItsRun(t *testing.T) {
 	s.Do("verify")
 }
 
-// wrong is something that is not as the takeover left it.
+// wrong changes something that the takeover has left, and undoes that.
 type wrong struct {
-	legacy   bool // else in the operations database
+	legacy   bool // in the legacy database; else in the operations database
 	do, undo string
-	want     string // of the check that does not hold
+	want     string // part of the check that does not hold
 }
 
 const guardOff, guardOn = "alter table operation_runs disable trigger user;", ";alter table operation_runs enable trigger user"
@@ -203,7 +203,7 @@ func TestVerifySeesWhatIsMissingAndWhatIsTooMuch(t *testing.T) {
 	s.Do("verify")
 }
 
-// The views that wrote the runs may be wrong about which rows become one, too.
+// The views that wrote the runs may also be wrong about which rows become runs.
 func TestVerifyAsksTheMappingWhichRowsBecomeRuns(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, takeovertest.Awkward)
