@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// state is what a turn left behind.
+// state is what the databases hold after a turn.
 type state struct {
-	runs, imported int64             // all runs, and those without the ones that adopt had made
+	runs, imported int64             // all runs, and those that backfill has made
 	unlinked       int64             // rows without a run that should have one
 	digests        map[string]string // rows and their sum, by table
 }
 
-// A sum does not depend on the order of rows. Every column counts.
+// The sum covers every column, and does not depend on the order of rows.
 const digestTable = `-- bench.digestTable
 	select format('%s rows, sum %s', count(*), sum(hashtextextended(t::text, 0))) from {runs}.{table} t`
 
@@ -27,10 +27,10 @@ const digestBridges = `-- bench.digestBridges
 const countRuns = `-- bench.countRuns
 	select count(*), count(*) filter (where context -> 'legacy' ->> 'source' <> 'operation_runs') from {runs}.operation_runs`
 
-// writtenTables are those that an imported run has rows in.
+// writtenTables are the tables in which an imported run has rows.
 var writtenTables = []string{"operation_runs", "run_event", "run_label", "run_stat"}
 
-// look sums up what there is now in both databases.
+// look reads the state of both databases.
 func (t *turn) look(ctx context.Context) (state, error) {
 	s := state{digests: map[string]string{}}
 	err := t.runs.on(ctx, t.runs.database, func(conn *pgx.Conn) error {
@@ -68,8 +68,8 @@ func (s *state) bridges(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// sameRows fails unless every turn has linked every row and all left the same rows:
-// who does less work is not to be compared with.
+// sameRows returns an error unless every turn has linked every row and all have written the
+// same rows: a contender that does less work cannot be compared.
 func sameRows(all results) error {
 	var first string
 	for name, turns := range all.turns {

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every turn works, and all leave the same rows; the numbers mean nothing.
+// Every turn works and writes the same rows. The numbers mean nothing at this size.
 func TestAllTurnsLeaveTheSameRows(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -31,7 +31,7 @@ func TestAllTurnsLeaveTheSameRows(t *testing.T) {
 	}
 }
 
-// Who leaves rows out, or other ones, is found out.
+// A contender that writes fewer rows, or other rows, is found.
 func TestLessWorkIsNotComparable(t *testing.T) {
 	t.Parallel()
 	of := func(unlinked int64, events string) []score {

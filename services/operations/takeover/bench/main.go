@@ -1,7 +1,7 @@
-// Command bench measures the takeover's backfill against the least that PostgreSQL
-// needs for the same rows: on one server one INSERT … SELECT over the same mapping
-// and one UPDATE of the bridge column, between two servers COPY out and in and the
-// same UPDATE. It fails unless all of them leave the same rows.
+// Command bench compares the takeover's backfill with the least that PostgreSQL needs for
+// the same rows. On one server that is one INSERT … SELECT over the same mapping and one
+// UPDATE of the bridge column; between two servers, COPY out and in and the same UPDATE. It
+// fails unless all of them write the same rows.
 package main
 
 import (
@@ -15,19 +15,19 @@ import (
 	"syscall"
 )
 
-// options are what a benchmark is asked for.
+// options are the flags.
 type options struct {
 	short  bool
-	rows   int // of the four legacy tables together
-	linked int // how many of a hundred have their canonical run already
+	rows   int // rows of the four legacy tables together
+	linked int // how many per hundred have their canonical run already
 	seed   int64
 	rounds int
 	dir    string
-	only   string // a pattern of the turns wanted
+	only   string // a pattern of the names of turns to run
 	verify bool
 }
 
-// toolArgument makes this command the tool it measures.
+// toolArgument, as the first argument, makes this command the tool that it measures.
 const toolArgument = "takeover"
 
 func main() {

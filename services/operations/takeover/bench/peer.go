@@ -14,7 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// sources are the legacy tables, with the states in which a row is no run yet.
+// sources are the legacy tables, with the states in which a row is not a run yet.
 var sources = []source{
 	{"inventory_sync_runs", nil}, {"entra_group_sync_runs", nil}, {"backup_schedule_runs", nil},
 	{"restore_runs", []string{"draft", "scoped", "checked", "previewed", "pending"}},
@@ -28,10 +28,10 @@ type source struct {
 // in puts the name of s, which is one of a few constants, into a statement.
 func (s source) in(sql string) string { return strings.ReplaceAll(sql, "{source}", s.table) }
 
-// The peer writes what the tool writes, but what the tool keeps for going on and
-// going back: everything of a table at once, in one transaction.
+// The peer writes the same runs and bridges as the tool, each table in one transaction. It
+// keeps nothing to resume or to roll back.
 
-// As backfill does before it begins.
+// The same as backfill decides.
 const decide = `-- bench.decide
 	update tenantpilot_takeover.takeover set history = 'import', stale_before = now() - interval '24 hours'`
 
@@ -68,7 +68,7 @@ const insertLabels = `-- bench.insertLabels
 	cross join lateral (select case when r.context ? k.key then r.context -> k.key else r.context -> 'inputs' -> k.key end as value offset 0) v
 	where r.id > $1 and r.id <= $2 and jsonb_typeof(v.value) in ('string', 'number', 'boolean') and octet_length(v.value #>> '{}') <= $5`
 
-// As the view run_measure counts them.
+// The same as the view run_measure counts.
 const insertStatistics = `-- bench.insertStatistics
 	with h as materialized (
 		select r.workspace_id, m.measure, date_trunc('hour', r.completed_at, 'UTC') as start_at, r.type, m.key, count(*) as runs
@@ -94,10 +94,10 @@ const insertStatistics = `-- bench.insertStatistics
 const updateBridges = `-- bench.updateBridges
 	update {source} set operation_run_id = $1 + id where operation_run_id is null and status <> all ($2)`
 
-// peer is what it takes without a tool: from the legacy database into runs.
+// peer takes rows over without the tool.
 type peer struct {
 	source
-	legacy, runs *pgx.Conn // the same, on one server
+	legacy, runs *pgx.Conn // the same connection, if there is one server
 	to           destination
 	base, last   int64
 	took         map[string]time.Duration
@@ -106,7 +106,7 @@ type peer struct {
 const readBlock = `-- bench.readBlock
 	select base, base + last_legacy_id from tenantpilot_takeover.run_block where source = $1`
 
-// do moves one table: runs, and what belongs to them, and the bridge.
+// do takes over one table: runs, what belongs to them, and bridges.
 func (p *peer) do(ctx context.Context) error {
 	if err := p.legacy.QueryRow(ctx, readBlock, p.table).Scan(&p.base, &p.last); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (p *peer) copyRuns(ctx context.Context) error {
 	return pipe(ctx, p.legacy, p.runs, p.in(copyOut), p.to.in(copyIn))
 }
 
-// addToRuns gives the runs their events, labels and statistics.
+// addToRuns writes the events, labels and statistics of the runs.
 func (p *peer) addToRuns(ctx context.Context) error {
 	types, keys := searchKeys()
 	for _, s := range []struct {
@@ -159,7 +159,7 @@ func (p *peer) addToRuns(ctx context.Context) error {
 	return nil
 }
 
-// step adds what do takes to the time of steps of that name.
+// step adds the time of do to that of the steps with the same name.
 func (p *peer) step(name string, do func() error) error {
 	began := time.Now()
 	if err := do(); err != nil {
@@ -178,7 +178,7 @@ func searchKeys() (types, keys []string) {
 	return types, keys
 }
 
-// pipe copies what out answers into what in names, few rows of it in memory.
+// pipe copies rows from one connection to another, with few of them in memory.
 func pipe(ctx context.Context, from, to *pgx.Conn, out, in string) error {
 	r, w := io.Pipe()
 	group, ctx := errgroup.WithContext(ctx)
@@ -188,7 +188,7 @@ func pipe(ctx context.Context, from, to *pgx.Conn, out, in string) error {
 		if err == nil {
 			err = buffered.Flush()
 		}
-		_ = w.CloseWithError(err) // with none: the end
+		_ = w.CloseWithError(err) // nil ends the stream
 		return err
 	})
 	group.Go(func() error {

@@ -15,7 +15,7 @@ func header(out io.Writer) {
 	fmt.Fprintf(out, "\n%-42s %8s %8s %10s   %s\n", "", "rows/s", "seconds", "WAL B/row", "CPU µs a row: PostgreSQL + tool, or who copies")
 }
 
-// line is what one turn took.
+// line returns the line of one turn.
 func line(name string, s score) string {
 	perRow := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(s.rows) }
 	text := fmt.Sprintf("%-42s %8.0f %8.1f %10.0f   %.1f + %.1f", name, s.rate(), s.elapsed.Seconds(), float64(s.wal)/float64(s.rows),
@@ -33,7 +33,7 @@ func line(name string, s score) string {
 	return fmt.Sprintf("%s, load %.1f to %.1f", text, s.load, s.loadAfter)
 }
 
-// goal is the most times as long as the peer that the tool may take.
+// goal is how many times as long as the peer the tool may take.
 type goal struct {
 	of, against string
 	limit       float64
@@ -53,7 +53,7 @@ func report(out io.Writer, all results) {
 	for _, turns := range all.turns {
 		fmt.Fprintf(out, "audit: every row is linked, and all %d turns left the same rows in %d tables; %d runs were imported each time\n",
 			count(all), len(turns[0].left.digests), turns[0].left.imported)
-		return // they are the same
+		return // sameRows has found the others equal
 	}
 }
 
@@ -64,7 +64,7 @@ func count(all results) (n int) {
 	return n
 }
 
-// ratios are those of the same round.
+// ratios returns tool / peer for each round.
 func (g goal) ratios(all results) (list []float64) {
 	for i, s := range all.turns[g.of] {
 		if i < len(all.turns[g.against]) {
@@ -78,7 +78,7 @@ func (g goal) ratios(all results) (list []float64) {
 func (g goal) print(out io.Writer, all results) {
 	list := g.ratios(all)
 	if len(list) == 0 {
-		return // not measured this time
+		return // not measured in this run
 	}
 	n := len(list)
 	median := (list[(n-1)/2] + list[n/2]) / 2

@@ -15,23 +15,23 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/fixture"
 )
 
-// The databases that turns begin with: adopt has been, backfill has not.
+// The databases that turns begin with, after adopt.
 const (
 	legacyAdopted = "legacy_adopted"
 	runsAdopted   = "operations_adopted" // on each server
-	bothAdopted   = "both_adopted"       // the legacy one, with that of operations as a schema of it
+	bothAdopted   = "both_adopted"       // the legacy database, with the tables of operations in a schema of their own
 )
 
-// Who owns them.
+// Their owners.
 const (
 	legacyOwner = "legacy_owner"
 	runsOwner   = "operations_owner"
 )
 
-// besideSchema is where runs are in [bothAdopted].
+// besideSchema is the schema of the runs in [bothAdopted].
 const besideSchema = "beside"
 
-// templates makes the legacy database and takes it through adopt, by the tool.
+// templates fills the legacy database and runs adopt with the tool.
 func (w *world) templates(ctx context.Context, out io.Writer) error {
 	if err := w.fill(ctx, out); err != nil {
 		return fmt.Errorf("fill the legacy database: %w", err)
@@ -70,7 +70,7 @@ func (w *world) fill(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the connection is not needed any more
 	if err := fixture.Create(ctx, conn); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (w *world) fill(ctx context.Context, out io.Writer) error {
 	if err := conn.QueryRow(ctx, "select pg_size_pretty(pg_database_size(current_database()))").Scan(&size); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d legacy rows in four tables, %d of a hundred linked: %s, filled in %.0f s\n",
+	fmt.Fprintf(out, "%d legacy rows in four tables, %d per hundred linked: %s, filled in %.0f s\n",
 		w.opts.rows, w.opts.linked, size, time.Since(began).Seconds())
 	return nil
 }
@@ -123,7 +123,7 @@ func (w *world) placeBeside(ctx context.Context) error {
 	if err := operations.Service.Migrate(ctx, u.String()); err != nil {
 		return err
 	}
-	// The trigger's function finds its table there too when the legacy tables come first.
+	// Else the trigger's function would find the legacy tables first.
 	err = w.one.exec(ctx, bothAdopted, "alter function "+besideSchema+".run_labels_its_reasons() set search_path = "+besideSchema)
 	if err != nil {
 		return err
@@ -137,17 +137,17 @@ type destination struct {
 	database, schema string
 }
 
-// in puts the schema of d, one of two constants, into a statement.
+// in puts the schema of d into a statement, for {runs}.
 func (d destination) in(sql string) string { return strings.ReplaceAll(sql, "{runs}", d.schema) }
 
 const readTables = `
 	select quote_ident(tablename) from pg_tables where schemaname = 'public' and tablename <> 'goose_db_version'`
 
-// copyTables gives d the rows of [runsAdopted].
+// copyTables copies the rows of [runsAdopted] into d.
 func (w *world) copyTables(ctx context.Context, d destination) error {
 	return w.one.on(ctx, runsAdopted, func(from *pgx.Conn) error {
 		return d.on(ctx, d.database, func(to *pgx.Conn) error {
-			if _, err := to.Exec(ctx, "set session_replication_role = replica"); err != nil { // what triggers wrote comes too
+			if _, err := to.Exec(ctx, "set session_replication_role = replica"); err != nil { // no triggers: what they wrote is copied too
 				return err
 			}
 			rows, err := from.Query(ctx, readTables)

@@ -10,16 +10,16 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 )
 
-// tenancyName is who the tool expects where it is told that tenancy is.
+// tenancyName is the name in the certificate of tenancy.
 const tenancyName = "tenancy"
 
-// registry is tenancy as far as adopt needs it: everything and everybody gets an id
-// that follows from the legacy one. Its part is not measured.
+// registry is tenancy as far as adopt needs it: it computes new ids from legacy ids. Its
+// time is not measured.
 type registry struct {
 	tenancyv1.UnsafeImportServiceServer
 }
 
-// firstID keeps new ids from being taken for legacy ones.
+// firstID is added to legacy ids, so that new ids differ from them.
 const firstID = 1_000_000
 
 func imported(legacyID int64, name string) *tenancyv1.ImportResult {

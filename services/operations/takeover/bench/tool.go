@@ -14,13 +14,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover"
 )
 
-// spent is what a process took.
+// spent is what a process used.
 type spent struct {
 	elapsed, cpu time.Duration
-	memory       int64 // the most it held at a time, in bytes
+	memory       int64 // its peak, in bytes
 }
 
-// place is where the databases of one takeover are, and tenancy if it is needed.
+// place holds the addresses of one takeover: the databases, and tenancy if it is needed.
 type place struct {
 	legacy, operations string
 	tenancy            string
@@ -33,7 +33,7 @@ func (w *world) takeover(ctx context.Context, at place, stage ...string) (spent,
 		return spent{}, err
 	}
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, append([]string{toolArgument}, stage...)...) //nolint:gosec // ourselves
+	cmd := exec.CommandContext(ctx, self, append([]string{toolArgument}, stage...)...) //nolint:gosec // our own binary
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Env = append(os.Environ(),
@@ -55,11 +55,11 @@ func (w *world) takeover(ctx context.Context, at place, stage ...string) (spent,
 	return s, err
 }
 
-// memorySaid is what the tool ends with here. A parent is told no less of its children
-// than it took itself, so they say it.
+// memorySaid begins the last line of the tool here. The tool reports its own peak, because
+// the kernel tells a parent at least its own peak as that of a child.
 const memorySaid = "bytes of memory at most: "
 
-// tool is what this command is as the tool.
+// tool runs this command as the tool.
 func tool(ctx context.Context, stage []string) error {
 	command := takeover.Command()
 	command.SetArgs(stage)

@@ -13,13 +13,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
-// score is what was measured in one turn.
+// score is what one turn measured.
 type score struct {
-	rows             int64 // that became runs
+	rows             int64 // rows that became runs
 	elapsed          time.Duration
 	wal              int64         // of both servers
-	postgres, client time.Duration // CPU time; the client is the tool, or who talks to PostgreSQL instead of it
-	memory           int64         // the most the tool held
+	postgres, client time.Duration // CPU time; the client is the tool or the peer
+	memory           int64         // the peak of the tool
 	load, loadAfter  float64       // of the machine
 	took             map[string]time.Duration
 	left             state
@@ -27,10 +27,10 @@ type score struct {
 
 func (s score) rate() float64 { return float64(s.rows) / s.elapsed.Seconds() }
 
-// contender is one way to get the rows over.
+// contender is one way to take rows over.
 type contender struct {
 	name string
-	two  bool // servers
+	two  bool // with two servers
 	play func(*turn, context.Context) (score, error)
 }
 
@@ -48,7 +48,7 @@ var contenders = []contender{
 	{peerAcross, true, (*turn).peer},
 }
 
-// turn is one measurement on databases of its own.
+// turn is one measurement, on databases of its own.
 type turn struct {
 	*world
 	contender
@@ -62,19 +62,19 @@ const (
 	turnRuns   = "turn_operations"
 )
 
-// verified is what verify took.
+// verified is the result of a measured verify.
 type verified struct {
 	spent
 	rows int64
 }
 
-// results are the turns of each contender, one a round.
+// results are the scores of each contender, one for each round.
 type results struct {
 	turns  map[string][]score
 	verify *verified
 }
 
-// compare lets the contenders take turns.
+// compare runs the turns of all contenders.
 func (w *world) compare(ctx context.Context, out io.Writer) (results, error) {
 	all := results{turns: map[string][]score{}}
 	only, err := regexp.Compile(w.opts.only)
@@ -97,12 +97,12 @@ func (w *world) compare(ctx context.Context, out io.Writer) (results, error) {
 				return all, fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		slices.Reverse(list) // nobody always comes after the same one
+		slices.Reverse(list) // so that no contender always follows the same one
 	}
 	return all, nil
 }
 
-// turn lets c play on fresh copies, tells what came of it and throws them away.
+// turn runs c on fresh copies of the databases, passes the score on, and drops the copies.
 func (w *world) turn(ctx context.Context, c contender, told func(*turn, score) error) error {
 	t := &turn{world: w, contender: c}
 	if err := t.begin(ctx); err != nil {
@@ -144,7 +144,7 @@ func (t *turn) begin(ctx context.Context) error {
 	return t.one.fresh(ctx, turnLegacy, legacyAdopted, legacyOwner)
 }
 
-// timed is what playing costs.
+// timed runs a turn and returns its score.
 func (t *turn) timed(ctx context.Context) (score, error) {
 	load := measure.LoadAverage()
 	walBefore, cpuBefore, err := t.counters(ctx)
@@ -160,7 +160,7 @@ func (t *turn) timed(ctx context.Context) (score, error) {
 	return s, err
 }
 
-// counters are what only ever grows, of both servers.
+// counters returns the bytes of WAL and the CPU time of both servers; both only grow.
 func (t *turn) counters(ctx context.Context) (wal int64, cpu time.Duration, err error) {
 	for _, c := range []*cluster{t.one, t.other} {
 		var bytes int64
@@ -190,7 +190,7 @@ func (t *turn) verified(ctx context.Context, left state) (*verified, error) {
 	return &verified{spent: s, rows: left.runs}, err
 }
 
-// peer does the work without the tool.
+// peer runs the turn of the peer.
 func (t *turn) peer(ctx context.Context) (s score, err error) {
 	began, before := time.Now(), measure.OwnTime()
 	took := map[string]time.Duration{}

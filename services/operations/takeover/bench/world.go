@@ -17,13 +17,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
-// cluster is a PostgreSQL of our own, with the settings it comes with.
+// cluster is a PostgreSQL server of our own, with default settings.
 type cluster struct {
 	*server.Server
-	admin *pgx.Conn // as the superuser
+	admin *pgx.Conn // a connection as the superuser
 }
 
-// world is two of them, and a development CA.
+// world is two clusters and a development CA.
 type world struct {
 	opts       options
 	dir        string
@@ -85,8 +85,8 @@ func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 func (w *world) close() {
 	for _, c := range []*cluster{w.one, w.other} {
 		if c != nil {
-			_ = c.admin.Close(context.Background()) // it ends with the server
-			_ = c.Stop(server.Immediate)            // thrown away
+			_ = c.admin.Close(context.Background()) // the server ends next
+			_ = c.Stop(server.Immediate)            // its data is deleted
 		}
 	}
 	if w.opts.dir == "" {
@@ -116,13 +116,13 @@ func (c *cluster) exec(ctx context.Context, database string, statements ...strin
 	})
 }
 
-// fresh makes database a copy of template, so that every turn begins with the same
-// rows and pages. Who owns a database, and may use it, does not come with a copy.
+// fresh copies a template, so that every turn begins with the same rows and pages. A copy
+// does not take over the owner and privileges of the database itself, so they are set again.
 func (c *cluster) fresh(ctx context.Context, database, template, owner string) error {
 	for _, s := range []string{
 		"drop database if exists " + database + " with (force)",
 		"create database " + database + " template " + template + " strategy file_copy owner " + owner,
-		"checkpoint", // so that none is due before the turn has written much
+		"checkpoint", // so that none runs early in the turn
 	} {
 		if _, err := c.admin.Exec(ctx, s); err != nil {
 			return err
@@ -131,13 +131,13 @@ func (c *cluster) fresh(ctx context.Context, database, template, owner string) e
 	return nil
 }
 
-// forget removes a database that a turn has made.
+// forget drops the database of a turn.
 func (c *cluster) forget(ctx context.Context, database string) error {
 	_, err := c.admin.Exec(ctx, "drop database if exists "+database+" with (force)")
 	return err
 }
 
-// describe says what was measured where: without it the numbers mean nothing.
+// describe prints the machine and the versions: numbers mean nothing without them.
 func (w *world) describe(ctx context.Context, out io.Writer) error {
 	var version, fsync, sync, buffers string
 	err := w.one.admin.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),

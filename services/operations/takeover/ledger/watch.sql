@@ -1,6 +1,6 @@
--- Notes that {table} was written to; verify installs it. Every statement adds a line of
--- its own: a writer that relied on the line of another would be missed if verify took
--- that one for seen before the writer committed.
+-- Notes writes to {table}. Every statement inserts a row of its own. If it relied on the row
+-- of an earlier writer, verify could delete that row before this writer commits, and would
+-- miss the write.
 create or replace function tenantpilot_takeover.see_write() returns trigger
 	language plpgsql security definer set search_path from current as $$
 begin

@@ -1,8 +1,8 @@
--- How a reference to a row of inventory_sync_runs becomes one to a run. Made anew
--- by repoint; {table}, {old}, {new} and {added} are put in for each reference.
+-- Translates references to rows of inventory_sync_runs into references to runs. Repoint runs
+-- this file for each reference, with {table}, {old}, {new} and {added} replaced.
 
--- The canonical run that a value means: one written by the older installation is not
--- translated yet. Null if the operations database does not have it.
+-- The run that a value stands for: the value itself, or its translation if the older
+-- installation wrote an old id. Null if the operations database does not have the run.
 create or replace function tenantpilot_takeover.existing_run(value bigint) returns bigint
 	language plpgsql stable as $$
 begin
@@ -21,9 +21,9 @@ begin
 	return tenantpilot_takeover.existing_run((select s.operation_run_id from inventory_sync_runs s where s.id = sync_id));
 end $$;
 
--- Keeps the new column right while the older installation writes the old one, or an
--- id of its own into the new one, and keeps what rollback needs. An update that
--- changes neither is repoint passing by.
+-- Keeps the new column right while the older installation writes the old column, or writes an
+-- old id into the new one. It also saves what rollback needs. An update that changes neither
+-- column is one of repoint, which only wants the trigger to fire.
 create or replace function tenantpilot_takeover.repoint_{table}_{old}() returns trigger
 	language plpgsql security definer set search_path from current as $$
 declare

@@ -1,5 +1,5 @@
--- The rows, with what the maps say. A column that came late and is missing is null: its
--- name is then found one level up.
+-- The rows, with their new workspace, tenant and user. A column of a later version that the
+-- table lacks reads as null: its name then resolves to a null column one level up.
 create view tenantpilot_takeover.row_inventory_sync_runs as
 select r.*, t.workspace_id, t.tenant_id as new_tenant_id, m.user_id as new_user_id, u.name::text as user_name
 from (select null::bigint as user_id, null::jsonb as selection_payload) missing

@@ -22,8 +22,8 @@ select r.*, r.id as legacy_id, case when r.canonical is null then 'archived' els
 	r.id + (select base from tenantpilot_takeover.run_block where source = 'operation_runs') as run_id
 from tenantpilot_takeover.row_operation_runs r;
 
--- A run keeps its context, with where it comes from; what is no object, and what
--- says more than is made of it, is kept there too.
+-- A run keeps its context and gets context.legacy, which says where it comes from. A context
+-- that is no object, and counts or failures that hold more than the run can, are kept there.
 create view tenantpilot_takeover.mapped_operation_runs as
 select r.legacy_id, r.link, null::bigint as bridge, r.run_id, r.new_workspace_id as workspace_id, r.new_tenant_id as tenant_id, r.new_user_id as user_id,
 	tenantpilot_takeover.named(coalesce(nullif(r.initiator_name, ''), r.user_name), 'system') as initiator_name,

@@ -1,15 +1,15 @@
--- The rules that the views of every source share; package mapping has the same in
--- Go, and a test proves that they agree. Nothing here fails on what a row holds. Those
--- called for every row are such that the planner can inline them: no sub-selects.
+-- The rules that the views of all sources share. Package mapping has the same rules in Go,
+-- and a test proves that they agree. No value of a row makes a rule fail. Functions that are
+-- called for every row have no sub-selects, so that the planner can inline them.
 
--- Timestamps without a zone are in the takeover's; an infinite one says nothing.
+-- A timestamp without a zone is in the zone of the takeover. An infinite one becomes null.
 create or replace function tenantpilot_takeover.moment(at timestamptz, zone text) returns timestamptz
 	language sql stable as $$ select case when isfinite(at) then at end $$;
 create or replace function tenantpilot_takeover.moment(at timestamp, zone text) returns timestamptz
 	language sql stable as $$ select case when isfinite(at) then at at time zone zone end $$;
 
--- JSON that jsonb refuses: \u0000 and halves of surrogate pairs become U+FFFD; what is
--- no JSON at all, or holds a number without bounds, is null.
+-- Repairs JSON that jsonb refuses: \u0000 and single halves of surrogate pairs become U+FFFD.
+-- It is null for text that is no JSON, or holds a number that is too long.
 create or replace function tenantpilot_takeover.repaired(doc text) returns jsonb language plpgsql stable as $$
 begin
 	return doc::jsonb;
@@ -27,11 +27,12 @@ create or replace function tenantpilot_takeover.document(doc json) returns jsonb
 create or replace function tenantpilot_takeover.document(doc text) returns jsonb
 	language sql stable as $$ select tenantpilot_takeover.repaired(doc) $$;
 
--- Statuses are compared in lower case and without what separates words.
+-- Statuses are compared in lower case and without separators: "Completed_with errors" is
+-- completedwitherrors.
 create or replace function tenantpilot_takeover.word(status text) returns text
 	language sql stable as $$ select translate(lower(status collate "C"), ' _-', '') $$;
 
--- The outcome that a status means: pending for active rows, null for a word nobody knows.
+-- The outcome that a status stands for: pending for active rows, null for an unknown status.
 create or replace function tenantpilot_takeover.verdict(word text) returns text language sql stable as $$
 	select case word
 		when 'success' then 'succeeded' when 'succeeded' then 'succeeded' when 'completed' then 'succeeded'
@@ -42,12 +43,12 @@ create or replace function tenantpilot_takeover.verdict(word text) returns text 
 		when 'running' then 'pending' when 'pending' then 'pending' when 'queued' then 'pending'
 	end $$;
 
--- The states of a restore that nobody has asked to be executed yet.
+-- The states of a restore before somebody asks to execute it.
 create or replace function tenantpilot_takeover.is_wizard(word text) returns boolean
 	language sql stable as $$ select word in ('draft', 'scoped', 'checked', 'previewed', 'pending') is true $$;
 
--- Where in its life a row is: what its status means, when it ended, whether it is given
--- up because nothing touched it for too long, and what had to be made up for that.
+-- The state of a run: status and outcome, its times, whether it is given up because nothing
+-- touched it for too long, and notes about the values that are missing in the row.
 create or replace function tenantpilot_takeover.life(word text, started_at timestamptz, finished_at timestamptz,
 	created_at timestamptz, updated_at timestamptz)
 	returns table (status text, outcome text, completed_at timestamptz, created timestamptz, updated timestamptz, given_up boolean, notes jsonb)
@@ -74,17 +75,17 @@ create or replace function tenantpilot_takeover.life(word text, started_at times
 		select a.active, a.active and coalesce(updated_at, started_at, c.created) < (select stale_before from tenantpilot_takeover.takeover) as given_up
 		from (select coalesce(v.outcome = 'pending', false) as active) a offset 0) e $$;
 
--- A count is a whole number that is not negative: a number, whose fraction is dropped,
--- or a string of digits. Anything else is null.
+-- A count is a whole number, 0 or more: of a number its fraction is dropped, and a string of
+-- digits counts as its number. Anything else is null.
 create or replace function tenantpilot_takeover.whole(value jsonb) returns bigint language sql stable as $$
 	select case jsonb_typeof(value)
 		when 'number' then case when value::numeric >= 0 and value::numeric < 9223372036854775808 then trunc(value::numeric)::bigint end
 		when 'string' then case when value #>> '{}' ~ '^[0-9]{1,18}$' then (value #>> '{}')::bigint end
 	end $$;
 create or replace function tenantpilot_takeover.positive(value bigint) returns bigint
-	language sql stable as $$ select greatest(value, 0) $$; -- of null: 0
+	language sql stable as $$ select greatest(value, 0) $$; -- null becomes 0
 
--- What is said of a code: a string, a number, or an object's own "code".
+-- The code of a failure: a string, a number, or the "code" of an object.
 create or replace function tenantpilot_takeover.code(value jsonb) returns text language sql stable as $$
 	select case jsonb_typeof(value)
 		when 'string' then value #>> '{}' when 'number' then value #>> '{}'
@@ -93,14 +94,14 @@ create or replace function tenantpilot_takeover.code(value jsonb) returns text l
 create or replace function tenantpilot_takeover.failure(code text, reason_code text, message text) returns jsonb
 	language sql stable as $$ select jsonb_build_object('code', code, 'reason_code', reason_code, 'message', message) $$;
 
--- One failure, or none if there is no code; of the message its first 120 characters.
+-- A list of one failure, empty if there is no code. Its message is cut at 120 characters.
 create or replace function tenantpilot_takeover.failures(code text, reason_code text, message text) returns jsonb
 	language sql stable as $$
 	select case when code <> '' then
 		jsonb_build_array(tenantpilot_takeover.failure(code, coalesce(nullif(reason_code, ''), 'unknown'), coalesce(left(message, 120), '')))
 	else '[]' end $$;
 
--- The codes of a list, or one that stands alone.
+-- The codes of a list. A single code counts as a list of one.
 create or replace function tenantpilot_takeover.coded(codes jsonb) returns jsonb language sql stable as $$
 	select case
 		when codes is null or codes in ('[]', 'null', '{}') then '[]'
@@ -109,13 +110,13 @@ create or replace function tenantpilot_takeover.coded(codes jsonb) returns jsonb
 			where tenantpilot_takeover.code(c.value) is not null), '[]')
 	end $$;
 
--- What a failure may have besides.
+-- The optional fields of a failure.
 create or replace function tenantpilot_takeover.more_of_failure(failure jsonb) returns jsonb language sql stable as $$
 	select case when jsonb_typeof(failure) = 'object' then coalesce((select jsonb_object_agg(key, value) from jsonb_each(failure)
 		where key in ('item', 'remediation', 'request_id') and jsonb_typeof(value) = 'string' or key = 'retryable' and jsonb_typeof(value) = 'boolean'), '{}')
 	else '{}' end $$;
 
--- The failures of a canonical run, with what each must and may have.
+-- The failures of a canonical run, with the fields that failures have now.
 create or replace function tenantpilot_takeover.normal_failures(failures jsonb) returns jsonb language sql stable as $$
 	select case
 		when failures is null or failures in ('[]', 'null', '{}') then '[]'
@@ -131,13 +132,14 @@ create or replace function tenantpilot_takeover.normal_counts(counts jsonb) retu
 	select case when jsonb_typeof(counts) is distinct from 'object' or counts = '{}' then '{}' else
 		coalesce((select jsonb_object_agg(key, tenantpilot_takeover.whole(value)) from jsonb_each(counts) where tenantpilot_takeover.whole(value) is not null), '{}') end $$;
 
--- A document by its name if it says more than what was made of it, to be kept.
+-- A document, under its name, if it holds more than the run made of it: it is kept.
 create or replace function tenantpilot_takeover.odd(name text, doc jsonb, made jsonb) returns jsonb language sql stable as $$
 	select case when doc is null or doc in ('[]', 'null', '{}') or made @> jsonb_strip_nulls(doc)
 			or jsonb_typeof(made) = 'array' and jsonb_typeof(doc) = 'object' and made @> jsonb_build_array(jsonb_strip_nulls(doc)) then '{}'
 		else jsonb_build_object(name, doc) end $$;
 
--- Where a restore's results keep what became of its items: a list, or a list or an object under "items".
+-- The items of a restore's results: the results themselves, if they are a list, or else their
+-- "items", which may be a list or an object.
 create or replace function tenantpilot_takeover.items(results jsonb) returns jsonpath language sql stable as $$
 	select case
 		when jsonb_typeof(results) = 'array' then 'strict $[*]'::jsonpath
@@ -145,7 +147,8 @@ create or replace function tenantpilot_takeover.items(results jsonb) returns jso
 		when jsonb_typeof(results -> 'items') = 'object' then 'strict $.items.*'::jsonpath
 	end $$;
 
--- An item was restored if its "ok", else its "success", else its "status" says so, or else it does itself.
+-- Whether an item was restored: its "ok" decides, without it its "success", without both its
+-- "status", and else the item itself.
 create or replace function tenantpilot_takeover.said(item jsonb) returns jsonb language sql stable as $$
 	select coalesce(nullif(item -> 'ok', 'null'), nullif(item -> 'success', 'null'), nullif(item -> 'status', 'null'), item) $$;
 create or replace function tenantpilot_takeover.restored(said jsonb) returns boolean language sql stable as $$
@@ -154,12 +157,12 @@ create or replace function tenantpilot_takeover.restored(said jsonb) returns boo
 		when 'string' then tenantpilot_takeover.word(said #>> '{}') in ('ok', 'success', 'succeeded', 'applied', 'created', 'updated', 'completed', 'done', 'unchanged', 'dryrun')
 		else false end $$;
 
--- Given up: after what is known already.
+-- Adds the failure of a run that is given up, after the failures that the row has.
 create or replace function tenantpilot_takeover.given_up(failures jsonb) returns jsonb language sql stable as $$
 	select failures || jsonb_build_array(tenantpilot_takeover.failure('lease_expired', 'lease_expired',
 		'It was still active when it was taken over, and nothing had touched it for too long.')) $$;
 
--- Where a run comes from.
+-- context.legacy: where a run comes from.
 create or replace function tenantpilot_takeover.origin(source text, id bigint, status text, notes jsonb) returns jsonb
 	language sql stable as $$
 	select case when notes is null then jsonb_build_object('source', source, 'id', id, 'status', status)
@@ -168,27 +171,27 @@ create or replace function tenantpilot_takeover.origin(source text, id bigint, s
 create or replace function tenantpilot_takeover.identity(tenant_id bigint, type text, inputs text) returns bytea
 	language sql stable as $$ select sha256(convert_to(coalesce(tenant_id::text, '') || '|' || type || '|' || inputs, 'UTF8')) $$;
 
--- A name that lists can be searched by: an index has no room for the longest texts.
+-- A name is cut at 255 characters: an index cannot hold longer texts.
 create or replace function tenantpilot_takeover.named(name text, otherwise text) returns text
 	language sql stable as $$ select left(coalesce(nullif(name, ''), otherwise), 255) $$;
 
--- The status that counts of a canonical run: its outcome, once it is completed.
+-- The status by which a canonical run is judged: its outcome, if it is completed.
 create or replace function tenantpilot_takeover.run_word(status text, outcome text) returns text language sql stable as $$
 	select case when tenantpilot_takeover.word(status) is distinct from 'completed' then tenantpilot_takeover.word(status)
 		when tenantpilot_takeover.verdict(tenantpilot_takeover.word(outcome)) <> 'pending' then tenantpilot_takeover.word(outcome) end $$;
 
--- A string or number of a context, or else of its inputs; as labels are taken.
+-- A string or number of a context, or else of its inputs, in the way labels are made.
 create or replace function tenantpilot_takeover.scalar(value jsonb) returns text language sql stable as $$
 	select case when jsonb_typeof(value) in ('string', 'number') then nullif(value #>> '{}', '') end $$;
 create or replace function tenantpilot_takeover.field(doc jsonb, key text) returns text language sql stable as $$
 	select tenantpilot_takeover.scalar(case when doc ? key then doc -> key else doc -> 'inputs' -> key end) $$;
 
--- A time as inputs have it, if it is one in UTC.
+-- A time in the format of identity inputs, if it is in UTC.
 create or replace function tenantpilot_takeover.utc(at text, zone text) returns text language sql stable as $$
 	select case when at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+]00:?00)?$' and (at ~ '(Z|[+]00:?00)$' or zone = 'UTC')
 		then substr(at, 1, 10) || 'T' || substr(at, 12, 8) || '+00:00' end $$;
 
--- The inputs of a canonical run's identity, null where its context does not tell them.
+-- The inputs of a canonical run's identity, null if its context does not hold them.
 create or replace function tenantpilot_takeover.inputs(type text, doc jsonb, zone text) returns text language sql stable as $$
 	select case type
 		when 'inventory_sync' then tenantpilot_takeover.field(doc, 'selection_hash')
@@ -204,8 +207,8 @@ create or replace function tenantpilot_takeover.inputs(type text, doc jsonb, zon
 		when 'tenant_connection_check' then ''
 	end $$;
 
--- A context, or its inputs, with the ids of runs in it moved by base. What is called
--- baseline_run_id and current_run_id are rows of inventory_sync_runs.
+-- A context, or its inputs, with base added to the ids of runs in it. Its baseline_run_id and
+-- current_run_id stay: they are ids of inventory_sync_runs.
 create or replace function tenantpilot_takeover.moved(doc jsonb, base bigint, last bigint) returns jsonb language sql stable as $$
 	select doc || coalesce((
 		select jsonb_object_agg(key, case jsonb_typeof(value)
@@ -220,7 +223,7 @@ create or replace function tenantpilot_takeover.shifted(doc jsonb, base bigint, 
 create or replace function tenantpilot_takeover.written(at timestamptz) returns text
 	language sql stable as $$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"') $$;
 
--- The types that need no decision.
+-- The types that the tool knows; no decision is needed for them.
 create or replace function tenantpilot_takeover.known_type(type text) returns text language sql stable as $$
 	select case type
 		when 'inventory.sync' then 'inventory_sync'
@@ -240,8 +243,8 @@ create or replace function tenantpilot_takeover.known_type(type text) returns te
 create or replace function tenantpilot_takeover.known_trigger(type text) returns text language sql stable as $$
 	select case type when 'backup_schedule.scheduled' then 'scheduled' when 'backup_schedule.run_now' then 'run_now' when 'backup_schedule.retry' then 'retry' end $$;
 
--- The canonical run that a bridge names, translated or not; none if it stays behind. The
--- tenant is the legacy one.
+-- The canonical run that a bridge names by its old id or by its new one, none if the run stays
+-- behind. The tenant is the legacy tenant.
 create or replace function tenantpilot_takeover.bridged(bridge bigint) returns table (run_id bigint, legacy_run_id bigint, type text, tenant_id bigint)
 	language sql stable as $$
 	select o.id::bigint + coalesce((select base from tenantpilot_takeover.run_block where source = 'operation_runs'), 0), o.id::bigint, t.canonical, o.tenant_id::bigint
@@ -256,7 +259,7 @@ create or replace function tenantpilot_takeover.bridged(bridge bigint) returns t
 		and t.canonical is not null
 	limit 1 $$;
 
--- Whether two legacy tenants are one, or have become one.
+-- Whether two legacy tenants are the same, or became the same tenant.
 create or replace function tenantpilot_takeover.became_one(one bigint, other bigint) returns boolean language sql stable as $$
 	select exists (select from tenantpilot_takeover.tenant_map a join tenantpilot_takeover.tenant_map b on b.tenant_id = a.tenant_id
 		where a.legacy_id = one and b.legacy_id = other) $$;
@@ -264,9 +267,9 @@ create or replace function tenantpilot_takeover.same_tenant(one bigint, other bi
 	select case when one = other then true when one is null or other is null then coalesce(one, other) is null
 		else tenantpilot_takeover.became_one(one, other) end $$;
 
--- What a row's bridge is worth: the run found must be of the type wanted and of the row's
--- tenant, and no earlier row's. A valid link counts in the wizard's states too: the run
--- is there already, and waits for the wizard's end.
+-- The class of a row's link. To be linked, the run must have the type wanted and the row's
+-- tenant, and no earlier row may have it. That counts in the wizard's states too: such a run
+-- exists already and waits for the wizard.
 create or replace function tenantpilot_takeover.link(bridge bigint, own_id bigint, wizard boolean, found text, wanted text, ours boolean, earlier boolean)
 	returns text language sql stable as $$
 	select case
