@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the service that is measured.
+// TestMain lets the test binary run as the service that is measured.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == serveArgument {
 		main()
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every kind of turn works, its audit included; the numbers mean nothing.
+// Every kind of turn works, with its audit. The numbers mean nothing at this size.
 func TestEveryKindOfTurn(t *testing.T) {
 	t.Parallel()
 	opts, err := parse([]string{"-short", "-rows", "300,600", "-only",
@@ -34,7 +34,7 @@ func TestEveryKindOfTurn(t *testing.T) {
 	}
 }
 
-// Who does less work than it is compared with is found out.
+// A contender that does less work than its peer is found.
 func TestLessWorkIsNotComparable(t *testing.T) {
 	t.Parallel()
 	rows := func(events float64) map[string]float64 {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// contender is one way to get runs done.
+// contender is one way to start and complete runs.
 type contender struct {
 	name     string
 	template string
@@ -24,7 +24,7 @@ const (
 	countBare = "select count(*) from run where status = 'completed'"
 )
 
-// contenders are all that is measured, each beside what it is compared with.
+// contenders returns everything that is measured, each contender next to its peers.
 func (w *world) contenders() []contender {
 	o := w.opts
 	call := func(name string, callers, perCall int, once func(*player, context.Context, int) error, settings ...string) contender {
@@ -74,11 +74,11 @@ const (
 	bareRow    = "pgbench, bare row"
 	threeSteps = "pgbench, three steps"
 	withBeats  = "200/s and heartbeats"
-	// The times are from an event to a watcher's having it.
+	// Its times are from an event until a watcher has it.
 	withWatchers = "watchers, 2 runs/s"
 )
 
-// compare lets the contenders take turns and prints what came of it.
+// compare runs the turns of all contenders and prints the results.
 func (w *world) compare(ctx context.Context, out io.Writer) error {
 	only, err := regexp.Compile(w.opts.only)
 	if err != nil {
@@ -98,7 +98,7 @@ func (w *world) compare(ctx context.Context, out io.Writer) error {
 			all[c.name] = append(all[c.name], s)
 			fmt.Fprintf(out, "  round %d  %s\n", n+1, line(c.name, []score{s}))
 		}
-		slices.Reverse(list) // nobody always comes after the same one
+		slices.Reverse(list) // so that no contender always follows the same one
 	}
 	if w.opts.rounds%2 == 1 {
 		slices.Reverse(list)
@@ -122,8 +122,8 @@ func (w *world) turn(ctx context.Context, c contender, written map[string]map[st
 	return s, err
 }
 
-// sameWork makes sure that nobody is compared with less work: all that write
-// runs in two steps wrote as many rows of each table for a run, or in three.
+// sameWork returns an error unless all contenders with two steps a run have written the same
+// number of rows of each table for a run, and so have all with three.
 func sameWork(written map[string]map[string]float64) error {
 	for steps, reference := range map[bool]string{false: sameRows, true: threeSteps} {
 		var want map[string]float64
@@ -146,7 +146,7 @@ func sameWork(written map[string]map[string]float64) error {
 	return nil
 }
 
-// fileName is name without what a shell would trip over.
+// fileName returns name with only the characters that need no quotes in a shell.
 func fileName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == ',' || r == '/' {

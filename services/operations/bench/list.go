@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // what the seed makes trace ids of
+	"crypto/md5" //nolint:gosec // the seed makes trace ids with it
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +17,12 @@ import (
 // reading is one kind of call that only reads.
 type reading struct {
 	name    string
-	promise bool // that its time does not grow with the rows: a list by one filter at most, that in the default order
+	promise bool // its time must not grow with the number of runs: lists with at most one filter, in the default order
 	call    func(ctx context.Context, c operationsv1.RunReaderServiceClient) error
 }
 
-// readings ask a service with so many seeded runs, each about a part of them
-// that grows with their number, where there is one.
+// readings returns the calls for a service with so many seeded runs. If a call matches a part
+// of the runs, the part grows with their number.
 func readings(rows int) []reading {
 	var all []reading
 	list := func(name string, req *operationsv1.ListRunsRequest) {
@@ -60,11 +60,11 @@ func readings(rows int) []reading {
 	return all
 }
 
-// nobody are the filters no seeded run meets.
+// nobody are filters that match no seeded run.
 var nobody = []string{`status = "running"`, `outcome = "cancelled"`}
 
-// answers holds an answer against what is seeded: an empty page, or a short one
-// that is not the last, is quick and helps nobody.
+// answers returns an error if a page is empty or short though more runs match. Such a page
+// would be quick and wrong.
 func answers(req *operationsv1.ListRunsRequest, resp *operationsv1.ListRunsResponse) error {
 	switch got := len(resp.Runs); {
 	case slices.Contains(nobody, req.Filter):
@@ -79,9 +79,9 @@ func answers(req *operationsv1.ListRunsRequest, resp *operationsv1.ListRunsRespo
 	return nil
 }
 
-// filters are every single one there is, and a combination.
+// filters returns every filter by itself, and a combination.
 func filters(rows int) []string {
-	middle := rows / 200 * 100 // a run in the middle whose number ends in 00
+	middle := rows / 200 * 100 // the id of a run in the middle, which ends in 00
 	at := middleTime()
 	return []string{
 		`status = "completed"`, `status = "running"`, `outcome = "succeeded"`, `outcome = "failed"`, `outcome = "cancelled"`,
@@ -97,10 +97,10 @@ func filters(rows int) []string {
 	}
 }
 
-// middleTime is halfway through the seeded runs.
+// middleTime returns the time in the middle of the seeded runs.
 func middleTime() string { return time.Now().AddDate(0, 0, -45).UTC().Format(time.RFC3339) }
 
-// nthPage is a page some pages after the first, whose token is fetched once.
+// nthPage returns a call for the n-th page. It fetches the token of that page once.
 func nthPage(n int) func(context.Context, operationsv1.RunReaderServiceClient) error {
 	token := ""
 	return func(ctx context.Context, c operationsv1.RunReaderServiceClient) error {
@@ -122,8 +122,8 @@ func nthPage(n int) func(context.Context, operationsv1.RunReaderServiceClient) e
 	}
 }
 
-// read measures reading at each number of rows and compares the largest with
-// the smallest.
+// read measures the readings at each number of runs, and compares the largest number with the
+// smallest.
 func (w *world) read(ctx context.Context, out io.Writer) error {
 	if len(w.opts.lists) == 0 {
 		return nil
@@ -175,7 +175,7 @@ func (w *world) readAt(ctx context.Context, out io.Writer, rows int, found map[s
 	return nil
 }
 
-// repeat makes the calls of one kind, after some that do not count.
+// repeat makes the calls of one kind, after some that are not measured.
 func (w *world) repeat(ctx context.Context, c operationsv1.RunReaderServiceClient, r reading) (s score, err error) {
 	for n := range w.opts.reads + w.opts.reads/warmUp {
 		begin := time.Now()

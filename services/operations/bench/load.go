@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// closed lets callers do one after the other for length, each asking again as
-// soon as it was answered, and answers how long each took. once does perCall
-// runs.
+// closed runs callers for length. Each calls once again as soon as its last call has
+// returned. It returns how long each call took; one call does perCall runs.
 func closed(ctx context.Context, callers int, length time.Duration, perCall int, once func(ctx context.Context, caller int) error) (work, error) {
 	begin := time.Now()
 	times := make([][]time.Duration, callers)
@@ -32,8 +31,8 @@ func closed(ctx context.Context, callers int, length time.Duration, perCall int,
 	return work{runs: len(all) * perCall, elapsed: time.Since(begin), times: all}, err
 }
 
-// pace calls f for length, rate times a second, whether or not earlier calls
-// were answered, and tells each when it was due. It returns when all have ended.
+// pace calls f for length, rate times a second, whether or not earlier calls have returned,
+// and passes the time at which each call is due. It returns when all calls have.
 func pace(ctx context.Context, rate float64, length time.Duration, f func(ctx context.Context, n int, due time.Time) error) error {
 	begin := time.Now()
 	timer := time.NewTimer(0)
@@ -42,14 +41,14 @@ func pace(ctx context.Context, rate float64, length time.Duration, f func(ctx co
 	for n := range int(rate * length.Seconds()) {
 		due := begin.Add(time.Duration(float64(n) / rate * float64(time.Second)))
 		if err := until(ctx, timer, due); err != nil {
-			break // the group says why
+			break // the group has the error
 		}
 		group.Go(func() error { return f(ctx, n, due) })
 	}
 	return group.Wait()
 }
 
-// until waits for the time due on timer.
+// until waits on timer until the time due.
 func until(ctx context.Context, timer *time.Timer, due time.Time) error {
 	timer.Reset(time.Until(due))
 	select {
@@ -66,7 +65,7 @@ type stopwatch struct {
 	times []time.Duration
 }
 
-// since notes how long ago something was due.
+// since records the time since a call was due.
 func (s *stopwatch) since(due time.Time) {
 	took := time.Since(due)
 	s.mu.Lock()

@@ -1,8 +1,7 @@
-// Command bench measures the run store as it is used, through gRPC with mutual
-// TLS in a process of its own, against what else could keep runs on the same
-// PostgreSQL: pgbench writing the same rows, a bare table, River, and the
-// service itself without grouping. It proves nothing about correctness except
-// that what was acknowledged is there.
+// Command bench measures the run store as services use it: through gRPC with mutual TLS, in a
+// process of its own. It compares it with other ways to keep runs on the same PostgreSQL:
+// pgbench writing the same rows, a table of one row a run, River, and the service without
+// group commit. It checks only one promise: every acknowledged run is stored.
 package main
 
 import (
@@ -20,25 +19,25 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// options are what a benchmark is asked for.
+// options are the flags.
 type options struct {
 	rounds   int
 	length   time.Duration // of a closed-loop turn
 	open     time.Duration // of an open-loop turn
-	active   int           // runs that send heartbeats
+	active   int           // number of runs that send heartbeats
 	beats    float64       // heartbeats a second
 	watchers int
-	seed     int   // completed runs that are there before a turn
-	conns    int   // of the service's pool, and of River's
-	lists    []int // rows to measure reading at
-	reads    int   // of each kind
+	seed     int   // completed runs in the database before a turn
+	conns    int   // size of the pools of the service and of River
+	lists    []int // numbers of runs at which reading is measured
+	reads    int   // calls of each kind of reading
 	write    bool  // measure writing
 	dir      string
-	only     string // a pattern of the turns wanted
-	profile  string // where profiles of the service go
+	only     string // a pattern of the names of turns to run
+	profile  string // folder for profiles of the service
 }
 
-// serveArgument makes this command the service it measures.
+// serveArgument, as the first argument, makes this command the service that it measures.
 const serveArgument = "serve"
 
 func main() {
@@ -51,7 +50,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	debug.SetGCPercent(800) // ours and River's clients are in this process, and are not what is measured
+	debug.SetGCPercent(800) // our clients and River run in this process, and are not measured
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err = bench(ctx, opts, os.Stdout)
 	stop()

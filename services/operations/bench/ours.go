@@ -17,15 +17,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
-// player calls the service and remembers what was acknowledged.
+// player calls the service and records what was acknowledged.
 type player struct {
 	service *service
 	context *structpb.Struct
-	next    atomic.Int64 // makes every identity a new one
+	next    atomic.Int64 // makes every identity unique
 
 	mu    sync.Mutex
 	ended []int64 // runs whose end was acknowledged
-	begun []int64 // runs whose start was, and whose end was not asked for
+	begun []int64 // runs whose start was acknowledged, and that were not ended
 }
 
 func newPlayer(s *service) (*player, error) {
@@ -35,7 +35,7 @@ func newPlayer(s *service) (*player, error) {
 
 var errAnswer = errors.New("the answer is not what was asked for")
 
-// startRequest asks for a new run; without a holder it is queued.
+// startRequest returns a request for a new run. Without a holder the run is queued.
 func (p *player) startRequest(holder string) *operationsv1.StartRunRequest {
 	return &operationsv1.StartRunRequest{
 		WorkspaceId: 1, TenantId: proto.Int64(5), Type: runType, Holder: holder, Context: p.context,
@@ -79,7 +79,7 @@ func (p *player) acknowledged(ids ...int64) {
 	p.ended = append(p.ended, ids...)
 }
 
-// pair is a run in two calls.
+// pair does a run in two calls.
 func (p *player) pair(ctx context.Context, c int) error {
 	r, err := p.start(ctx, c, "bench")
 	if err != nil {
@@ -88,7 +88,7 @@ func (p *player) pair(ctx context.Context, c int) error {
 	return p.complete(ctx, c, r)
 }
 
-// triple is a run in three.
+// triple does a run in three calls.
 func (p *player) triple(ctx context.Context, c int) error {
 	r, err := p.start(ctx, c, "")
 	if err != nil {
@@ -101,10 +101,10 @@ func (p *player) triple(ctx context.Context, c int) error {
 	return p.complete(ctx, c, resp.Run)
 }
 
-// batchSize is how many runs a batch call carries.
+// batchSize is the number of runs of a batch call.
 const batchSize = 100
 
-// batch is batchSize runs in two calls.
+// batch does batchSize runs in two calls.
 func (p *player) batch(ctx context.Context, c int) error {
 	runs, err := p.startMany(ctx, c, batchSize)
 	if err != nil {
@@ -146,7 +146,7 @@ func (p *player) startMany(ctx context.Context, c, n int) ([]*operationsv1.Run, 
 	return runs, nil
 }
 
-// audit finds every acknowledged run in its acknowledged state.
+// audit checks that every acknowledged run is stored in its acknowledged state.
 func (p *player) audit(ctx context.Context, t *turn) error {
 	for status, ids := range map[string][]int64{"completed": p.ended, "running": p.begun} {
 		found, err := t.number(ctx, t.database, `select count(*) from operation_runs where id = any($1) and status = $2
@@ -164,12 +164,12 @@ func (p *player) audit(ctx context.Context, t *turn) error {
 // ours is the service under closed-loop load.
 type ours struct {
 	callers  int
-	perCall  int // runs
+	perCall  int // runs of one call
 	settings []string
 	once     func(p *player, ctx context.Context, c int) error
 }
 
-// warmUp is the part of a turn that comes before the measured one.
+// Before the measured part, a turn warms up for length / warmUp.
 const warmUp = 10
 
 func (o ours) play(ctx context.Context, t *turn) (s score, err error) {
@@ -197,7 +197,7 @@ func (o ours) play(ctx context.Context, t *turn) (s score, err error) {
 	return s, p.audit(ctx, t)
 }
 
-// profiled does f, and takes a profile of the service meanwhile if one is wanted.
+// profiled runs f, and records a profile of the service meanwhile if -profile is given.
 func (t *turn) profiled(ctx context.Context, svc *service, f func(context.Context) (work, error)) (done work, err error) {
 	if t.opts.profile == "" {
 		return f(ctx)

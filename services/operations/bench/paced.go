@@ -12,16 +12,16 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// paced is the service at a fixed rate of starts a second, each run completed
-// some time later: times are from when a call was due, so that one slow answer
-// cannot hide those that had to wait behind it.
+// paced is the service at a fixed rate of starts a second. Each run is completed some time
+// later. Times begin when a call is due: so a slow call also shows in the times of the calls
+// that wait behind it.
 type paced struct {
 	rate   float64
-	active int     // runs that send heartbeats meanwhile
-	beats  float64 // a second, of all of them
+	active int     // number of runs that send heartbeats meanwhile
+	beats  float64 // heartbeats a second of all of them
 }
 
-// runFor is how long the runs of an open-loop turn run.
+// runFor is how long each run of an open-loop turn runs.
 const runFor = 500 * time.Millisecond
 
 func (o paced) play(ctx context.Context, t *turn) (s score, err error) {
@@ -63,7 +63,7 @@ func (o paced) play(ctx context.Context, t *turn) (s score, err error) {
 	return s, p.audit(ctx, t)
 }
 
-// run is the load: runs, and the heartbeats of those that are alive.
+// run makes the load: runs, and the heartbeats of the runs alive.
 func (o paced) run(ctx context.Context, p *player, watch *stopwatch, alive []*operationsv1.Run, length time.Duration) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -77,7 +77,7 @@ func (o paced) run(ctx context.Context, p *player, watch *stopwatch, alive []*op
 	return group.Wait()
 }
 
-// paced is one run whose start is due now, and whose end is due runFor later.
+// paced does one run. Its start is due now, and its end runFor later.
 func (p *player) paced(ctx context.Context, watch *stopwatch, n int, due time.Time) error {
 	r, err := p.start(ctx, n, "bench")
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *player) paced(ctx context.Context, watch *stopwatch, n int, due time.Ti
 	return nil
 }
 
-// beat is a heartbeat of one after the other.
+// beat sends the heartbeat of the next run.
 func (p *player) beat(ctx context.Context, n int, alive []*operationsv1.Run) error {
 	r := alive[n%len(alive)]
 	_, err := p.service.runs(n).ReportProgress(ctx, &operationsv1.ReportProgressRequest{
@@ -126,13 +126,13 @@ func (p *player) activate(ctx context.Context, n int) ([]*operationsv1.Run, erro
 	return runs, nil
 }
 
-// updates are counted by PostgreSQL.
+// updates are PostgreSQL's counts of updates.
 type updates struct{ All, Hot int64 }
 
 const leaseUpdates = `select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'run_lease'`
 
-// leaseUpdates counts updates of leases, of which there are at least so many:
-// backends tell their counts with some delay.
+// leaseUpdates returns the counts of updates of leases. Backends report them with a delay, so
+// it waits until there are at least so many.
 func (t *turn) leaseUpdates(ctx context.Context, atLeast int64) (u updates, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -140,7 +140,7 @@ func (t *turn) leaseUpdates(ctx context.Context, atLeast int64) (u updates, err 
 	if err != nil {
 		return u, err
 	}
-	defer func() { _ = db.Close(ctx) }() // only read from
+	defer func() { _ = db.Close(ctx) }() // it was only read from
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

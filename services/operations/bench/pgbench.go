@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The same rows that StartRun with a holder and CompleteRun write, a statement
-// and a transaction each: the least that can be said to PostgreSQL.
+// The same rows that StartRun with a holder and CompleteRun write, with one statement and one
+// transaction for each call. No client of PostgreSQL can write them with less.
 const (
 	startRows = `
 with n as (
@@ -83,13 +83,12 @@ where id = :id::bigint and status = 'running';
 `
 )
 
-// peer is pgbench: clients that write one run after the other, each step with a
-// commit of its own.
+// peer is pgbench: clients that write one run after the other, with a commit for each step.
 type peer struct {
 	clients int
 	script  string
 	user    string
-	ended   string // counts the runs that ended
+	ended   string // the statement that counts ended runs
 }
 
 var (
@@ -125,10 +124,10 @@ func (p peer) run(ctx context.Context, t *turn, script, logs string) (work, erro
 	if err != nil {
 		return work{}, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "pgbench"), //nolint:gosec // PostgreSQL's own, with our arguments
+	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "pgbench"), //nolint:gosec // a program of PostgreSQL, with our arguments
 		"-n", "-M", "prepared", "-f", script, "-c", strconv.Itoa(p.clients), "-j", strconv.Itoa(min(p.clients, 2)),
 		"-T", strconv.Itoa(max(int(t.opts.length.Seconds()), 1)),
-		"--log", "--log-prefix="+logs, "--sampling-rate=0.2", // of the times; all runs count
+		"--log", "--log-prefix="+logs, "--sampling-rate=0.2", // of the times; the count is of all runs
 		"-h", cfg.Host, "-p", strconv.Itoa(int(cfg.Port)), "-U", p.user, t.database)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -150,14 +149,14 @@ func (p peer) run(ctx context.Context, t *turn, script, logs string) (work, erro
 	return work{runs: n, elapsed: time.Duration(float64(n) / tps * float64(time.Second)), times: times}, err
 }
 
-// readTimes reads and removes pgbench's logs: "client number microseconds …" a line.
+// readTimes reads and removes the logs of pgbench. A line is "client number microseconds …".
 func readTimes(prefix string) (times []time.Duration, err error) {
 	files, err := filepath.Glob(prefix + ".*")
 	if err != nil {
 		return nil, err
 	}
 	for _, file := range files {
-		f, err := os.Open(file) //nolint:gosec // ours
+		f, err := os.Open(file) //nolint:gosec // a file of ours
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// scores are the turns of each contender, one a round.
+// scores are the scores of each contender, one for each round.
 type scores map[string][]score
 
 func report(out io.Writer, list []contender, all scores) {
@@ -25,7 +25,7 @@ func report(out io.Writer, list []contender, all scores) {
 	}
 }
 
-// line is one contender's medians.
+// line returns the line of one contender: its medians.
 func line(name string, of []score) string {
 	middle := func(f func(score) float64) float64 { return spread(of, f).median }
 	perRun := func(f func(score) time.Duration) float64 {
@@ -47,7 +47,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func p50(s score) float64            { return millis(s.at(0.50)) }
 func p99(s score) float64            { return millis(s.at(0.99)) }
 
-// spreading is a number of all rounds.
+// spreading is a number over all rounds.
 type spreading struct{ least, median, most float64 }
 
 func spread[T any](of []T, f func(T) float64) spreading {
@@ -60,15 +60,15 @@ func spread[T any](of []T, f func(T) float64) spreading {
 	return spreading{values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]}
 }
 
-// goal is a number that the design promises: of one contender, or its ratio to
-// the best of others in the same round.
+// goal is a promise of the design: a number of one contender, or its ratio to the best of
+// others in the same round.
 type goal struct {
 	of      string
-	against string // begins the names of the others; "" for an absolute number
+	against string // how the names of the others begin; "" for an absolute number
 	value   func(score) float64
 	unit    string
 	limit   float64
-	least   bool // the limit is the least that will do, else the most
+	least   bool // the limit is a minimum, else a maximum
 }
 
 func goals() []goal {
@@ -96,7 +96,7 @@ func goals() []goal {
 func (g goal) print(out io.Writer, all scores) {
 	rounds, ok := g.rounds(all)
 	if !ok {
-		return // not measured this time
+		return // not measured in this run
 	}
 	got := spread(rounds, func(v float64) float64 { return v })
 	what := g.of
@@ -120,7 +120,7 @@ func (g goal) verdict(got float64) string {
 	return fmt.Sprintf("goal ≤ %g: MISSED", g.limit)
 }
 
-// rounds is the number in each round.
+// rounds returns the number in each round.
 func (g goal) rounds(all scores) (values []float64, ok bool) {
 	for i, s := range all[g.of] {
 		value := g.value(s)
@@ -136,8 +136,8 @@ func (g goal) rounds(all scores) (values []float64, ok bool) {
 	return values, len(values) > 0
 }
 
-// best is the highest (or lowest) value in one round among the contenders whose
-// names begin so.
+// best returns the highest (or lowest) value of one round among the contenders whose names
+// have a prefix.
 func best(all scores, prefix string, round int, value func(score) float64, highest bool) (float64, bool) {
 	var values []float64
 	for name, of := range all {

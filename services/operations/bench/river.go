@@ -14,8 +14,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 )
 
-// riverPlayer is River with the settings it is fastest with: a job is inserted,
-// and completed in a transaction of its worker's own.
+// riverPlayer is River with its fastest settings. A job is inserted, and its worker completes
+// it in a transaction of its own.
 type riverPlayer struct{ inserters, workers, conns int }
 
 type jobArgs struct {
@@ -28,7 +28,7 @@ type worker struct {
 	river.WorkerDefaults[jobArgs]
 	db    *pgxpool.Pool
 	ended atomic.Int64
-	ready chan struct{} // told after each end, if somebody listens
+	ready chan struct{} // receives after each end, if somebody waits
 }
 
 func (w *worker) Work(ctx context.Context, job *river.Job[jobArgs]) error {
@@ -51,7 +51,7 @@ func (r riverPlayer) play(ctx context.Context, t *turn) (s score, err error) {
 	if err != nil {
 		return s, err
 	}
-	cfg.MaxConns = int32(r.conns) //nolint:gosec // a few
+	cfg.MaxConns = int32(r.conns) //nolint:gosec // a small number
 	db, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return s, err
@@ -82,8 +82,8 @@ func (r riverPlayer) play(ctx context.Context, t *turn) (s score, err error) {
 	return s, err
 }
 
-// measure inserts for the length of the turn and counts until the last job has
-// ended: a backlog would not be throughput.
+// measure inserts jobs for the length of the turn, and measures until the last job has ended:
+// jobs that are left over must not count.
 func (r riverPlayer) measure(ctx context.Context, t *turn, client *river.Client[pgx.Tx], w *worker) (score, error) {
 	insert := func(ctx context.Context, _ int) error {
 		_, err := client.Insert(ctx, jobArgs{Context: contextJSON}, nil)
@@ -101,7 +101,7 @@ func (r riverPlayer) measure(ctx context.Context, t *turn, client *river.Client[
 				err = context.Cause(ctx)
 			}
 		}
-		return work{runs: done.runs, elapsed: time.Since(begin)}, err // an insert's time is not a job's
+		return work{runs: done.runs, elapsed: time.Since(begin)}, err // without times: an insert does not last as long as a job
 	}
 	if _, err := load(t.opts.length / warmUp); err != nil {
 		return score{}, err

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// contextJSON is what every run here carries: about what a sync does.
+// contextJSON is the context of every run here. It is about as long as that of a sync.
 const contextJSON = `{"selection": {"policies": true, "groups": false, "item_types": ["deviceConfiguration", "deviceCompliancePolicy", ` +
 	`"settingsCatalogPolicy"]}, "requested_by": "schedule", "schedule": {"frequency": "daily", "at": "03:00", "zone": "UTC"}, "size": 60}`
 
-// seedBatch is how many runs one statement seeds.
+// seedBatch is how many runs one statement inserts.
 const seedBatch = 100_000
 
-// seedRuns makes the completed runs first to last of so many, evenly over the
-// last 90 days, with their events: of two workspaces, a few types, a hundred
-// tenants, twenty people; one in ten failed, one in twenty comes from before.
+// seedRuns inserts the completed runs first to last of so many, with their events. They are
+// spread evenly over the last 90 days, two workspaces, a few types, a hundred tenants and
+// twenty people. One in ten failed; one in twenty is an imported run.
 const seedRuns = `
 	with n as (
 		insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash, context,
@@ -56,8 +56,8 @@ func (w *world) seed(ctx context.Context, database string, rows int) error {
 
 const foldedRuns = "select coalesce(sum(runs), 0)::bigint from run_stat where grain = 'hour' and measure = 'outcome'"
 
-// settle lets the service do what it does about runs that it finds, so that no
-// turn pays for it.
+// settle runs the service until it has folded the seeded runs into its statistics, so that no
+// turn pays for that.
 func (w *world) settle(ctx context.Context, database string, rows int) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()

@@ -23,15 +23,15 @@ type service struct {
 	process *exec.Cmd
 	address string
 	admin   string
-	log     string // what it logs, one line a call as in production
+	log     string // the file of its log, which has a line for each call, as in production
 	conns   []*grpc.ClientConn
 }
 
-// callersPerConn is how many callers share a connection; with more, a single one
-// becomes the limit.
+// callersPerConn is how many callers share a connection. With more, the connection would be
+// the limit.
 const callersPerConn = 128
 
-// serve starts the service on the turn's database, with connections for callers.
+// serve starts the service on the database of the turn, with connections for so many callers.
 func (t *turn) serve(ctx context.Context, callers int, settings ...string) (*service, error) {
 	s := &service{log: t.file("operations.log")}
 	var err error
@@ -62,7 +62,7 @@ func (t *turn) serve(ctx context.Context, callers int, settings ...string) (*ser
 	return s, nil
 }
 
-// dial connects to the service as the program named as.
+// dial connects to the service with the certificate of as.
 func (t *turn) dial(address, as string) (*grpc.ClientConn, error) {
 	return rpc.Dial(address, operations.Name, rpc.ClientConfig{
 		TLSCert: t.ca.CertFile(as), TLSKey: t.ca.KeyFile(as), TLSCA: t.ca.RootFile(),
@@ -76,7 +76,7 @@ func (t *turn) environment(s *service, settings []string) []string {
 		"OPERATIONS_TLS_CA="+t.ca.RootFile(),
 		"OPERATIONS_DATABASE_URL="+t.postgres.As("operations_app", t.database),
 		fmt.Sprintf("OPERATIONS_DATABASE_MAX_CONNS=%d", t.opts.conns),
-		"OPERATIONS_DRAIN_GRACE=1ms", // there is no load balancer to notice
+		"OPERATIONS_DRAIN_GRACE=1ms", // there is no load balancer that has to notice
 	), settings...)
 }
 
@@ -89,8 +89,8 @@ func (s *service) start(env []string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                             // the child has its own
-	s.process = exec.Command(self, serveArgument) //nolint:gosec,noctx // ourselves; it is stopped by stop
+	defer log.Close()                             // the child has a descriptor of its own
+	s.process = exec.Command(self, serveArgument) //nolint:gosec,noctx // our own binary; stop stops it
 	s.process.Env, s.process.Stderr = env, log
 	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return s.process.Start()
@@ -98,7 +98,7 @@ func (s *service) start(env []string) error {
 
 func (s *service) pid() int { return s.process.Process.Pid }
 
-// runs is the service as caller number n sees it.
+// runs returns the client of caller number n.
 func (s *service) runs(n int) operationsv1.RunServiceClient {
 	return operationsv1.NewRunServiceClient(s.conns[n%len(s.conns)])
 }

@@ -20,7 +20,7 @@ const (
 	riverTemplate = "river"
 )
 
-// A bare table of one row a run: what a team would write by hand.
+// A table of one row a run, such as a team would write by hand.
 const bareTable = `
 	create table run (
 		id bigint generated always as identity primary key,
@@ -55,8 +55,8 @@ func (w *world) templates(ctx context.Context) error {
 	return w.migrateRiver(ctx)
 }
 
-// runsDatabase makes a database with the schema of the service and rows
-// completed runs, of the last 90 days.
+// runsDatabase makes a database with the schema of the service and so many completed runs of
+// the last 90 days.
 func (w *world) runsDatabase(ctx context.Context, name string, rows int) error {
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), operations.Name, name); err != nil {
 		return err

@@ -11,25 +11,25 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
-// work is what a load did.
+// work is what a load has done.
 type work struct {
 	runs    int
 	elapsed time.Duration
 	times   []time.Duration // of each run, or of each call at a fixed rate
 }
 
-// score is what was measured in one turn.
+// score is what one turn measured.
 type score struct {
 	work
 	commits, wal              int64
 	service, postgres, client time.Duration // CPU time
-	load                      float64       // of the machine, before
-	hot                       float64       // of the updates of leases, in an open-loop turn with heartbeats
+	load                      float64       // of the machine, before the turn
+	hot                       float64       // the share of HOT updates of leases, in a turn with heartbeats
 }
 
 func (s score) rate() float64 { return float64(s.runs) / s.elapsed.Seconds() }
 
-// at is the time that p of all calls took at most; times are sorted.
+// at returns the quantile p of the times, which are sorted.
 func (s score) at(p float64) time.Duration {
 	if len(s.times) == 0 {
 		return 0
@@ -44,14 +44,14 @@ type turn struct {
 	database string
 }
 
-// counters are what only ever grows.
+// counters are numbers that only grow.
 type counters struct {
 	commits, wal              int64
 	service, postgres, client time.Duration
 }
 
-// Transaction ids are given to what writes only, and need no waiting for the
-// statistics of idle backends.
+// It counts commits by transaction ids: only a transaction that writes has one, and they need
+// no wait for the statistics of backends.
 const readCounters = `select pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint`
 
 func (t *turn) counters(ctx context.Context, service int) (c counters, err error) {
@@ -70,7 +70,7 @@ func (t *turn) counters(ctx context.Context, service int) (c counters, err error
 	return c, nil
 }
 
-// timed is what f costs, with the service of process id service, if not 0.
+// timed runs f and returns its score, with the CPU time of process service if that is not 0.
 func (t *turn) timed(ctx context.Context, service int, f func() (work, error)) (score, error) {
 	s := score{load: measure.LoadAverage()}
 	before, err := t.counters(ctx, service)
@@ -87,8 +87,8 @@ func (t *turn) timed(ctx context.Context, service int, f func() (work, error)) (
 	return s, err
 }
 
-// rowsPerRun is how many rows of each table a run added: the peer that writes
-// the same rows must come out the same.
+// rowsPerRun returns how many rows of each table a run has added. It is the same for the peer
+// that writes the same rows.
 func (t *turn) rowsPerRun(ctx context.Context) (map[string]float64, error) {
 	gained := map[string]float64{}
 	for _, table := range []string{"operation_runs", "run_lease", "run_event", "run_request", "run_label"} {
@@ -115,13 +115,13 @@ func (w *world) count(ctx context.Context, database, table string) (n int64, err
 	return w.number(ctx, database, "select count(*) from "+pgx.Identifier{table}.Sanitize())
 }
 
-// number is the one number that query answers on database.
+// number returns the one number that a query selects.
 func (w *world) number(ctx context.Context, database, query string, args ...any) (n int64, err error) {
 	db, err := pgx.Connect(ctx, w.postgres.As("postgres", database))
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = db.Close(ctx) }() // only read from
+	defer func() { _ = db.Close(ctx) }() // it was only read from
 	if err := db.QueryRow(ctx, query, args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("%s: %w", query, err)
 	}

@@ -12,9 +12,9 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// watched is the service with many who watch a workspace in which a few runs a
-// second start and end: times are from the moment of an event, by the database's
-// clock, until a watcher has it.
+// watched is the service with many watchers of a workspace in which a few runs a second start
+// and end. Times begin at the time of an event, by the database's clock, and end when a
+// watcher has it.
 type watched struct {
 	watchers int
 	rate     float64 // runs a second
@@ -52,7 +52,7 @@ func (o watched) play(ctx context.Context, t *turn) (s score, err error) {
 		begin := time.Now()
 		err := pace(ctx, o.rate, t.opts.open, func(ctx context.Context, n int, due time.Time) error { return p.paced(ctx, &stopwatch{}, n, due) })
 		if err == nil {
-			err = seen.wait(ctx, &seen.events, int64(2*len(p.ended)*o.watchers)) // nobody misses one
+			err = seen.wait(ctx, &seen.events, int64(2*len(p.ended)*o.watchers)) // no watcher may miss one
 		}
 		return work{runs: len(p.ended), elapsed: time.Since(begin), times: seen.clock.times}, err
 	})
@@ -62,7 +62,7 @@ func (o watched) play(ctx context.Context, t *turn) (s score, err error) {
 	return s, p.audit(ctx, t)
 }
 
-// sightings are what all watchers saw.
+// sightings are what all watchers have seen.
 type sightings struct {
 	ready  atomic.Int64 // watchers that have their snapshot
 	events atomic.Int64

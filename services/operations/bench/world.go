@@ -18,24 +18,23 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// caller is the service whose part the benchmark plays: it owns runType.
+// The benchmark calls as this service, which owns runType.
 const (
 	caller  = "inventory"
 	runType = "inventory_sync"
 )
 
-// operator is who may read everything.
+// operator is the caller that may read everything.
 const operator = "operator"
 
-// world is a PostgreSQL of our own, with the settings it comes with, and a
-// development CA.
+// world is a PostgreSQL server of our own and a development CA.
 type world struct {
 	opts     options
 	dir      string
 	bin      string
 	postgres *server.Server
 	ca       *devca.CA
-	admin    *pgx.Conn // as the superuser
+	admin    *pgx.Conn // a connection as the superuser
 }
 
 func newWorld(ctx context.Context, o options) (*world, error) {
@@ -69,7 +68,7 @@ func (w *world) prepare(ctx context.Context) (err error) {
 	}
 	w.postgres, err = server.Start(ctx, server.Options{
 		Dir: w.file("pg"), Bin: w.bin, Durable: true, Disposable: true,
-		Settings: map[string]string{"max_connections": "400"}, // for pgbench's clients; everything else is the default
+		Settings: map[string]string{"max_connections": "400"}, // for the clients of pgbench; all other settings are defaults
 	})
 	if err != nil {
 		return err
@@ -84,10 +83,10 @@ func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 
 func (w *world) close() {
 	if w.admin != nil {
-		_ = w.admin.Close(context.Background()) // it ends with the server
+		_ = w.admin.Close(context.Background()) // the server ends next
 	}
 	if w.postgres != nil {
-		_ = w.postgres.Stop(server.Immediate) // thrown away
+		_ = w.postgres.Stop(server.Immediate) // its data is deleted
 	}
 	if w.opts.dir == "" {
 		_ = os.RemoveAll(w.dir)
@@ -109,14 +108,14 @@ func (w *world) exec1(ctx context.Context, database string, statements ...string
 	return nil
 }
 
-// cloned runs f on a copy of template that is then dropped, so that every turn
-// begins with the same rows and pages.
+// cloned runs f on a copy of template, and drops the copy. So every turn begins with the same
+// rows and pages.
 func (w *world) cloned(ctx context.Context, template string, f func(database string) error) error {
 	const database = "turn"
 	for _, s := range []string{
 		"drop database if exists " + database + " with (force)",
 		"create database " + database + " template " + template,
-		"checkpoint", // so that none is due before the turn has written much
+		"checkpoint", // so that none runs early in the turn
 	} {
 		if _, err := w.admin.Exec(ctx, s); err != nil {
 			return err
@@ -125,7 +124,7 @@ func (w *world) cloned(ctx context.Context, template string, f func(database str
 	return f(database)
 }
 
-// describe says what was measured where: without it the numbers mean nothing.
+// describe prints the machine and the versions: numbers mean nothing without them.
 func (w *world) describe(ctx context.Context, out io.Writer) error {
 	var version, fsync, sync, buffers string
 	err := w.admin.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'),
