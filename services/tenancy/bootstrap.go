@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/seal"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
@@ -122,7 +124,7 @@ func (f founding) workspace(ctx context.Context) (int64, error) {
 	if errs.Code(err) != codes.NotFound {
 		return w.ID, err
 	}
-	made, err := f.store.CreateWorkspace(ctx, f.by, store.Once{}, f.Workspace, workspace.User{DisplayName: f.Owner})
+	made, err := f.store.CreateWorkspace(ctx, f.by, once.Request{}, f.Workspace, workspace.User{DisplayName: f.Owner})
 	if err != nil {
 		return 0, err
 	}
@@ -134,9 +136,9 @@ func (f founding) workspace(ctx context.Context) (int64, error) {
 // if there is none. An imported owner whom nobody has claimed does not count,
 // though the name may be the same.
 func (f founding) owner(ctx context.Context, workspaceID int64) (int64, error) {
-	page := store.Page{Limit: 200}
+	p := page.Page[int64]{Limit: 200}
 	for {
-		members, err := f.store.Members(ctx, workspaceID, page)
+		members, err := f.store.Members(ctx, workspaceID, p)
 		if err != nil {
 			return 0, err
 		}
@@ -144,13 +146,13 @@ func (f founding) owner(ctx context.Context, workspaceID int64) (int64, error) {
 			if m.Role == workspace.Owner && m.DisplayName == f.Owner && m.Claimed() {
 				return m.UserID, nil
 			}
-			page.After = m.UserID
+			p.After = m.UserID
 		}
-		if len(members) < page.Limit {
+		if len(members) < p.Limit {
 			break
 		}
 	}
-	m, err := f.store.AddMember(ctx, f.by, store.Once{}, store.NewMember{
+	m, err := f.store.AddMember(ctx, f.by, once.Request{}, store.NewMember{
 		WorkspaceID: workspaceID, User: workspace.User{DisplayName: f.Owner}, Role: workspace.Owner,
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 )
 
@@ -45,7 +45,7 @@ func (f founding) createTenant(ctx context.Context, workspaceID int64, directory
 			return err
 		}
 	}
-	_, err = f.store.CreateTenant(ctx, f.by, store.Once{}, tenant.Tenant{
+	_, err = f.store.CreateTenant(ctx, f.by, once.Request{}, tenant.Tenant{
 		ID: id, WorkspaceID: workspaceID, DisplayName: f.TenantName, DirectoryID: directory, Cloud: tenant.Global,
 	}, credential)
 	if err != nil {

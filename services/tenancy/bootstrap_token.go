@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/token"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -71,14 +71,14 @@ func (f founding) tokenWorks(ctx context.Context, workspaceID int64) (bool, erro
 }
 
 func (f founding) revoke(ctx context.Context, workspaceID, ownerID int64) error {
-	page := store.Page{Limit: 200}
+	p := page.Page[int64]{Limit: 200}
 	for {
-		tokens, err := f.store.TokensOf(ctx, workspaceID, ownerID, page)
+		tokens, err := f.store.TokensOf(ctx, workspaceID, ownerID, p)
 		if err != nil {
 			return err
 		}
 		for _, t := range tokens {
-			page.After = t.ID
+			p.After = t.ID
 			if t.DisplayName != tokenName || t.RevokedAt != nil {
 				continue
 			}
@@ -86,7 +86,7 @@ func (f founding) revoke(ctx context.Context, workspaceID, ownerID int64) error 
 				return err
 			}
 		}
-		if len(tokens) < page.Limit {
+		if len(tokens) < p.Limit {
 			return nil
 		}
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"maps"
 	"math"
@@ -15,6 +14,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
@@ -111,8 +111,9 @@ func checkContext(v *structpb.Value, levels int) error {
 	return nil
 }
 
-// digest recognises a repeated request: who asked, and everything asked but the
-// trace and the request id itself. Its form must never change: digests are stored.
+// digest returns the digest of a StartRun: of the end user and of all that was
+// asked, but for the trace and the request id. See [once.Digest]: what it covers, and
+// how that is written, must never change. The context is in it as it is stored.
 func digest(req *operationsv1.StartRunRequest, context json.RawMessage, userID int64) ([]byte, error) {
 	said, err := json.Marshal([]any{
 		userID, req.WorkspaceId, req.TenantId, req.UserId, req.InitiatorName, req.Type, req.IdentityInputs, context,
@@ -121,8 +122,7 @@ func digest(req *operationsv1.StartRunRequest, context json.RawMessage, userID i
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(said)
-	return sum[:], nil
+	return once.Digest(said), nil
 }
 
 func policyOf(p operationsv1.ConflictPolicy) operationsv1.ConflictPolicy {
@@ -167,7 +167,6 @@ func completion(req *operationsv1.CompleteRunRequest) (run.Completion, error) {
 	if err != nil {
 		return c, err
 	}
-	sum := sha256.Sum256(said)
-	c.Digest = sum[:]
+	c.Digest = once.Digest(said)
 	return c, nil
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/commit"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
@@ -268,9 +268,9 @@ func (s *Store) replay(ctx context.Context, q querier, a run.Start) (StartResult
 		return StartResult{}, nil
 	case err != nil:
 		return StartResult{}, fmt.Errorf("get request: %w", err)
-	case !bytes.Equal(digest, a.Digest):
-		return StartResult{}, errs.Invalid("request_id", "was used before for another request (run %d); use a new one", id).
-			WithReason(run.ReasonRequestIDReused).With("run_id", strconv.FormatInt(id, 10))
+	}
+	if reused := once.Check(digest, a.Digest); reused != nil {
+		return StartResult{}, reused.With("run_id", strconv.FormatInt(id, 10))
 	}
 	r, err := queryRun(ctx, q, getRunSQL, id)
 	if err != nil || r == nil {

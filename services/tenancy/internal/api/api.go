@@ -1,16 +1,13 @@
-// Package api is tenancy's gRPC face: it checks what the proto cannot say, and
-// turns wire into domain and back. It holds no SQL and speaks to no authority
-// itself.
+// Package api is tenancy's gRPC services: it checks what the protos cannot say, and
+// turns messages into domain types and back. It holds no SQL, and it calls no
+// sign-in authority itself.
 package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
@@ -53,8 +50,8 @@ func (a *API) Register(r grpc.ServiceRegistrar) {
 	tenancyv1.RegisterImportServiceServer(r, a)
 }
 
-// by is who makes the call, with their role in the workspace. A service that
-// acts for itself is the platform's operator: it may what an owner may.
+// by returns who makes the call, with their role in the workspace. A service that
+// calls for itself is the platform's operator, who may do what an owner may.
 func by(ctx context.Context, workspaceID int64) workspace.By {
 	b := workspace.By{Service: rpc.CallerFrom(ctx).Service, Role: workspace.Owner, RequestID: rpc.RequestIDFrom(ctx)}
 	if a, ok := actor.From(ctx); ok {
@@ -62,60 +59,6 @@ func by(ctx context.Context, workspaceID int64) workspace.By {
 		b.UserID, b.Name, b.Role = a.UserID, a.Name, workspace.Role(role)
 	}
 	return b
-}
-
-// once is what makes saying a call twice do it once: the digest covers who and
-// what, but not the request id itself.
-func once(b workspace.By, requestID string, method string, body proto.Message) (store.Once, error) {
-	if requestID == "" {
-		return store.Once{}, nil
-	}
-	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(body)
-	if err != nil {
-		return store.Once{}, fmt.Errorf("digest of %s: %w", method, err)
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s|%d|%s", method, b.UserID, wire))
-	return store.Once{Service: b.Service, RequestID: requestID, Digest: sum[:]}, nil
-}
-
-// list is one page being asked for; binding is what the list is of.
-type list struct {
-	pages   *page.Sealer
-	binding string
-	store.Page
-}
-
-// asked is implemented by the requests of all lists.
-type asked interface {
-	GetPageSize() int32
-	GetPageToken() string
-}
-
-func (a *API) list(req asked, format string, args ...any) (list, error) {
-	l := list{pages: a.Pages, binding: fmt.Sprintf(format, args...)}
-	size, err := page.Size(req.GetPageSize())
-	if err != nil {
-		return l, err
-	}
-	l.Limit = size + 1 // the one more says whether there is a next page
-	if req.GetPageToken() != "" {
-		err = l.pages.Open(req.GetPageToken(), l.binding, &l.After)
-	}
-	return l, err
-}
-
-// finish turns what was read for l into its page and the token of the next one.
-func finish[T, W any](l list, read []T, id func(T) int64, wire func(T) W) (out []W, next string, err error) {
-	if len(read) == l.Limit {
-		read = read[:l.Limit-1]
-		if next, err = l.pages.Seal(l.binding, id(read[len(read)-1])); err != nil {
-			return nil, "", err
-		}
-	}
-	for _, v := range read {
-		out = append(out, wire(v))
-	}
-	return out, next, nil
 }
 
 func roleOf(r tenancyv1.Role) workspace.Role {
@@ -146,7 +89,7 @@ func wireRole(r workspace.Role) tenancyv1.Role {
 	return tenancyv1.Role_ROLE_UNSPECIFIED
 }
 
-// nobody is the answer to a call that only makes sense for an end user.
+// nobody is the error of a call that only makes sense for an end user.
 func nobody() error {
 	return errs.Unauthenticated("ACTOR_MISSING", "the call does not say which user it is for")
 }

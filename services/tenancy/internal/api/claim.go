@@ -3,9 +3,8 @@ package api
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
@@ -16,13 +15,11 @@ func (a *API) ClaimUser(ctx context.Context, req *tenancyv1.ClaimUserRequest) (*
 		return nil, err
 	}
 	who := by(ctx, req.GetWorkspaceId())
-	body := proto.CloneOf(req)
-	body.RequestId = ""
-	o, err := once(who, req.GetRequestId(), "ClaimUser", body)
+	r, err := once.Of(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.Store.ClaimUser(ctx, who, o, req.GetWorkspaceId(), req.GetUserId(), id)
+	m, err := a.Store.ClaimUser(ctx, who, r, req.GetWorkspaceId(), req.GetUserId(), id)
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,13 @@ package api
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -20,13 +21,11 @@ func (a *API) AddMember(ctx context.Context, req *tenancyv1.AddMemberRequest) (*
 		return nil, err
 	}
 	who := by(ctx, req.GetWorkspaceId())
-	body := proto.CloneOf(req)
-	body.RequestId = ""
-	o, err := once(who, req.GetRequestId(), "AddMember", body)
+	r, err := once.Of(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.Store.AddMember(ctx, who, o, n)
+	m, err := a.Store.AddMember(ctx, who, r, n)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (a *API) RemoveMember(ctx context.Context, req *tenancyv1.RemoveMemberReque
 
 // ListMembers answers who belongs to a workspace.
 func (a *API) ListMembers(ctx context.Context, req *tenancyv1.ListMembersRequest) (*tenancyv1.ListMembersResponse, error) {
-	l, err := a.list(req, "members|%d", req.GetWorkspaceId())
+	l, err := page.Begin[int64](a.Pages, req, "members|%d", req.GetWorkspaceId())
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +81,7 @@ func (a *API) ListMembers(ctx context.Context, req *tenancyv1.ListMembersRequest
 	if err != nil {
 		return nil, err
 	}
-	out, next, err := finish(l, read, func(m workspace.Member) int64 { return m.UserID }, wireMember)
+	out, next, err := page.Finish(l, read, func(m workspace.Member) int64 { return m.UserID }, wireMember)
 	return &tenancyv1.ListMembersResponse{Members: out, NextPageToken: next}, err
 }
 

@@ -1,11 +1,14 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
@@ -124,4 +127,21 @@ func TestFailureIsNotAnAnswer(t *testing.T) {
 	require.NoError(t, err)
 	_, err = owner.CreateTenant(t.Context(), ask)
 	require.NoError(t, err)
+}
+
+// Digests are stored: a call that is repeated after an upgrade must have the
+// digest that it had before.
+func TestTheDigestOfACallNeverChanges(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	req := &tenancyv1.UpdateWorkspaceRequest{WorkspaceId: w.workspace.Id, DisplayName: "Northwind", RequestId: "r1"}
+	_, err := w.as(t, w.owner.Id, actor.Owner).UpdateWorkspace(t.Context(), req)
+	require.NoError(t, err)
+	req.RequestId = ""
+	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	require.NoError(t, err)
+	want := sha256.Sum256(fmt.Appendf(nil, "UpdateWorkspace|%d|%s", w.owner.Id, wire))
+	var got []byte
+	require.NoError(t, w.db.Pool.QueryRow(t.Context(), "select digest from answered_request where request_id = 'r1'").Scan(&got))
+	require.Equal(t, want[:], got)
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/store"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
@@ -28,9 +29,7 @@ func (a *API) CreateTenant(ctx context.Context, req *tenancyv1.CreateTenantReque
 		return nil, err
 	}
 	who := by(ctx, req.GetWorkspaceId())
-	body := proto.CloneOf(req)
-	body.RequestId = ""
-	o, err := once(who, req.GetRequestId(), "CreateTenant", body)
+	r, err := once.Of(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +44,7 @@ func (a *API) CreateTenant(ctx context.Context, req *tenancyv1.CreateTenantReque
 	if err != nil {
 		return nil, err
 	}
-	if t, err = a.Store.CreateTenant(ctx, who, o, t, c); err != nil {
+	if t, err = a.Store.CreateTenant(ctx, who, r, t, c); err != nil {
 		return nil, err
 	}
 	return &tenancyv1.CreateTenantResponse{Tenant: wireTenant(t)}, nil
@@ -134,7 +133,7 @@ func (a *API) GetTenant(ctx context.Context, req *tenancyv1.GetTenantRequest) (*
 
 // ListTenants answers the tenants of a workspace.
 func (a *API) ListTenants(ctx context.Context, req *tenancyv1.ListTenantsRequest) (*tenancyv1.ListTenantsResponse, error) {
-	l, err := a.list(req, "tenants|%d", req.GetWorkspaceId())
+	l, err := page.Begin[int64](a.Pages, req, "tenants|%d", req.GetWorkspaceId())
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +144,7 @@ func (a *API) ListTenants(ctx context.Context, req *tenancyv1.ListTenantsRequest
 	if err != nil {
 		return nil, err
 	}
-	out, next, err := finish(l, read, func(t tenant.Tenant) int64 { return t.ID }, wireTenant)
+	out, next, err := page.Finish(l, read, func(t tenant.Tenant) int64 { return t.ID }, wireTenant)
 	return &tenancyv1.ListTenantsResponse{Tenants: out, NextPageToken: next}, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/token"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -48,7 +49,7 @@ func (a *API) CreateApiToken(ctx context.Context, req *tenancyv1.CreateApiTokenR
 func (a *API) ListApiTokens(ctx context.Context, req *tenancyv1.ListApiTokensRequest) (*tenancyv1.ListApiTokensResponse, error) {
 	who := by(ctx, req.GetWorkspaceId())
 	own := who.Administer() != nil
-	l, err := a.list(req, "tokens|%d|%d|%t", req.GetWorkspaceId(), who.UserID, own)
+	l, err := page.Begin[int64](a.Pages, req, "tokens|%d|%d|%t", req.GetWorkspaceId(), who.UserID, own)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func (a *API) ListApiTokens(ctx context.Context, req *tenancyv1.ListApiTokensReq
 	if err != nil {
 		return nil, err
 	}
-	out, next, err := finish(l, read, func(t workspace.APIToken) int64 { return t.ID }, wireToken)
+	out, next, err := page.Finish(l, read, func(t workspace.APIToken) int64 { return t.ID }, wireToken)
 	return &tenancyv1.ListApiTokensResponse{ApiTokens: out, NextPageToken: next}, err
 }
 

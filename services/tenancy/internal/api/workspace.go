@@ -3,11 +3,12 @@ package api
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tenancyv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/tenancy/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -23,13 +24,11 @@ func (a *API) CreateWorkspace(ctx context.Context, req *tenancyv1.CreateWorkspac
 		return nil, err
 	}
 	who := by(ctx, 0)
-	body := proto.CloneOf(req)
-	body.RequestId = ""
-	o, err := once(who, req.GetRequestId(), "CreateWorkspace", body)
+	r, err := once.Of(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	f, err := a.Store.CreateWorkspace(ctx, who, o, name, workspace.User{DisplayName: owner, Email: req.GetOwnerEmail()})
+	f, err := a.Store.CreateWorkspace(ctx, who, r, name, workspace.User{DisplayName: owner, Email: req.GetOwnerEmail()})
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +42,11 @@ func (a *API) UpdateWorkspace(ctx context.Context, req *tenancyv1.UpdateWorkspac
 		return nil, err
 	}
 	who := by(ctx, req.GetWorkspaceId())
-	body := proto.CloneOf(req)
-	body.RequestId = ""
-	o, err := once(who, req.GetRequestId(), "UpdateWorkspace", body)
+	r, err := once.Of(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.Store.RenameWorkspace(ctx, who, o, req.GetWorkspaceId(), name)
+	w, err := a.Store.RenameWorkspace(ctx, who, r, req.GetWorkspaceId(), name)
 	if err != nil {
 		return nil, err
 	}
@@ -71,23 +68,23 @@ func (a *API) ListWorkspaces(ctx context.Context, req *tenancyv1.ListWorkspacesR
 	if !acted && rpc.CallerFrom(ctx).Service != "operator" {
 		return nil, nobody()
 	}
-	l, err := a.list(req, "workspaces|%d", user.UserID)
+	l, err := page.Begin[int64](a.Pages, req, "workspaces|%d", user.UserID)
 	if err != nil {
 		return nil, err
 	}
-	read, err := a.workspaces(ctx, user, acted, l)
+	read, err := a.workspaces(ctx, user, acted, l.Page)
 	if err != nil {
 		return nil, err
 	}
-	out, next, err := finish(l, read, func(w workspace.Workspace) int64 { return w.ID }, wireWorkspace)
+	out, next, err := page.Finish(l, read, func(w workspace.Workspace) int64 { return w.ID }, wireWorkspace)
 	return &tenancyv1.ListWorkspacesResponse{Workspaces: out, NextPageToken: next}, err
 }
 
-func (a *API) workspaces(ctx context.Context, user actor.Actor, acted bool, l list) ([]workspace.Workspace, error) {
+func (a *API) workspaces(ctx context.Context, user actor.Actor, acted bool, p page.Page[int64]) ([]workspace.Workspace, error) {
 	if !acted {
-		return a.Store.Workspaces(ctx, l.Page)
+		return a.Store.Workspaces(ctx, p)
 	}
-	return a.Store.WorkspacesOf(ctx, memberOf(user), l.Page)
+	return a.Store.WorkspacesOf(ctx, memberOf(user), p)
 }
 
 // memberOf is never nil: nil would stand for every workspace.

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -58,7 +59,7 @@ const listTokens = `-- store.listTokens
 	from api_token where workspace_id = $1 and id > $2 order by id limit $3`
 
 // Tokens lists the tokens of a workspace, by id.
-func (s *Store) Tokens(ctx context.Context, workspaceID int64, p Page) ([]workspace.APIToken, error) {
+func (s *Store) Tokens(ctx context.Context, workspaceID int64, p page.Page[int64]) ([]workspace.APIToken, error) {
 	return many[workspace.APIToken](ctx, s.db, listTokens, workspaceID, p.After, p.Limit)
 }
 
@@ -67,7 +68,7 @@ const listTokensOf = `-- store.listTokensOf
 	from api_token where workspace_id = $1 and user_id = $4 and id > $2 order by id limit $3`
 
 // TokensOf lists the tokens of one user in a workspace, by id.
-func (s *Store) TokensOf(ctx context.Context, workspaceID, userID int64, p Page) ([]workspace.APIToken, error) {
+func (s *Store) TokensOf(ctx context.Context, workspaceID, userID int64, p page.Page[int64]) ([]workspace.APIToken, error) {
 	return many[workspace.APIToken](ctx, s.db, listTokensOf, workspaceID, p.After, p.Limit, userID)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -25,14 +26,14 @@ const claimUser = `-- store.claimUser
 	where id = $1`
 
 // ClaimUser says which identity an imported member is.
-func (s *Store) ClaimUser(ctx context.Context, by workspace.By, o Once, workspaceID, userID int64, id workspace.Identity) (workspace.Member, error) {
+func (s *Store) ClaimUser(ctx context.Context, by workspace.By, r once.Request, workspaceID, userID int64, id workspace.Identity) (workspace.Member, error) {
 	var m workspace.Member
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if err := enter(ctx, tx, &by, workspaceID); err != nil {
 			return err
 		}
 		var err error
-		m, err = once(ctx, tx, workspaceID, o, func() (workspace.Member, error) { return claim(ctx, tx, by, workspaceID, userID, id) })
+		m, err = once.Do(ctx, tx, workspaceID, r, func() (workspace.Member, error) { return claim(ctx, tx, by, workspaceID, userID, id) })
 		return err
 	})
 	return m, named(err, "user_identity_once", "IDENTITY_TAKEN", "another user was claimed for that identity")

@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -75,14 +77,14 @@ type NewMember struct {
 }
 
 // AddMember gives a user a role in a workspace.
-func (s *Store) AddMember(ctx context.Context, by workspace.By, o Once, n NewMember) (workspace.Member, error) {
+func (s *Store) AddMember(ctx context.Context, by workspace.By, r once.Request, n NewMember) (workspace.Member, error) {
 	var m workspace.Member
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if err := enter(ctx, tx, &by, n.WorkspaceID); err != nil {
 			return err
 		}
 		var err error
-		m, err = once(ctx, tx, n.WorkspaceID, o, func() (workspace.Member, error) { return join(ctx, tx, by, n) })
+		m, err = once.Do(ctx, tx, n.WorkspaceID, r, func() (workspace.Member, error) { return join(ctx, tx, by, n) })
 		return err
 	})
 	return m, named(err, "member_once_per_workspace", "MEMBER_EXISTS", "the user is a member already")
@@ -224,6 +226,6 @@ const listMembers = `-- store.listMembers
 	where m.workspace_id = $1 and m.user_id > $2 order by m.user_id limit $3`
 
 // Members lists a workspace's members, by user id.
-func (s *Store) Members(ctx context.Context, workspaceID int64, p Page) ([]workspace.Member, error) {
+func (s *Store) Members(ctx context.Context, workspaceID int64, p page.Page[int64]) ([]workspace.Member, error) {
 	return many[workspace.Member](ctx, s.db, listMembers, workspaceID, p.After, p.Limit)
 }

@@ -31,12 +31,6 @@ type Store struct{ db *pgxpool.Pool }
 // New makes a Store on db, connected as the app role.
 func New(db *pgxpool.Pool) *Store { return &Store{db: db} }
 
-// Page is where a list goes on: after that id, that many at most.
-type Page struct {
-	After int64
-	Limit int
-}
-
 const lockBootstrap = `-- store.lockBootstrap
 	select pg_advisory_lock(hashtext('tenantpilot tenancy bootstrap'))`
 

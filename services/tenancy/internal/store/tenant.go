@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
@@ -73,7 +75,7 @@ const listTenants = `-- store.listTenants
 	where t.workspace_id = $1 and t.id > $2 order by t.id limit $3`
 
 // Tenants lists a workspace's tenants, by id.
-func (s *Store) Tenants(ctx context.Context, workspaceID int64, p Page) ([]tenant.Tenant, error) {
+func (s *Store) Tenants(ctx context.Context, workspaceID int64, p page.Page[int64]) ([]tenant.Tenant, error) {
 	rows, err := many[tenantRow](ctx, s.db, listTenants, workspaceID, p.After, p.Limit)
 	if err != nil {
 		return nil, err
@@ -103,11 +105,11 @@ const insertTenant = `-- store.insertTenant
 
 // CreateTenant adds t under an id of [Store.NextTenantID], with how to sign in
 // to it unless c is nil.
-func (s *Store) CreateTenant(ctx context.Context, by workspace.By, o Once, t tenant.Tenant, c *tenant.Credential) (tenant.Tenant, error) {
+func (s *Store) CreateTenant(ctx context.Context, by workspace.By, r once.Request, t tenant.Tenant, c *tenant.Credential) (tenant.Tenant, error) {
 	var made tenant.Tenant
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var err error
-		made, err = once(ctx, tx, t.WorkspaceID, o, func() (tenant.Tenant, error) { return create(ctx, tx, by, t, c) })
+		made, err = once.Do(ctx, tx, t.WorkspaceID, r, func() (tenant.Tenant, error) { return create(ctx, tx, by, t, c) })
 		return err
 	})
 	return made, tenantTaken(err)

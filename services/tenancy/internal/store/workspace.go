@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/page"
+	"github.com/tenantpilot/tenantpilot/pkg/page/once"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
@@ -23,11 +25,11 @@ type Founded struct {
 }
 
 // CreateWorkspace makes a workspace with its first owner.
-func (s *Store) CreateWorkspace(ctx context.Context, by workspace.By, o Once, name string, owner workspace.User) (Founded, error) {
+func (s *Store) CreateWorkspace(ctx context.Context, by workspace.By, r once.Request, name string, owner workspace.User) (Founded, error) {
 	var f Founded
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var err error
-		f, err = once(ctx, tx, 0, o, func() (Founded, error) { return found(ctx, tx, by, name, owner) })
+		f, err = once.Do(ctx, tx, 0, r, func() (Founded, error) { return found(ctx, tx, by, name, owner) })
 		return err
 	})
 	return f, named(err, "workspace_named_once", "WORKSPACE_EXISTS", "there is a workspace of that name")
@@ -55,11 +57,11 @@ const renameWorkspace = `-- store.renameWorkspace
 	returning id, display_name, created_at, updated_at`
 
 // RenameWorkspace gives a workspace another name.
-func (s *Store) RenameWorkspace(ctx context.Context, by workspace.By, o Once, id int64, name string) (workspace.Workspace, error) {
+func (s *Store) RenameWorkspace(ctx context.Context, by workspace.By, r once.Request, id int64, name string) (workspace.Workspace, error) {
 	var w workspace.Workspace
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		var err error
-		w, err = once(ctx, tx, id, o, func() (workspace.Workspace, error) { return rename(ctx, tx, by, id, name) })
+		w, err = once.Do(ctx, tx, id, r, func() (workspace.Workspace, error) { return rename(ctx, tx, by, id, name) })
 		return err
 	})
 	return w, named(err, "workspace_named_once", "WORKSPACE_EXISTS", "there is a workspace of that name")
@@ -98,7 +100,7 @@ const listWorkspaces = `-- store.listWorkspaces
 	select id, display_name, created_at, updated_at from workspace where id > $1 order by id limit $2`
 
 // Workspaces lists every workspace, by id.
-func (s *Store) Workspaces(ctx context.Context, p Page) ([]workspace.Workspace, error) {
+func (s *Store) Workspaces(ctx context.Context, p page.Page[int64]) ([]workspace.Workspace, error) {
 	return many[workspace.Workspace](ctx, s.db, listWorkspaces, p.After, p.Limit)
 }
 
@@ -107,7 +109,7 @@ const listWorkspacesOf = `-- store.listWorkspacesOf
 	where id = any($3) and id > $1 order by id limit $2`
 
 // WorkspacesOf lists those of ids that exist, by id.
-func (s *Store) WorkspacesOf(ctx context.Context, ids []int64, p Page) ([]workspace.Workspace, error) {
+func (s *Store) WorkspacesOf(ctx context.Context, ids []int64, p page.Page[int64]) ([]workspace.Workspace, error) {
 	return many[workspace.Workspace](ctx, s.db, listWorkspacesOf, p.After, p.Limit, ids)
 }
 
