@@ -90,6 +90,7 @@ func (w *Worker) settle(ctx context.Context, l *lease, r *Run, end ending, jobEr
 func (w *Worker) complete(ctx context.Context, l *lease, r *Run, end ending) error {
 	req := &operationsv1.CompleteRunRequest{
 		RunId: l.runID, LeaseEpoch: l.epoch, Outcome: end.outcome, SummaryCounts: end.counts, FailureSummary: fit(end.failures),
+		View: operationsv1.RunView_RUN_VIEW_BASIC, // nobody looks at it
 	}
 	if req.GetSummaryCounts() == nil {
 		req.SummaryCounts = r.progress.counts()

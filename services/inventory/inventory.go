@@ -47,7 +47,7 @@ func wire(p *service.Process, cfg Config) error {
 	rows, types := store.New(p.DB), typeNames()
 	worker, err := work.New(work.Config{
 		Settings: cfg.Work, Service: Name, Pool: p.DB, Log: p.Log,
-		Runs: operationsv1.NewRunServiceClient(p.Dial("operations")),
+		Runs: work.NewClient(p.Dial("operations")),
 		Jobs: map[string]work.Job{item.RunType: sync.New(rows, connector, p.Log).Job},
 	})
 	if err != nil {

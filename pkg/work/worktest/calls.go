@@ -123,17 +123,21 @@ func (s *Store) CompleteRun(_ context.Context, req *operationsv1.CompleteRunRequ
 			r.run.SummaryCounts = req.GetSummaryCounts()
 		}
 	}
-	return &operationsv1.CompleteRunResponse{Run: proto.CloneOf(r.run)}, nil
+	ended := proto.CloneOf(r.run)
+	if req.GetView() == operationsv1.RunView_RUN_VIEW_BASIC {
+		ended.Context, ended.FailureSummary = nil, nil
+	}
+	return &operationsv1.CompleteRunResponse{Run: ended}, nil
 }
 
 // sameEnd reports whether a completion repeats the one that ended the run. Its
-// epoch does not count.
+// epoch does not count, nor what its response shows.
 func sameEnd(ended, again *operationsv1.CompleteRunRequest) bool {
 	if ended == nil {
 		return false
 	}
 	again = proto.CloneOf(again)
-	again.LeaseEpoch = ended.GetLeaseEpoch()
+	again.LeaseEpoch, again.View = ended.GetLeaseEpoch(), ended.GetView()
 	return proto.Equal(ended, again)
 }
 

@@ -351,12 +351,15 @@ func complete(t *testing.T, e *exercise) {
 		RunId: r.GetId(), LeaseEpoch: 1, Outcome: failed, SummaryCounts: map[string]int64{"processed": 2},
 		FailureSummary: []*operationsv1.Failure{{Reason: operationsv1.FailureReason_FAILURE_REASON_THROTTLED, Message: "m"}},
 	}
-	for range 2 { // the second repeats the first
+	for _, req.View = range []operationsv1.RunView{0, operationsv1.RunView_RUN_VIEW_BASIC} { // the second repeats the first
 		resp, err := e.Runs.CompleteRun(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		looks(t, resp.GetRun(), "COMPLETED FAILED, epoch 1, attempt 1")
+		if shown := len(resp.GetRun().GetFailureSummary()) == 1; shown != (req.GetView() == 0) {
+			t.Errorf("with the view %s the response shows %v", req.GetView(), resp.GetRun())
+		}
 	}
 	got := e.get(t, r.GetId())
 	if got.GetSummaryCounts()["processed"] != 2 || len(got.GetFailureSummary()) != 1 || !proto.Equal(got.GetFailureSummary()[0], req.GetFailureSummary()[0]) {

@@ -66,7 +66,7 @@ func timeout(h *operationsv1.EntryHeaders) time.Duration {
 
 // do makes calls: those that are sound, as ready turns them into what the store is
 // asked, go to ask at once.
-func do[Q proto.Message, R, A, S any](calls []*call[Q, R], ready func(context.Context, Q) (A, error), ask func([]A) ([]S, []error), show func(S) (R, error)) {
+func do[Q proto.Message, R, A, S any](calls []*call[Q, R], ready func(context.Context, Q) (A, error), ask func([]A) ([]S, []error), show func(Q, S) (R, error)) {
 	var asks []A
 	var asking []*call[Q, R]
 	for _, c := range calls {
@@ -84,7 +84,7 @@ func do[Q proto.Message, R, A, S any](calls []*call[Q, R], ready func(context.Co
 	answers, refused := ask(asks)
 	for n, c := range asking {
 		if c.err = refused[n]; c.err == nil {
-			c.err = c.Do(func() (err error) { c.response, err = show(answers[n]); return err })
+			c.err = c.Do(func() (err error) { c.response, err = show(c.request, answers[n]); return err })
 		}
 	}
 }
@@ -105,7 +105,7 @@ func (w *writer) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStar
 		start = w.store.StartTogether
 	}
 	ask := func(asks []run.Start) ([]store.StartResult, []error) { return start(ctx, asks) }
-	do(calls, w.start, ask, func(s store.StartResult) (*operationsv1.StartRunResponse, error) {
+	do(calls, w.start, ask, func(_ *operationsv1.StartRunRequest, s store.StartResult) (*operationsv1.StartRunResponse, error) {
 		return &operationsv1.StartRunResponse{Run: basic(s.Run), Started: s.Started, Replayed: s.Replayed}, nil
 	})
 	results := make([]*operationsv1.StartRunResult, len(calls))
@@ -135,7 +135,9 @@ func (w *writer) BatchReportProgress(ctx context.Context, req *operationsv1.Batc
 	ask := func(asks []store.Report) ([]store.Heartbeat, []error) {
 		return report(ctx, rpc.CallerFrom(ctx).Service, asks)
 	}
-	do(calls, ready, ask, func(h store.Heartbeat) (*operationsv1.ReportProgressResponse, error) { return progressProto(h), nil })
+	do(calls, ready, ask, func(_ *operationsv1.ReportProgressRequest, h store.Heartbeat) (*operationsv1.ReportProgressResponse, error) {
+		return progressProto(h), nil
+	})
 	results := make([]*operationsv1.ReportProgressResult, len(calls))
 	for i, c := range calls {
 		results[i] = &operationsv1.ReportProgressResult{}
@@ -155,7 +157,7 @@ func (w *writer) BatchCompleteRuns(ctx context.Context, req *operationsv1.BatchC
 	calls := begin[*operationsv1.CompleteRunResponse](ctx, "CompleteRun", req.Requests, req.Entries)
 	complete, show := w.store.CompleteBatch, endedBasic
 	if len(req.Entries) > 0 {
-		complete, show = w.store.CompleteTogether, endedWhole(maxResponses)
+		complete, show = w.store.CompleteTogether, endedAsAsked(maxResponses)
 	}
 	ready := func(ctx context.Context, req *operationsv1.CompleteRunRequest) (store.Completion, error) {
 		if err := authorizeMove(ctx, w.store, req.RunId); err != nil {
@@ -183,7 +185,7 @@ func (w *writer) BatchCompleteRuns(ctx context.Context, req *operationsv1.BatchC
 	return &operationsv1.BatchCompleteRunsResponse{Results: results}, nil
 }
 
-func endedBasic(r *run.Run) (*operationsv1.CompleteRunResponse, error) {
+func endedBasic(_ *operationsv1.CompleteRunRequest, r *run.Run) (*operationsv1.CompleteRunResponse, error) {
 	return &operationsv1.CompleteRunResponse{Run: basic(r)}, nil
 }
 
@@ -191,12 +193,16 @@ func endedBasic(r *run.Run) (*operationsv1.CompleteRunResponse, error) {
 // for a message.
 const maxResponses = 16 << 20
 
-// endedWhole shows ended runs whole, as long as there is room for them. The others
-// have ended as well: completing them again changes nothing and returns them.
-func endedWhole(room int) func(*run.Run) (*operationsv1.CompleteRunResponse, error) {
-	return func(r *run.Run) (*operationsv1.CompleteRunResponse, error) {
-		resp := &operationsv1.CompleteRunResponse{Run: toProto(r)}
-		if room -= proto.Size(resp); room < 0 {
+// endedAsAsked shows ended runs as their calls ask, as long as there is room for
+// them. The others have ended as well: completing them again changes nothing and
+// returns them.
+func endedAsAsked(room int) func(*operationsv1.CompleteRunRequest, *run.Run) (*operationsv1.CompleteRunResponse, error) {
+	return func(req *operationsv1.CompleteRunRequest, r *run.Run) (*operationsv1.CompleteRunResponse, error) {
+		resp := ended(req, r)
+		if req.View != operationsv1.RunView_RUN_VIEW_BASIC { // those have no large parts
+			room -= proto.Size(resp)
+		}
+		if room < 0 {
 			return nil, store.ErrAlone
 		}
 		return resp, nil

@@ -90,7 +90,15 @@ func (w *writer) CompleteRun(ctx context.Context, req *operationsv1.CompleteRunR
 	if err != nil {
 		return nil, err
 	}
-	return &operationsv1.CompleteRunResponse{Run: toProto(r)}, nil
+	return ended(req, r), nil
+}
+
+// ended is the response to req, which completed r.
+func ended(req *operationsv1.CompleteRunRequest, r *run.Run) *operationsv1.CompleteRunResponse {
+	if req.View == operationsv1.RunView_RUN_VIEW_BASIC {
+		return &operationsv1.CompleteRunResponse{Run: basic(r)}
+	}
+	return &operationsv1.CompleteRunResponse{Run: toProto(r)}
 }
 
 func (w *writer) CancelRun(ctx context.Context, req *operationsv1.CancelRunRequest) (*operationsv1.CancelRunResponse, error) {

@@ -260,11 +260,11 @@ func (ConflictPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_tenantpilot_operations_v1_run_proto_rawDescGZIP(), []int{3}
 }
 
-// RunView says how much of each run a list answers.
+// RunView is how much of a run a response shows.
 type RunView int32
 
 const (
-	// BASIC.
+	// The method's default: BASIC for lists, FULL for CompleteRun.
 	RunView_RUN_VIEW_UNSPECIFIED RunView = 0
 	// Without context and failure_summary.
 	RunView_RUN_VIEW_BASIC RunView = 1

@@ -582,8 +582,12 @@ type CompleteRunRequest struct {
 	SummaryCounts map[string]int64 `protobuf:"bytes,4,rep,name=summary_counts,json=summaryCounts,proto3" json:"summary_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// What went wrong; at most 32 KiB as JSON.
 	FailureSummary []*Failure `protobuf:"bytes,5,rep,name=failure_summary,json=failureSummary,proto3" json:"failure_summary,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the response shows of the run. Unspecified means RUN_VIEW_FULL; a caller
+	// that does not look at context and failure_summary spares itself and the store
+	// their encoding.
+	View          RunView `protobuf:"varint,6,opt,name=view,proto3,enum=tenantpilot.operations.v1.RunView" json:"view,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompleteRunRequest) Reset() {
@@ -649,6 +653,13 @@ func (x *CompleteRunRequest) GetFailureSummary() []*Failure {
 		return x.FailureSummary
 	}
 	return nil
+}
+
+func (x *CompleteRunRequest) GetView() RunView {
+	if x != nil {
+		return x.View
+	}
+	return RunView_RUN_VIEW_UNSPECIFIED
 }
 
 // CompleteRunResponse answers the ended run.
@@ -1909,14 +1920,15 @@ const file_tenantpilot_operations_v1_run_service_proto_rawDesc = "" +
 	"\vlease_epoch\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
 	"leaseEpoch\"F\n" +
 	"\x12ReleaseRunResponse\x120\n" +
-	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\"\xdd\x03\n" +
+	"\x03run\x18\x01 \x01(\v2\x1e.tenantpilot.operations.v1.RunR\x03run\"\x9f\x04\n" +
 	"\x12CompleteRunRequest\x12\x1e\n" +
 	"\x06run_id\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x05runId\x12(\n" +
 	"\vlease_epoch\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
 	"leaseEpoch\x12M\n" +
 	"\aoutcome\x18\x03 \x01(\x0e2%.tenantpilot.operations.v1.RunOutcomeB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \x01R\aoutcome\x12\x93\x01\n" +
 	"\x0esummary_counts\x18\x04 \x03(\v2@.tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntryB*\xbaH'\x9a\x01$\x10@\"\x1ar\x182\x16^[a-z][a-z0-9_]{0,63}$*\x04\"\x02(\x00R\rsummaryCounts\x12V\n" +
-	"\x0ffailure_summary\x18\x05 \x03(\v2\".tenantpilot.operations.v1.FailureB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x0efailureSummary\x1a@\n" +
+	"\x0ffailure_summary\x18\x05 \x03(\v2\".tenantpilot.operations.v1.FailureB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01R\x0efailureSummary\x12@\n" +
+	"\x04view\x18\x06 \x01(\x0e2\".tenantpilot.operations.v1.RunViewB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04view\x1a@\n" +
 	"\x12SummaryCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"G\n" +
@@ -2054,8 +2066,9 @@ var file_tenantpilot_operations_v1_run_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),        // 33: google.protobuf.Timestamp
 	(RunOutcome)(0),                      // 34: tenantpilot.operations.v1.RunOutcome
 	(*Failure)(nil),                      // 35: tenantpilot.operations.v1.Failure
-	(*durationpb.Duration)(nil),          // 36: google.protobuf.Duration
-	(*status.Status)(nil),                // 37: google.rpc.Status
+	(RunView)(0),                         // 36: tenantpilot.operations.v1.RunView
+	(*durationpb.Duration)(nil),          // 37: google.protobuf.Duration
+	(*status.Status)(nil),                // 38: google.rpc.Status
 }
 var file_tenantpilot_operations_v1_run_service_proto_depIdxs = []int32{
 	30, // 0: tenantpilot.operations.v1.StartRunRequest.context:type_name -> google.protobuf.Struct
@@ -2068,56 +2081,57 @@ var file_tenantpilot_operations_v1_run_service_proto_depIdxs = []int32{
 	34, // 7: tenantpilot.operations.v1.CompleteRunRequest.outcome:type_name -> tenantpilot.operations.v1.RunOutcome
 	29, // 8: tenantpilot.operations.v1.CompleteRunRequest.summary_counts:type_name -> tenantpilot.operations.v1.CompleteRunRequest.SummaryCountsEntry
 	35, // 9: tenantpilot.operations.v1.CompleteRunRequest.failure_summary:type_name -> tenantpilot.operations.v1.Failure
-	32, // 10: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	32, // 11: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
-	14, // 12: tenantpilot.operations.v1.ListDispatchableRunsResponse.runs:type_name -> tenantpilot.operations.v1.DispatchableRun
-	36, // 13: tenantpilot.operations.v1.EntryHeaders.timeout:type_name -> google.protobuf.Duration
-	0,  // 14: tenantpilot.operations.v1.BatchStartRunsRequest.requests:type_name -> tenantpilot.operations.v1.StartRunRequest
-	17, // 15: tenantpilot.operations.v1.BatchStartRunsRequest.entries:type_name -> tenantpilot.operations.v1.StartRunEntry
-	0,  // 16: tenantpilot.operations.v1.StartRunEntry.request:type_name -> tenantpilot.operations.v1.StartRunRequest
-	15, // 17: tenantpilot.operations.v1.StartRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
-	19, // 18: tenantpilot.operations.v1.BatchStartRunsResponse.results:type_name -> tenantpilot.operations.v1.StartRunResult
-	1,  // 19: tenantpilot.operations.v1.StartRunResult.response:type_name -> tenantpilot.operations.v1.StartRunResponse
-	37, // 20: tenantpilot.operations.v1.StartRunResult.error:type_name -> google.rpc.Status
-	4,  // 21: tenantpilot.operations.v1.BatchReportProgressRequest.requests:type_name -> tenantpilot.operations.v1.ReportProgressRequest
-	21, // 22: tenantpilot.operations.v1.BatchReportProgressRequest.entries:type_name -> tenantpilot.operations.v1.ReportProgressEntry
-	4,  // 23: tenantpilot.operations.v1.ReportProgressEntry.request:type_name -> tenantpilot.operations.v1.ReportProgressRequest
-	15, // 24: tenantpilot.operations.v1.ReportProgressEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
-	23, // 25: tenantpilot.operations.v1.BatchReportProgressResponse.results:type_name -> tenantpilot.operations.v1.ReportProgressResult
-	5,  // 26: tenantpilot.operations.v1.ReportProgressResult.response:type_name -> tenantpilot.operations.v1.ReportProgressResponse
-	37, // 27: tenantpilot.operations.v1.ReportProgressResult.error:type_name -> google.rpc.Status
-	8,  // 28: tenantpilot.operations.v1.BatchCompleteRunsRequest.requests:type_name -> tenantpilot.operations.v1.CompleteRunRequest
-	25, // 29: tenantpilot.operations.v1.BatchCompleteRunsRequest.entries:type_name -> tenantpilot.operations.v1.CompleteRunEntry
-	8,  // 30: tenantpilot.operations.v1.CompleteRunEntry.request:type_name -> tenantpilot.operations.v1.CompleteRunRequest
-	15, // 31: tenantpilot.operations.v1.CompleteRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
-	27, // 32: tenantpilot.operations.v1.BatchCompleteRunsResponse.results:type_name -> tenantpilot.operations.v1.CompleteRunResult
-	9,  // 33: tenantpilot.operations.v1.CompleteRunResult.response:type_name -> tenantpilot.operations.v1.CompleteRunResponse
-	37, // 34: tenantpilot.operations.v1.CompleteRunResult.error:type_name -> google.rpc.Status
-	0,  // 35: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
-	2,  // 36: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
-	4,  // 37: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
-	6,  // 38: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
-	8,  // 39: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
-	16, // 40: tenantpilot.operations.v1.RunService.BatchStartRuns:input_type -> tenantpilot.operations.v1.BatchStartRunsRequest
-	20, // 41: tenantpilot.operations.v1.RunService.BatchReportProgress:input_type -> tenantpilot.operations.v1.BatchReportProgressRequest
-	24, // 42: tenantpilot.operations.v1.RunService.BatchCompleteRuns:input_type -> tenantpilot.operations.v1.BatchCompleteRunsRequest
-	10, // 43: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
-	12, // 44: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
-	1,  // 45: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
-	3,  // 46: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
-	5,  // 47: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
-	7,  // 48: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
-	9,  // 49: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
-	18, // 50: tenantpilot.operations.v1.RunService.BatchStartRuns:output_type -> tenantpilot.operations.v1.BatchStartRunsResponse
-	22, // 51: tenantpilot.operations.v1.RunService.BatchReportProgress:output_type -> tenantpilot.operations.v1.BatchReportProgressResponse
-	26, // 52: tenantpilot.operations.v1.RunService.BatchCompleteRuns:output_type -> tenantpilot.operations.v1.BatchCompleteRunsResponse
-	11, // 53: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
-	13, // 54: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
-	45, // [45:55] is the sub-list for method output_type
-	35, // [35:45] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	36, // 10: tenantpilot.operations.v1.CompleteRunRequest.view:type_name -> tenantpilot.operations.v1.RunView
+	32, // 11: tenantpilot.operations.v1.CompleteRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	32, // 12: tenantpilot.operations.v1.CancelRunResponse.run:type_name -> tenantpilot.operations.v1.Run
+	14, // 13: tenantpilot.operations.v1.ListDispatchableRunsResponse.runs:type_name -> tenantpilot.operations.v1.DispatchableRun
+	37, // 14: tenantpilot.operations.v1.EntryHeaders.timeout:type_name -> google.protobuf.Duration
+	0,  // 15: tenantpilot.operations.v1.BatchStartRunsRequest.requests:type_name -> tenantpilot.operations.v1.StartRunRequest
+	17, // 16: tenantpilot.operations.v1.BatchStartRunsRequest.entries:type_name -> tenantpilot.operations.v1.StartRunEntry
+	0,  // 17: tenantpilot.operations.v1.StartRunEntry.request:type_name -> tenantpilot.operations.v1.StartRunRequest
+	15, // 18: tenantpilot.operations.v1.StartRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	19, // 19: tenantpilot.operations.v1.BatchStartRunsResponse.results:type_name -> tenantpilot.operations.v1.StartRunResult
+	1,  // 20: tenantpilot.operations.v1.StartRunResult.response:type_name -> tenantpilot.operations.v1.StartRunResponse
+	38, // 21: tenantpilot.operations.v1.StartRunResult.error:type_name -> google.rpc.Status
+	4,  // 22: tenantpilot.operations.v1.BatchReportProgressRequest.requests:type_name -> tenantpilot.operations.v1.ReportProgressRequest
+	21, // 23: tenantpilot.operations.v1.BatchReportProgressRequest.entries:type_name -> tenantpilot.operations.v1.ReportProgressEntry
+	4,  // 24: tenantpilot.operations.v1.ReportProgressEntry.request:type_name -> tenantpilot.operations.v1.ReportProgressRequest
+	15, // 25: tenantpilot.operations.v1.ReportProgressEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	23, // 26: tenantpilot.operations.v1.BatchReportProgressResponse.results:type_name -> tenantpilot.operations.v1.ReportProgressResult
+	5,  // 27: tenantpilot.operations.v1.ReportProgressResult.response:type_name -> tenantpilot.operations.v1.ReportProgressResponse
+	38, // 28: tenantpilot.operations.v1.ReportProgressResult.error:type_name -> google.rpc.Status
+	8,  // 29: tenantpilot.operations.v1.BatchCompleteRunsRequest.requests:type_name -> tenantpilot.operations.v1.CompleteRunRequest
+	25, // 30: tenantpilot.operations.v1.BatchCompleteRunsRequest.entries:type_name -> tenantpilot.operations.v1.CompleteRunEntry
+	8,  // 31: tenantpilot.operations.v1.CompleteRunEntry.request:type_name -> tenantpilot.operations.v1.CompleteRunRequest
+	15, // 32: tenantpilot.operations.v1.CompleteRunEntry.headers:type_name -> tenantpilot.operations.v1.EntryHeaders
+	27, // 33: tenantpilot.operations.v1.BatchCompleteRunsResponse.results:type_name -> tenantpilot.operations.v1.CompleteRunResult
+	9,  // 34: tenantpilot.operations.v1.CompleteRunResult.response:type_name -> tenantpilot.operations.v1.CompleteRunResponse
+	38, // 35: tenantpilot.operations.v1.CompleteRunResult.error:type_name -> google.rpc.Status
+	0,  // 36: tenantpilot.operations.v1.RunService.StartRun:input_type -> tenantpilot.operations.v1.StartRunRequest
+	2,  // 37: tenantpilot.operations.v1.RunService.BeginRun:input_type -> tenantpilot.operations.v1.BeginRunRequest
+	4,  // 38: tenantpilot.operations.v1.RunService.ReportProgress:input_type -> tenantpilot.operations.v1.ReportProgressRequest
+	6,  // 39: tenantpilot.operations.v1.RunService.ReleaseRun:input_type -> tenantpilot.operations.v1.ReleaseRunRequest
+	8,  // 40: tenantpilot.operations.v1.RunService.CompleteRun:input_type -> tenantpilot.operations.v1.CompleteRunRequest
+	16, // 41: tenantpilot.operations.v1.RunService.BatchStartRuns:input_type -> tenantpilot.operations.v1.BatchStartRunsRequest
+	20, // 42: tenantpilot.operations.v1.RunService.BatchReportProgress:input_type -> tenantpilot.operations.v1.BatchReportProgressRequest
+	24, // 43: tenantpilot.operations.v1.RunService.BatchCompleteRuns:input_type -> tenantpilot.operations.v1.BatchCompleteRunsRequest
+	10, // 44: tenantpilot.operations.v1.RunService.CancelRun:input_type -> tenantpilot.operations.v1.CancelRunRequest
+	12, // 45: tenantpilot.operations.v1.RunService.ListDispatchableRuns:input_type -> tenantpilot.operations.v1.ListDispatchableRunsRequest
+	1,  // 46: tenantpilot.operations.v1.RunService.StartRun:output_type -> tenantpilot.operations.v1.StartRunResponse
+	3,  // 47: tenantpilot.operations.v1.RunService.BeginRun:output_type -> tenantpilot.operations.v1.BeginRunResponse
+	5,  // 48: tenantpilot.operations.v1.RunService.ReportProgress:output_type -> tenantpilot.operations.v1.ReportProgressResponse
+	7,  // 49: tenantpilot.operations.v1.RunService.ReleaseRun:output_type -> tenantpilot.operations.v1.ReleaseRunResponse
+	9,  // 50: tenantpilot.operations.v1.RunService.CompleteRun:output_type -> tenantpilot.operations.v1.CompleteRunResponse
+	18, // 51: tenantpilot.operations.v1.RunService.BatchStartRuns:output_type -> tenantpilot.operations.v1.BatchStartRunsResponse
+	22, // 52: tenantpilot.operations.v1.RunService.BatchReportProgress:output_type -> tenantpilot.operations.v1.BatchReportProgressResponse
+	26, // 53: tenantpilot.operations.v1.RunService.BatchCompleteRuns:output_type -> tenantpilot.operations.v1.BatchCompleteRunsResponse
+	11, // 54: tenantpilot.operations.v1.RunService.CancelRun:output_type -> tenantpilot.operations.v1.CancelRunResponse
+	13, // 55: tenantpilot.operations.v1.RunService.ListDispatchableRuns:output_type -> tenantpilot.operations.v1.ListDispatchableRunsResponse
+	46, // [46:56] is the sub-list for method output_type
+	36, // [36:46] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_tenantpilot_operations_v1_run_service_proto_init() }
