@@ -15,7 +15,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/services/operations"
-	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
 // The model holds over a line that loses requests, or only their answers, at
@@ -29,11 +28,11 @@ func TestServiceAgreesWithTheModelOverABadLine(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w := setupOn(t, db, pool, grpc.WithDisableRetry(), grpc.WithChainUnaryInterceptor(untilAvailable))
-	types := run.DefaultTypes()
 	workspace := int64(1000)
 	rapid.Check(t, func(r *rapid.T) {
 		workspace++
-		m := &model{T: r, w: w, ctx: t.Context(), typ: types["inventory_sync"], workspace: workspace, requests: map[string]asked{}, wire: wire}
+		m := newModel(t, r, w, workspace)
+		m.wire = wire
 		moves := m.moves()
 		for name, move := range moves {
 			if name != "" {

@@ -3,8 +3,8 @@ package api_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,29 +18,28 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// Random calls against a small model: the domain's own moves on runs in memory,
-// plus the rules of identity and request ids. Service and model must agree on
-// every answer and on every run after every call; so the statements of the hot
-// path are proven equal to the domain.
+// Random calls are made to the service and to a small model of it, which is written
+// from docs/run.md and shares no code with the service. Both must give the same result
+// to every call, and have the same runs after every call. So the statements of the hot
+// path, which decide in SQL, and the domain, which decides in Go, follow the same rules.
 func TestServiceAgreesWithTheModel(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	types := run.DefaultTypes()
 	workspace := int64(1000)
 	rapid.Check(t, func(r *rapid.T) {
 		workspace++
-		m := &model{T: r, w: w, ctx: t.Context(), typ: types["inventory_sync"], workspace: workspace, requests: map[string]asked{}}
+		m := newModel(t, r, w, workspace)
 		r.Repeat(m.moves())
 		m.endAll()
 	})
 }
 
-// moves are what may happen, and, under no name, what is checked after each.
+// moves are what may happen. The one without a name is called after each.
 func (m *model) moves() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"start": m.start, "begin": m.begin, "progress": m.progress, "release": m.release,
 		"complete": m.complete, "cancel": m.cancel, "lease expires": m.expire, "queue deadline": m.overdue,
-		"reap": m.reap, "": m.compare,
+		"cancel deadline": m.stubborn, "reap": m.reap, "": m.compare,
 	}
 }
 
@@ -48,36 +47,42 @@ type model struct {
 	*rapid.T
 	w         *world
 	ctx       context.Context
-	typ       run.Type
 	workspace int64
-	runs      []*run.Run
+	runs      []*modelRun
 	requests  map[string]asked
 	wire      *pgtest.Wire // nil: the line is good
 }
 
-// asked is what a request id stands for.
+func newModel(t *testing.T, r *rapid.T, w *world, workspace int64) *model {
+	t.Helper()
+	return &model{T: r, w: w, ctx: t.Context(), workspace: workspace, requests: map[string]asked{}}
+}
+
+// asked is the first request with an id.
 type asked struct {
 	body    string
-	run     *run.Run
+	run     *modelRun
 	started bool
 }
 
-// pick answers one of the runs, or nil if there are none yet.
-func (m *model) pick(r *rapid.T) *run.Run {
+// pick returns one of the runs.
+func (m *model) pick(r *rapid.T) *modelRun {
 	if len(m.runs) == 0 {
 		r.Skip("no runs")
 	}
 	return m.runs[rapid.IntRange(0, len(m.runs)-1).Draw(r, "run")]
 }
 
-func epochFor(r *rapid.T, known *run.Run) int64 {
-	return max(0, known.Epoch-rapid.Int64Range(-1, 2).Draw(r, "epochs ago"))
+// epochFor returns the epoch of known, or one that is a little too old or too new.
+func epochFor(r *rapid.T, known *modelRun) int64 {
+	return max(0, known.epoch-rapid.Int64Range(-1, 2).Draw(r, "epochs ago"))
 }
 
-// agree checks that both refused alike, or neither.
-func agree(r *rapid.T, what string, service, domain error) {
-	if errs.Code(service) != errs.Code(domain) || errs.Reason(service) != errs.Reason(domain) {
-		r.Fatalf("%s: the service says %v, the model %v", what, service, domain)
+// agree requires that the service refused a call for the model's reason, or accepted it
+// if that is "".
+func agree(r *rapid.T, what string, err error, reason string) {
+	if errs.Reason(err) != reason || errs.Code(err) != codeOf[reason] {
+		r.Fatalf("%s: the service says %v, the model %q", what, err, reason)
 	}
 }
 
@@ -92,145 +97,133 @@ func (m *model) start(r *rapid.T) {
 	req := sync(inputs)
 	req.WorkspaceId, req.RequestId, req.ConflictPolicy, req.Holder = m.workspace, requestID, policy, holder
 
-	want, wantStarted, refusal := m.expectStart(req, fmt.Sprint(inputs, policy, holder))
+	want, wantStarted, reason := m.expectStart(req, fmt.Sprint(inputs, policy, holder))
 	resp, err := m.w.runs.StartRun(m.ctx, req)
-	agree(r, "start", err, refusal)
+	agree(r, "start", err, reason)
 	if err != nil {
 		return
 	}
 	if want == nil {
-		want = m.created(resp.Run, holder)
+		want = createdRun(resp.Run.Id, inputs, holder)
 		m.runs = append(m.runs, want)
 	}
-	if resp.Run.Id != want.ID || resp.Started != wantStarted {
-		r.Fatalf("start answered run %d started=%v, the model says %d %v", resp.Run.Id, resp.Started, want.ID, wantStarted)
+	if resp.Run.Id != want.id || resp.Started != wantStarted {
+		r.Fatalf("start answered run %d started=%v, the model says %d %v", resp.Run.Id, resp.Started, want.id, wantStarted)
 	}
 	if _, known := m.requests[requestID]; requestID != "" && !known {
 		m.requests[requestID] = asked{body: fmt.Sprint(inputs, policy, holder), run: want, started: wantStarted}
 	}
 }
 
-// expectStart answers the run that stands for req already; nil: a new one.
-func (m *model) expectStart(req *operationsv1.StartRunRequest, body string) (*run.Run, bool, error) {
+// expectStart returns the run that stands for req, nil for a new one, and the reason
+// why the start is refused.
+func (m *model) expectStart(req *operationsv1.StartRunRequest, body string) (r *modelRun, started bool, reason string) {
 	if a, ok := m.requests[req.RequestId]; ok && req.RequestId != "" {
 		if a.body != body {
-			return nil, false, errs.Invalid("request_id", "reused").WithReason(run.ReasonRequestIDReused)
+			return nil, false, "REQUEST_ID_REUSED"
 		}
-		return a.run, a.started, nil
+		return a.run, a.started, ""
 	}
-	hash := hex.EncodeToString(run.Identity(req.TenantId, req.Type, req.IdentityInputs))
 	for _, twin := range m.runs {
-		if twin.Status == run.Completed || hex.EncodeToString(twin.IdentityHash) != hash {
+		if twin.status == "completed" || twin.inputs != req.IdentityInputs {
 			continue
 		}
 		switch req.ConflictPolicy {
 		case failOnExisting:
-			return nil, false, twin.AlreadyActive()
+			return nil, false, "RUN_ALREADY_ACTIVE"
 		case cancelExisting:
-			if _, ok := twin.Supersede(time.Now(), "inventory"); ok {
-				return nil, true, nil
+			if twin.supersede() {
+				return nil, true, ""
 			}
-			twin.RequestCancel(time.Now(), "inventory", "superseded by a newer start")
-			return nil, false, twin.AlreadyActive()
+			twin.cancel()
+			return nil, false, "RUN_ALREADY_ACTIVE"
 		default:
-			return twin, false, nil
+			return twin, false, ""
 		}
 	}
-	return nil, true, nil
-}
-
-func (m *model) created(p *operationsv1.Run, holder string) *run.Run {
-	hash, _ := hex.DecodeString(p.RunIdentityHash)
-	now := time.Now()
-	r := &run.Run{ID: p.Id, Type: p.Type, IdentityHash: hash, Status: run.Queued, Outcome: run.Pending, QueuedAt: &now,
-		MaxAttempts: m.typ.MaxAttempts, Origin: run.Live}
-	if holder != "" {
-		r.Status, r.Epoch, r.Attempt, r.StartedAt, r.QueuedAt = run.Running, 1, 1, &now, nil
-		r.Lease = &run.Lease{Holder: holder, ExpiresAt: now.Add(m.typ.Lease)}
-	}
-	return r
+	return nil, true, ""
 }
 
 func (m *model) begin(r *rapid.T) {
 	known, holder := m.pick(r), rapid.SampledFrom([]string{"w1", "w2"}).Draw(r, "holder")
-	_, err := m.w.runs.BeginRun(m.ctx, &operationsv1.BeginRunRequest{RunId: known.ID, Holder: holder})
-	_, want := known.Begin(time.Now(), holder, m.typ.Lease)
-	if want == nil {
-		want = known.Refusal()
-	}
-	agree(r, "begin", err, want)
+	_, err := m.w.runs.BeginRun(m.ctx, &operationsv1.BeginRunRequest{RunId: known.id, Holder: holder})
+	agree(r, "begin", err, known.begin(holder))
 }
 
 func (m *model) progress(r *rapid.T) {
 	known := m.pick(r)
 	epoch := epochFor(r, known)
-	resp, err := m.w.runs.ReportProgress(m.ctx, &operationsv1.ReportProgressRequest{RunId: known.ID, LeaseEpoch: epoch})
-	want := known.Progress(epoch)
-	agree(r, "progress", err, want)
-	if err == nil {
-		known.Lease.ExpiresAt = time.Now().Add(m.typ.Lease)
-		if resp.CancelRequested != (known.Cancel != nil) {
-			r.Fatalf("progress says cancel %v, the model %v", resp.CancelRequested, known.Cancel != nil)
-		}
+	resp, err := m.w.runs.ReportProgress(m.ctx, &operationsv1.ReportProgressRequest{RunId: known.id, LeaseEpoch: epoch})
+	agree(r, "progress", err, known.progress(epoch))
+	if err == nil && resp.CancelRequested != known.cancelAsked {
+		r.Fatalf("progress says cancel %v, the model %v", resp.CancelRequested, known.cancelAsked)
 	}
 }
 
 func (m *model) release(r *rapid.T) {
 	known := m.pick(r)
 	epoch := epochFor(r, known)
-	_, err := m.w.runs.ReleaseRun(m.ctx, &operationsv1.ReleaseRunRequest{RunId: known.ID, LeaseEpoch: epoch})
-	_, want := known.Release(time.Now(), epoch)
-	if m.wire != nil && want == nil && known.Status == run.Completed && errs.Reason(err) == run.ReasonCompleted {
-		return // released and so cancelled, and repeated by a caller who was not told
+	_, err := m.w.runs.ReleaseRun(m.ctx, &operationsv1.ReleaseRunRequest{RunId: known.id, LeaseEpoch: epoch})
+	reason := known.release(epoch)
+	if m.wire != nil && reason == "" && known.status == "completed" && errs.Reason(err) == "RUN_COMPLETED" {
+		return // the first call released and so cancelled it, and its reply was lost
 	}
-	agree(r, "release", err, want)
+	agree(r, "release", err, reason)
 }
 
 func (m *model) complete(r *rapid.T) {
 	known := m.pick(r)
 	epoch := epochFor(r, known)
 	outcome := rapid.SampledFrom([]operationsv1.RunOutcome{succeeded, failed, cancelled, partially}).Draw(r, "outcome")
-	_, err := m.w.runs.CompleteRun(m.ctx, &operationsv1.CompleteRunRequest{RunId: known.ID, LeaseEpoch: epoch, Outcome: outcome})
-	names := map[operationsv1.RunOutcome]run.Outcome{succeeded: run.Succeeded, failed: run.Failed, cancelled: run.Cancelled, partially: run.PartiallySucceeded}
-	_, want := known.Complete(time.Now(), run.Completion{Epoch: epoch, Outcome: names[outcome], Digest: []byte(names[outcome])})
-	agree(r, "complete", err, want)
+	_, err := m.w.runs.CompleteRun(m.ctx, &operationsv1.CompleteRunRequest{RunId: known.id, LeaseEpoch: epoch, Outcome: outcome})
+	word := strings.ToLower(strings.TrimPrefix(outcome.String(), "RUN_OUTCOME_"))
+	agree(r, "complete", err, known.complete(epoch, word))
 }
 
 func (m *model) cancel(r *rapid.T) {
 	known := m.pick(r)
-	_, err := m.w.runs.CancelRun(m.ctx, &operationsv1.CancelRunRequest{RunId: known.ID})
-	known.RequestCancel(time.Now(), "inventory", "")
-	agree(r, "cancel", err, nil)
+	_, err := m.w.runs.CancelRun(m.ctx, &operationsv1.CancelRunRequest{RunId: known.id})
+	known.cancel()
+	agree(r, "cancel", err, "")
 }
 
 func (m *model) expire(r *rapid.T) {
 	known := m.pick(r)
-	if known.Lease == nil {
+	if known.status != "running" {
 		r.Skip("no lease")
 	}
-	m.exec("update run_lease set expires_at = now() - interval '1 second' where run_id = $1", known.ID)
-	known.Lease.ExpiresAt = time.Now().Add(-time.Second)
+	m.exec("update run_lease set expires_at = now() - interval '1 second' where run_id = $1", known.id)
+	known.expired = true
 }
 
 func (m *model) overdue(r *rapid.T) {
 	known := m.pick(r)
-	if known.Status != run.Queued {
+	if known.status != "queued" {
 		r.Skip("not queued")
 	}
-	m.exec("update operation_runs set queued_at = now() - interval '2 hours' where id = $1", known.ID)
-	past := time.Now().Add(-2 * time.Hour)
-	known.QueuedAt = &past
+	m.exec("update operation_runs set queued_at = now() - interval '2 hours' where id = $1", known.id)
+	known.overdue = true
+}
+
+// stubborn is a worker that has not stopped long after it was asked to.
+func (m *model) stubborn(r *rapid.T) {
+	known := m.pick(r)
+	if known.status != "running" || !known.cancelAsked {
+		r.Skip("not cancelling")
+	}
+	m.exec("update operation_runs set cancel_requested_at = now() - interval '2 hours' where id = $1", known.id)
+	known.stubborn = true
 }
 
 func (m *model) reap(r *rapid.T) {
 	err := m.w.store.Reap(m.ctx, 1000, func(store.Reaped) {})
-	for m.wire != nil && err != nil { // as the loop does; a lost pass has its turn until the server notices
+	for m.wire != nil && err != nil { // as the loop does; the server keeps the lock of a lost pass for a moment
 		m.untilNobodyReaps()
 		err = m.w.store.Reap(m.ctx, 1000, func(store.Reaped) {})
 	}
 	require.NoError(r, err)
 	for _, known := range m.runs {
-		known.Reap(time.Now(), m.typ)
+		known.reap()
 	}
 }
 
@@ -246,24 +239,24 @@ func (m *model) untilNobodyReaps() {
 // compare checks every run of the service against the model.
 func (m *model) compare(r *rapid.T) {
 	for _, known := range m.runs {
-		stored, err := m.w.store.Get(m.ctx, known.ID)
+		stored, err := m.w.store.Get(m.ctx, known.id)
 		require.NoError(r, err)
-		if essence(known) != essence(stored) {
-			r.Fatalf("run %d is %s, the model says %s", known.ID, essence(stored), essence(known))
+		if known.String() != describe(stored) {
+			r.Fatalf("run %d is %s, the model says %s", known.id, describe(stored), known)
 		}
 	}
 }
 
-// essence is what both must agree on, times aside.
-func essence(r *run.Run) string {
-	holder, reasons := "-", []string{}
+// describe returns what service and model must agree on: all but times.
+func describe(r *run.Run) string {
+	holder, reasons := "", []string{}
 	if r.Lease != nil {
 		holder = r.Lease.Holder
 	}
 	for _, f := range r.Failures {
 		reasons = append(reasons, f.Reason)
 	}
-	return fmt.Sprintf("%s/%s epoch %d attempt %d held by %s cancel %v started %v ended %v queued %v failures %v",
+	return fmt.Sprintf("%s/%s epoch %d attempt %d held by %q cancel %v started %v ended %v queued %v failures %v",
 		r.Status, r.Outcome, r.Epoch, r.Attempt, holder, r.Cancel != nil, r.StartedAt != nil, r.CompletedAt != nil,
 		r.QueuedAt != nil, reasons)
 }

@@ -8,18 +8,22 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// Every move below checks in this order: completed, epoch, status. A nil Event
-// with a nil error means nothing changed and the caller is to be answered OK.
+// Every move below checks in this order: completed, imported, epoch, status. If it
+// returns neither an event nor an error, the call succeeds and writes no event: nothing
+// changed, or only the lease was extended.
 
-// Begin leases r to holder at now for lease. A run whose lease expired is taken
-// over as the reaper would decide, so r may come back completed: the move is
-// then to be written and the caller refused with [Run.Refusal].
+// neverLeased is why calls of an imported run are refused.
+const neverLeased = "it was imported and is never leased"
+
+// Begin leases r to holder from now on for the duration lease. If the lease of another
+// holder has expired, it does what the reaper would do first: r may then be completed
+// by the event, and the caller must be refused with [Run.Refusal].
 func (r *Run) Begin(now time.Time, holder string, lease time.Duration) (*Event, error) {
 	switch {
 	case r.Status == Completed:
 		return nil, r.completedError()
 	case r.Origin == Legacy:
-		return nil, r.leaseLost("it was imported and is never leased")
+		return nil, r.leaseLost(neverLeased)
 	case r.Status == Running && r.Lease != nil && r.Lease.Holder == holder:
 		r.Lease.ExpiresAt = now.Add(lease)
 		return nil, nil
@@ -46,19 +50,23 @@ func (r *Run) Begin(now time.Time, holder string, lease time.Duration) (*Event, 
 	return &Event{Kind: EventBegun, Detail: map[string]any{"holder": holder}}, nil
 }
 
-// Progress reports whether a heartbeat under epoch is accepted.
+// Progress returns an error if a heartbeat under epoch is refused. It changes nothing:
+// the store extends the lease.
 func (r *Run) Progress(epoch int64) error {
 	switch {
 	case r.Status == Completed:
 		return r.completedError()
+	case r.Origin == Legacy:
+		return r.leaseLost(neverLeased)
 	case r.Epoch != epoch || r.Status != Running:
 		return r.leaseLost("it is not held under epoch " + strconv.FormatInt(epoch, 10))
 	}
 	return nil
 }
 
-// Release gives r back to the queue at now, the attempt with it; if cancel was
-// asked for, r ends cancelled.
+// Release returns r to the queue, and takes back the attempt. If somebody asked to
+// cancel r, it ends r as cancelled instead. A worker may repeat a release whose reply
+// it did not get.
 func (r *Run) Release(now time.Time, epoch int64) (*Event, error) {
 	if r.Status == Queued && r.ReleasedEpoch != nil && *r.ReleasedEpoch == epoch {
 		return nil, nil
@@ -76,17 +84,17 @@ func (r *Run) Release(now time.Time, epoch int64) (*Event, error) {
 	return &Event{Kind: EventReleased}, nil
 }
 
-// Completion is what a CompleteRun says.
+// Completion is the content of a CompleteRun.
 type Completion struct {
 	Epoch    int64
 	Outcome  Outcome
-	Counts   map[string]int64 // empty keeps those reported
+	Counts   map[string]int64 // empty: those of the last heartbeat stay
 	Failures []Failure
 	Digest   []byte // of outcome, counts and failures
 }
 
-// Complete ends r at now. A worker that lost our answer says it again and is
-// told the same; who comes too late with something else is refused.
+// Complete ends r with c. A worker may repeat a completion whose reply it did not get;
+// another content comes too late and is refused.
 func (r *Run) Complete(now time.Time, c Completion) (*Event, error) {
 	switch {
 	case r.Status == Completed && r.CompletionDigest != nil && bytes.Equal(r.CompletionDigest, c.Digest):
@@ -94,7 +102,7 @@ func (r *Run) Complete(now time.Time, c Completion) (*Event, error) {
 	case r.Status == Completed:
 		return nil, r.completedError()
 	case r.Origin == Legacy:
-		return nil, r.leaseLost("it was imported and is never leased")
+		return nil, r.leaseLost(neverLeased)
 	case r.Epoch != c.Epoch:
 		return nil, r.leaseLost("it is not held under epoch " + strconv.FormatInt(c.Epoch, 10))
 	case r.Status == Queued && c.Outcome != Failed && c.Outcome != Cancelled:
@@ -109,7 +117,8 @@ func (r *Run) Complete(now time.Time, c Completion) (*Event, error) {
 	return &Event{Kind: EventCompleted}, nil
 }
 
-// RequestCancel ends a queued r at now, and records the wish once on a running one.
+// RequestCancel ends r if it is queued. If it is running, it records the request, for
+// the worker to see; only the first request counts.
 func (r *Run) RequestCancel(now time.Time, by, reason string) *Event {
 	switch {
 	case r.Status == Completed, r.Cancel != nil, r.Origin == Legacy:
@@ -127,11 +136,11 @@ func (r *Run) RequestCancel(now time.Time, by, reason string) *Event {
 	return &Event{Kind: EventCancelRequested, Actor: by, Detail: detail}
 }
 
-// Supersede ends r at now in favour of a new run of its identity, if nobody
-// works on it: it is queued or its lease expired. Otherwise it reports false
-// and r is unchanged.
+// Supersede ends r as cancelled, so that a new run of its identity can start, if nobody
+// works on it: it is queued or its lease has expired. Otherwise it reports false and
+// does not change r.
 func (r *Run) Supersede(now time.Time, by string) (*Event, bool) {
-	if r.Status == Completed || r.Status == Running && !r.Expired(now) {
+	if r.Status == Completed || r.Origin == Legacy || r.Status == Running && !r.Expired(now) {
 		return nil, false
 	}
 	r.end(now, Cancelled, Failure{
@@ -141,7 +150,8 @@ func (r *Run) Supersede(now time.Time, by string) (*Event, bool) {
 	return &Event{Kind: EventCompleted, Actor: by, Detail: map[string]any{"reason": failSuperseded}}, true
 }
 
-// Reap does what time asks of r at now, or nothing.
+// Reap ends or requeues r if its time is up: its lease, its queue deadline or its cancel
+// deadline. Otherwise it returns nil and does not change r.
 func (r *Run) Reap(now time.Time, t Type) *Event {
 	switch {
 	case r.Origin == Legacy || r.Status == Completed:
@@ -171,7 +181,8 @@ func (r *Run) Reap(now time.Time, t Type) *Event {
 	return nil
 }
 
-// endExpired ends a running r whose lease expired if it may not be tried again.
+// endExpired ends r, whose lease has expired, if it must not be tried again. Otherwise it
+// returns nil and does not change r.
 func (r *Run) endExpired(now time.Time) *Event {
 	switch {
 	case r.Cancel != nil:
@@ -188,11 +199,13 @@ func (r *Run) endExpired(now time.Time) *Event {
 	return nil
 }
 
+// reaped returns the event of a run that the reaper ended.
 func reaped(reason string) *Event {
 	return &Event{Kind: EventCompleted, Actor: ReaperName, Detail: map[string]any{"reason": reason}}
 }
 
-// Refusal is what a caller that wanted to work on a completed r is told; nil if r is active.
+// Refusal returns the error for a caller that wants to work on r: that r is completed,
+// or nil.
 func (r *Run) Refusal() error {
 	if r.Status != Completed {
 		return nil
@@ -211,7 +224,7 @@ func (r *Run) leaseLost(why string) error {
 		With("run_id", strconv.FormatInt(r.ID, 10))
 }
 
-// AlreadyActive is what a starter that wanted its own run is told about r.
+// AlreadyActive returns the error for a start that does not want r, its active twin.
 func (r *Run) AlreadyActive() *errs.Error {
 	return errs.Aborted(ReasonAlreadyActive, "run %d of the same work is %s", r.ID, r.Status).
 		With("run_id", strconv.FormatInt(r.ID, 10))

@@ -124,16 +124,17 @@ func (s *Store) finishComplete(ctx context.Context, call completeCall, r *row, e
 // Writes the event of a late completion, unless there is one of this epoch. Late means
 // under an epoch that is over, or, once the run is completed, under any it had. The event of
 // an active run takes a number of event_count, from which later moves go on; that of a
-// completed run comes after all events, as the run itself must not change.
+// completed run comes after all events, as the run itself must not change. Nobody works
+// on an imported run, so none of its completions is evidence of anything.
 const insertLateSQL = `-- store.insertLate
 	with counted as (
 		update operation_runs r set event_count = event_count + 1
-		where r.id = $1 and r.status <> 'completed' and $2::bigint between 0 and r.lease_epoch - 1 and not exists (
+		where r.id = $1 and r.origin = 'live' and r.status <> 'completed' and $2::bigint between 0 and r.lease_epoch - 1 and not exists (
 			select from run_event e where e.run_id = r.id and e.lease_epoch = $2::bigint and e.kind = 'late_completion_rejected')
 	)
 	insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
 	select r.id, (select max(sequence) + 1 from run_event where run_id = r.id), $3::text, $4::text, r.status, r.outcome, $2::bigint, r.attempt, $5::jsonb
-	from operation_runs r where r.id = $1 and $2::bigint between 0 and r.lease_epoch - (r.status <> 'completed')::int
+	from operation_runs r where r.id = $1 and r.origin = 'live' and $2::bigint between 0 and r.lease_epoch - (r.status <> 'completed')::int
 	on conflict (run_id, lease_epoch) where kind = 'late_completion_rejected' do nothing`
 
 // keepLate keeps the content of a refused completion as an event, once per epoch: it
