@@ -66,7 +66,7 @@ func (r Role) Allows(c Capability) bool { return slices.Contains(matrix()[r], c)
 // Valid reports whether r is one of the four roles.
 func (r Role) Valid() bool { return matrix()[r] != nil }
 
-// String is the word of c in errors: "OPERATE".
+// String returns the word for c in errors: "OPERATE".
 func (c Capability) String() string {
 	switch c {
 	case View:
@@ -81,7 +81,8 @@ func (c Capability) String() string {
 	return "UNKNOWN"
 }
 
-// Role is the actor's role in a workspace; false if they are not a member.
+// Role returns the actor's role in a workspace, and false if they are not a
+// member.
 func (a Actor) Role(workspaceID int64) (Role, bool) {
 	for _, m := range a.Memberships {
 		if m.WorkspaceID == workspaceID {
@@ -107,13 +108,13 @@ func WithToken(ctx context.Context, a Actor, token string) context.Context {
 	return context.WithValue(ctx, actorKey{}, carried{actor: a, token: token})
 }
 
-// From is the actor behind ctx; false if a service acts for itself.
+// From returns the actor on ctx, and false if a service acts for itself.
 func From(ctx context.Context) (Actor, bool) {
 	c, ok := ctx.Value(actorKey{}).(carried)
 	return c.actor, ok
 }
 
-// TokenFrom is the signed token on ctx, "" if there is none.
+// TokenFrom returns the signed token on ctx, or "".
 func TokenFrom(ctx context.Context) string {
 	c, _ := ctx.Value(actorKey{}).(carried)
 	return c.token

@@ -70,7 +70,7 @@ func NewSigner(keyFile string) (*Signer, error) {
 	return &Signer{key: key, kid: keyID(public)}, nil
 }
 
-// Sign makes a's token, good for a minute from now.
+// Sign returns a token for a that is valid for a minute from now.
 func (s *Signer) Sign(a Actor, now time.Time) (string, error) {
 	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -121,7 +121,7 @@ func NewVerifier(keyFiles ...string) (*Verifier, error) {
 	return &Verifier{keys: keys, parser: parser}, nil
 }
 
-// Verify reads an Actor out of a token, or answers Unauthenticated.
+// Verify returns the Actor in a token, or Unauthenticated.
 func (v *Verifier) Verify(token string) (Actor, error) {
 	a, err := v.read(token)
 	if err != nil {

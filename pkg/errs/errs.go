@@ -34,15 +34,16 @@ type Error struct {
 	remote   bool // came out of a call
 }
 
-// Invalid says that the request can never work as written because of field.
-// An empty field speaks of the request as a whole.
+// Invalid says that the request can never work as it is written, because of
+// field. An empty field stands for the request as a whole.
 func Invalid(field, format string, args ...any) *Error {
 	e := &Error{code: codes.InvalidArgument, reason: "INVALID_FIELD"}
 	return e.And(field, format, args...)
 }
 
-// NotFound says that there is no such resource, in words that do not depend on
-// which: whoever may not see a thing is answered with the same bytes.
+// NotFound says that there is no such resource. The words do not depend on which
+// resource it is: somebody who may not see a thing gets the same bytes as for a
+// thing that does not exist.
 func NotFound(resource string) *Error {
 	return &Error{code: codes.NotFound, reason: "NOT_FOUND", message: "no such " + resource + ", or you may not see it"}
 }
@@ -130,7 +131,7 @@ func (e *Error) WithReason(reason string) *Error {
 	return c
 }
 
-// RetryIn says how long to wait before the same call may work.
+// RetryIn adds how long to wait before the same call may work.
 func (e *Error) RetryIn(d time.Duration) *Error {
 	c := e.copy()
 	c.retry = d
@@ -173,28 +174,30 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// Code is the gRPC code.
+// Code returns the gRPC code.
 func (e *Error) Code() codes.Code { return e.code }
 
-// Reason is the stable word for what went wrong.
+// Reason returns the stable word for what went wrong.
 func (e *Error) Reason() string { return e.reason }
 
-// Message is the sentence for the caller.
+// Message returns the sentence for the caller.
 func (e *Error) Message() string { return e.message }
 
-// Fields are the wrong fields of an Invalid error.
+// Fields returns the wrong fields of an Invalid error.
 func (e *Error) Fields() []Field { return slices.Clone(e.fields) }
 
-// Metadata are the facts added by [Error.With].
+// Metadata returns the facts added by [Error.With].
 func (e *Error) Metadata() map[string]string { return maps.Clone(e.metadata) }
 
-// RetryAfter is how long to wait before the same call; 0 says nothing.
+// RetryAfter returns how long to wait before the same call; 0 if that is not
+// known.
 func (e *Error) RetryAfter() time.Duration { return e.retry }
 
 // As finds an Error in err's chain.
 func As(err error) (*Error, bool) { return errors.AsType[*Error](err) }
 
-// Code is the code of the Error in err: OK for nil, Unknown if there is none.
+// Code returns the code of the Error in err: OK for nil, Unknown if err holds no
+// Error.
 func Code(err error) codes.Code {
 	if err == nil {
 		return codes.OK
@@ -205,7 +208,7 @@ func Code(err error) codes.Code {
 	return codes.Unknown
 }
 
-// Reason is the reason of the Error in err, "" if there is none.
+// Reason returns the reason of the Error in err, "" if err holds no Error.
 func Reason(err error) string {
 	if e, ok := As(err); ok {
 		return e.reason

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Domain is the ErrorInfo domain of every reason of ours.
+// Domain is the ErrorInfo domain of all reasons of this product.
 const Domain = "tenantpilot"
 
 // GRPCStatus is the error as it crosses a call: code, message, ErrorInfo,
@@ -99,10 +99,10 @@ func Relayed(err error) (*Error, bool) {
 	return e, true
 }
 
-// Internal is what a caller is told of a fault of ours.
+// Internal is what a caller sees of a fault of ours.
 func Internal(cause error) *Error { return foreign(codes.Internal).Wrap(cause) }
 
-// Ended is what a caller is told when a context ended: code is Canceled or
+// Ended is what a caller sees when a context ended: code is Canceled or
 // DeadlineExceeded.
 func Ended(code codes.Code, cause error) *Error { return foreign(code).Wrap(cause) }
 

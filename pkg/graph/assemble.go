@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// firstParts is how many requests an object needs after the list.
+// firstParts counts the requests an object needs after the list.
 func (t Type) firstParts() int {
 	n := len(t.Children)
 	if t.ItemRead {
@@ -23,7 +23,7 @@ func (t Type) firstParts() int {
 	return n
 }
 
-// assembly is an object while its parts come in.
+// assembly is an object whose parts are still being read.
 type assembly struct {
 	Object
 	kind       Type
@@ -51,7 +51,7 @@ func newAssembly(t Type, raw json.RawMessage) *assembly {
 	return a
 }
 
-// take reads raw as the object itself.
+// take sets the object itself from raw.
 func (a *assembly) take(raw json.RawMessage) {
 	a.properties = maps.Collect(fields(raw))
 	id := unquote(a.properties["id"])
@@ -67,8 +67,8 @@ func (a *assembly) take(raw json.RawMessage) {
 	a.inline()
 }
 
-// inline takes in what was expanded, and checks that it is whole: Graph cuts
-// long expansions short and leaves a link.
+// inline takes over what the list expanded, and checks that it is complete: Graph
+// cuts long expansions short and leaves a link to the rest.
 func (a *assembly) inline() {
 	cut := bytes.Count(a.Raw, []byte(`@odata.nextLink"`))
 	if a.kind.Assignments == AssignmentsInline {
@@ -96,7 +96,7 @@ func incomplete(what string) *Error {
 	return &Error{Class: ClassDependency, Code: CodeIncomplete, Message: what, retryable: true}
 }
 
-// first are the requests to begin with.
+// first returns the requests that reading the object begins with.
 func (a *assembly) first(pool *Pool) []*part {
 	if a.Err != nil {
 		return nil
@@ -128,16 +128,18 @@ func (a *assembly) collections(under, parent string, children []Child) []*part {
 	return parts
 }
 
-// item is the path of one object. Ids are mostly GUIDs; the rest is escaped.
+// item returns the path of one object. Ids are mostly GUIDs; other characters are
+// escaped.
 func (t Type) item(id string) string { return "/" + t.Version + t.Path + "/" + url.PathEscape(id) }
 
-// member is the part's path inside a batch of the version, false if it can't be in one.
+// member returns the path of the part inside a batch of the given version, and
+// false if it cannot be in such a batch: a link to another host, for example.
 func (p *part) member(version string) (string, bool) {
 	rest, ok := strings.CutPrefix(p.link, "/"+version+"/")
 	return "/" + rest, ok
 }
 
-// accept takes the answer in and names the requests that follow from it.
+// accept takes over a response and returns the requests that follow from it.
 func (p *part) accept(pool *Pool, answer BatchResponse) []*part {
 	if answer.Err != nil {
 		p.of.fail(answer.Err)
@@ -163,7 +165,8 @@ func (p *part) accept(pool *Pool, answer BatchResponse) []*part {
 	return append(next, p)
 }
 
-// add takes elements in, and names the collections under them.
+// add appends elements to the collection, and returns the requests for the
+// collections under them.
 func (p *part) add(elements []json.RawMessage) []*part {
 	if i := slices.IndexFunc(elements, func(e json.RawMessage) bool { return begins(e) != '{' }); i >= 0 {
 		p.of.fail(incomplete("an element of the collection is no object"))
@@ -231,7 +234,8 @@ func (a *assembly) check() {
 	}
 }
 
-// checkCount holds a collection against the number the object claims.
+// checkCount compares the length of a collection with the number that the object
+// claims.
 func (a *assembly) checkCount(c Child, claimed json.RawMessage) {
 	var want int
 	if c.CountProperty == "" || len(claimed) == 0 || json.Unmarshal(claimed, &want) != nil {

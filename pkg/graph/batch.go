@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// BatchSize is how many requests Graph takes at once.
+// BatchSize is how many requests Graph takes in one batch.
 const BatchSize = 20
 
-// BatchRequest is one member: Path begins after the version.
+// BatchRequest is one member of a batch. Path begins after the version:
+// "/groups".
 type BatchRequest struct {
 	Method  string // "" is GET
 	Path    string
@@ -23,8 +24,8 @@ type BatchRequest struct {
 	Body    json.RawMessage
 }
 
-// BatchResponse is the final answer to one member. Err is set for every status
-// that is not a success, and when no answer could be had.
+// BatchResponse is the final response to one member. Err is set for every status
+// that is not a success, and if there was no response.
 type BatchResponse struct {
 	Status  int
 	Headers map[string]string
@@ -32,10 +33,10 @@ type BatchResponse struct {
 	Err     error
 }
 
-// Batch sends any number of requests, [BatchSize] at a time, and answers every
-// one of them in the order asked. Members are repeated one by one, each by its
-// own failure and Retry-After. The error is for what ends the whole: ctx, or a
-// tenant that refuses us.
+// Batch sends any number of requests, [BatchSize] at a time, and returns a
+// response for every one of them, in the order of reqs. Only members that fail are
+// repeated, each after its own Retry-After. The error says what ended the whole
+// call: ctx, or a tenant that refuses the application.
 func (c *Client) Batch(ctx context.Context, version string, reqs []BatchRequest) ([]BatchResponse, error) {
 	b := &batch{client: c, version: version, members: make([]member, len(reqs))}
 	pending := make([]*member, len(reqs))
@@ -71,7 +72,7 @@ type batch struct {
 	token   string // of the last exchange
 }
 
-// member is one request of a batch on its way to an answer.
+// member is one request of a batch that has no final response yet.
 type member struct {
 	BatchRequest
 	path     string
@@ -86,7 +87,8 @@ func (m *member) write() bool {
 	return m.Method != "" && m.Method != http.MethodGet
 }
 
-// due splits off the members whose time has come, waiting for the first of them.
+// due waits until the first of the members may be sent, and returns those that
+// may be sent by then.
 func (b *batch) due(ctx context.Context, pending []*member) (due, later []*member, err error) {
 	first := slices.MinFunc(pending, func(x, y *member) int { return x.next.Compare(y.next) })
 	now := b.client.pool.now()
@@ -106,7 +108,7 @@ func (b *batch) due(ctx context.Context, pending []*member) (due, later []*membe
 	return due, later, nil
 }
 
-// send sends one chunk and answers the members to be sent again.
+// send sends one chunk and returns the members that must be sent again.
 func (b *batch) send(ctx context.Context, chunk []*member) ([]*member, error) {
 	write := false
 	for _, m := range chunk {
@@ -130,7 +132,8 @@ func (b *batch) send(ctx context.Context, chunk []*member) ([]*member, error) {
 	return b.settle(ctx, chunk, answers, err)
 }
 
-// halve sends the chunk in two, since its answers together were too large.
+// halve sends the chunk as two, because the responses to all of it were too large
+// together.
 func (b *batch) halve(ctx context.Context, chunk []*member) ([]*member, error) {
 	var again []*member
 	for half := range slices.Chunk(chunk, (len(chunk)+1)/2) {
@@ -143,7 +146,7 @@ func (b *batch) halve(ctx context.Context, chunk []*member) ([]*member, error) {
 	return again, nil
 }
 
-// settle gives each member its answer, or another attempt.
+// settle gives each member its response, or another attempt.
 func (b *batch) settle(ctx context.Context, chunk []*member, answers map[int]BatchResponse, whole error) ([]*member, error) {
 	var again []*member
 	for i, m := range chunk {
@@ -168,7 +171,7 @@ func (b *batch) settle(ctx context.Context, chunk []*member, answers map[int]Bat
 	return again, nil
 }
 
-// repeat decides whether and when m is sent again.
+// repeat decides whether m is sent again, and when.
 func (b *batch) repeat(ctx context.Context, m *member) (bool, error) {
 	var e *Error
 	if !errors.As(m.answer.Err, &e) {
@@ -204,7 +207,7 @@ type wireRequest struct {
 	Body    json.RawMessage   `json:"body,omitempty"`
 }
 
-// wireResponse is one member's answer. Headers are few; its body is taken as it is.
+// wireResponse is the response to one member. Its body keeps its bytes.
 type wireResponse struct {
 	id      string // a string, but numbers have been seen
 	status  int
@@ -229,7 +232,8 @@ func readResponse(raw json.RawMessage) wireResponse {
 	return r
 }
 
-// exchange sends the chunk once, as one request, and answers by position.
+// exchange sends the chunk once, as one request, and returns the responses in the
+// order of the members.
 func (b *batch) exchange(ctx context.Context, chunk []*member, write bool) (map[int]BatchResponse, error) {
 	payload, err := marshalBatch(chunk)
 	if err != nil {
@@ -257,8 +261,9 @@ func (b *batch) exchange(ctx context.Context, chunk []*member, write bool) (map[
 	return b.sort(chunk, responses), nil
 }
 
-// sort puts responses, which come in any order, in their places. A place
-// answered twice has no answer: which of the two is it?
+// sort returns the responses, which come in any order, in the order of the
+// members. A member with two responses counts as one without: nobody can tell
+// which of the two is right.
 func (b *batch) sort(chunk []*member, responses []wireResponse) map[int]BatchResponse {
 	answers := make(map[int]BatchResponse, len(chunk))
 	seen := make(map[int]bool, len(chunk))

@@ -37,8 +37,8 @@ func Canonical(t Type, o Object) ([sha256.Size]byte, error) {
 	return canonical(t, rulesOf(t), o)
 }
 
-// canonical is [Canonical] of an object that was read completely, by rules that
-// are ready.
+// canonical is [Canonical] of an object that was read completely, with rules made
+// once for many objects.
 func canonical(t Type, r *rules, o Object) (hash [sha256.Size]byte, err error) {
 	n := &normaliser{encoder: encoder{rules: r}, elements: make(map[place][]Element)}
 	size := len(o.Raw)
@@ -112,8 +112,8 @@ const (
 	noFilter   = "00000000-0000-0000-0000-000000000000"
 )
 
-// plainAssignment is raw without the properties that name the row, and without a
-// filter that filters nothing.
+// plainAssignment returns raw without the properties that only name the row, and
+// without a filter that filters nothing.
 func plainAssignment(raw json.RawMessage) json.RawMessage {
 	row := byName(raw)
 	delete(row, "source")
@@ -130,10 +130,11 @@ func plainAssignment(raw json.RawMessage) json.RawMessage {
 	return join(row)
 }
 
-// x.
+// written is a member of an object, as it is written.
 type written struct{ name, value json.RawMessage }
 
-// byName are the members of an object; of a name given twice the last.
+// byName returns the members of an object. If a name occurs twice, the last
+// member counts.
 func byName(raw json.RawMessage) map[string]written {
 	all := make(map[string]written)
 	for name, value := range members(raw) {
@@ -142,7 +143,8 @@ func byName(raw json.RawMessage) map[string]written {
 	return all
 }
 
-// join is the object of the given members, in any order.
+// join returns the object of the given members. Their order does not matter to
+// the encoder.
 func join(members map[string]written) json.RawMessage {
 	out := []byte{'{'}
 	for _, m := range members {

@@ -19,8 +19,8 @@ type Type struct {
 	Path         string // of the collection
 	NameProperty string
 	Workload     string // whose quota it counts against
-	// Marks tell an exported object of this type that has no OData annotations: it
-	// has all properties of one of these lists, and a name.
+	// Marks recognise an exported object of this type that has no OData
+	// annotations: it has a name, and all properties of one of these lists.
 	Marks [][]string
 	Max   int // how many Microsoft allows in a tenant; 0: no number is published
 
@@ -56,7 +56,7 @@ type Child struct {
 	Unread        []string // navigation properties of an element that we do not read
 }
 
-// Assignments is where an object's assignments are found.
+// Assignments says where an object's assignments are.
 type Assignments int
 
 // The places.
@@ -66,7 +66,7 @@ const (
 	AssignmentsInline             // in the object, by $expand
 )
 
-// RestoreLast is the place of types nothing else depends on.
+// RestoreLast is the RestoreOrder of types that no other type depends on.
 const RestoreLast = 1000
 
 // CommonReadOnly are properties Graph keeps for itself on every type. They are
@@ -75,7 +75,7 @@ func CommonReadOnly() []string {
 	return []string{"id", "createdDateTime", "lastModifiedDateTime", "modifiedDateTime", "version", "isAssigned", "supportsScopeTags"}
 }
 
-// Catalog is every type we know, in the order they are restored.
+// Catalog returns every type that is known, in the order of restoring.
 func Catalog() []Type {
 	types := slices.Concat(foundation(), configuration(), scripts(), conditionalAccess())
 	slices.SortStableFunc(types, func(a, b Type) int { return a.RestoreOrder - b.RestoreOrder })
@@ -171,7 +171,7 @@ func configuration() []Type {
 	}
 }
 
-// foundation are the types others refer to.
+// foundation returns the types that other types refer to.
 func foundation() []Type {
 	return []Type{
 		{
@@ -252,7 +252,8 @@ func conditionalAccess() []Type {
 	}
 }
 
-// conditionSets: everything a condition lists is a set.
+// conditionSets returns every property of conditions that lists something: the
+// order of such a list means nothing.
 func conditionSets() []string {
 	sets := []string{
 		"builtInControls", "customAuthenticationFactors", "termsOfUse", "clientAppTypes", "servicePrincipalRiskLevels",
@@ -264,7 +265,7 @@ func conditionSets() []string {
 	return sets
 }
 
-// list is where reading the type begins.
+// list returns the path of the first request for the type.
 func (t Type) list() string { return "/" + t.Version + t.Path + query(t.Expand) }
 
 func query(expand string) string {
@@ -274,8 +275,8 @@ func query(expand string) string {
 	return "?$expand=" + expand
 }
 
-// workloads says by the beginning of a path whose quota it counts against; the
-// longest beginning wins.
+// workloads returns the workload whose quota a path counts against, by the
+// beginning of the path. The longest beginning that fits counts.
 func workloads() map[string]string {
 	of := map[string]string{
 		"/deviceManagement":    WorkloadDeviceConfig,
@@ -289,7 +290,8 @@ func workloads() map[string]string {
 	return of
 }
 
-// bucket finds the quota a path with its version counts against.
+// bucket returns the quota that a path counts against; path begins with the
+// version.
 func (c *Client) bucket(path string) *bucket {
 	path, _, _ = strings.Cut(path, "?")
 	_, path, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")

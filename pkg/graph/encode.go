@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// rules are a type's, ready to be looked up.
+// rules are those of one type, as sets.
 type rules struct {
 	readOnly   map[string]bool // of the object itself
 	common     map[string]bool // of elements
@@ -38,7 +38,7 @@ func setOf(lists ...[]string) map[string]bool {
 	return set
 }
 
-// as is what a value is within its object.
+// as says what a value is within its object.
 type as int
 
 const (
@@ -50,9 +50,9 @@ const (
 	asReference
 )
 
-// encoder writes JSON in a form in which equal things are equal bytes. It is
-// meant for hashing: strings are raw but for quotes and backslashes, numbers are
-// digits and an exponent.
+// encoder writes JSON in a form in which equal values are equal bytes. It is
+// meant for hashing, not for reading: in strings only quotes and backslashes are
+// escaped, and 1.50 is 15e-1.
 type encoder struct {
 	scanner
 	rules *rules
@@ -78,7 +78,7 @@ func (e *encoder) encode(dst []byte, raw json.RawMessage, role as) []byte {
 	return dst
 }
 
-// next appends the next value of the input, nothing if there is none.
+// next appends the next value of the input, or nothing if there is no value.
 func (e *encoder) next(dst []byte, role as) []byte {
 	switch e.decoder.PeekKind() {
 	case '{':
@@ -139,7 +139,8 @@ func (e *encoder) array(dst []byte, role as) []byte {
 	return dst
 }
 
-// set makes what was written since start an array in the order of its bytes.
+// set turns what was written since start into an array whose items are in the
+// order of their bytes.
 func (e *encoder) set(dst []byte, start int, items []span) []byte {
 	slices.SortFunc(items, func(a, b span) int {
 		return bytes.Compare(dst[a.from:a.to], dst[b.from:b.to])
@@ -175,7 +176,7 @@ func lastOfEach(members []span) []span {
 	return kept
 }
 
-// within is the role of a member's value.
+// within returns what the value of a member is.
 func (e *encoder) within(key string) as {
 	switch {
 	case e.rules.references[key]:
@@ -187,7 +188,7 @@ func (e *encoder) within(key string) as {
 	}
 }
 
-// drop tells whether a member does not count.
+// drop reports whether a member does not count.
 func (e *encoder) drop(key string, role as) bool {
 	if strings.Contains(key, "@odata.") && key != "@odata.type" ||
 		strings.HasPrefix(key, "#microsoft.graph.") || e.rules.masks[key] {
@@ -219,8 +220,8 @@ func appendQuoted(dst, text []byte) []byte {
 	}
 }
 
-// appendScalar writes true, false and null as they are, and a number as its
-// digits without zeros at either end and a power of ten.
+// appendScalar appends true, false and null as they are, and a number as its
+// digits, without zeros at either end, and a power of ten.
 func appendScalar(dst, text []byte) []byte {
 	if c := text[0]; c != '-' && (c < '0' || c > '9') {
 		return append(dst, text...)

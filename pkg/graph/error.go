@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Class is why a call failed, in the words failure entries of runs use.
+// Class says why a call failed. The words are those of failures of runs.
 type Class string
 
 // The classes.
@@ -24,7 +24,7 @@ const (
 	ClassInternal   Class = "internal"
 )
 
-// Codes of our own, where Graph gave none because it is not aware of the failure.
+// Codes for failures that Graph does not notice.
 const (
 	CodeIncomplete  = "tenantpilotIncomplete"  // fewer or more parts than the object says it has
 	CodeMalformed   = "tenantpilotMalformed"   // a success whose body is cut off or no JSON
@@ -73,8 +73,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// ReasonCode is err's class as failure entries name it; of errors that are not
-// Graph's, a passed deadline is a timeout and the rest internal.
+// ReasonCode returns the class of err. For an error that is not an [*Error] it is
+// a timeout if a deadline passed, else internal.
 func ReasonCode(err error) string {
 	var e *Error
 	switch {
@@ -87,7 +87,8 @@ func ReasonCode(err error) string {
 	}
 }
 
-// Retryable says whether the same call may succeed later with nothing changed.
+// Retryable reports whether the same call may succeed later although nobody
+// changes anything.
 func Retryable(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {
@@ -96,7 +97,7 @@ func Retryable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// Remediation is what a person can do about err, or "".
+// Remediation returns what a person can do about err, or "".
 func Remediation(err error) string {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -118,7 +119,7 @@ func Remediation(err error) string {
 	}
 }
 
-// fromResponse understands a response that is not a success.
+// fromResponse returns the error for a response that is not a success.
 func fromResponse(resp *http.Response, body []byte, now time.Time) *Error {
 	e := &Error{
 		Status:     resp.StatusCode,

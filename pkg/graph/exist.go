@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// Exist asks for objects of a type one by one and answers the ids of those that
-// are there, in the order asked, and how many requests it took. A list proves
-// less: what moves while it is paged may be in none of its pages. The error says
-// that of some it could not be told.
+// Exist asks for objects of a type one by one. It returns the ids of those that
+// exist, in the order of ids, and the number of requests that took. It proves
+// more than a list: an object that moves while a list is read page by page may be
+// on none of the pages. If it cannot find out about one of the objects, it
+// returns an error.
 func (c *Client) Exist(ctx context.Context, t Type, ids []string) (there []string, requests int, err error) {
 	c = c.counting()
 	reqs := make([]BatchRequest, len(ids))

@@ -60,7 +60,7 @@ type Pool struct {
 
 	workloads map[string]string // by the beginning of a path
 
-	// Time and chance are fields so that tests need neither wait nor guess.
+	// Time and chance are fields, so that tests neither wait nor guess.
 	now      func() time.Time
 	sleep    func(context.Context, time.Duration) error
 	jitter   func() float64
@@ -70,7 +70,7 @@ type Pool struct {
 	tenants map[string]*tenant
 }
 
-// tenant is what the clients of one tenant share.
+// tenant is the state that all clients of one tenant share.
 type tenant struct {
 	slots   chan struct{}
 	buckets map[string]*bucket // by workload; complete from the start
@@ -120,7 +120,7 @@ func newHTTPClient(cfg Config) *http.Client {
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
 	return &http.Client{
-		// The trace goes along to Graph; baggage is nobody's business there.
+		// The trace is sent to Graph, baggage is not.
 		Transport: otelhttp.NewTransport(transport, otelhttp.WithPropagators(propagation.TraceContext{})),
 		// Graph does not redirect; following one could carry a token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -130,8 +130,8 @@ func newHTTPClient(cfg Config) *http.Client {
 // Close drops idle connections.
 func (p *Pool) Close() { p.http.CloseIdleConnections() }
 
-// Client speaks for one tenant. The tenant id keys quotas only: which tenant
-// Graph answers for is decided by the credential.
+// Client returns a client for one tenant. The id only decides which clients share
+// a quota; the credential decides which tenant's data Graph returns.
 func (p *Pool) Client(tenantID string, cred Credential) *Client {
 	c := &Client{pool: p, tenant: p.tenant(tenantID), tokens: &tokenSource{cred: cred, now: p.now, turn: make(chan struct{}, 1)}}
 	c.throttle, c.idle = &throttle{}, &idle{}
@@ -142,8 +142,8 @@ func (p *Pool) Client(tenantID string, cred Credential) *Client {
 			PerRetry: []policy.Policy{authPolicy{p}},
 		},
 		&policy.ClientOptions{
-			// azcore's own retries give up without a word when Retry-After is
-			// longer than its longest delay; retryPolicy stands in their place.
+			// azcore's own retries give up silently when Retry-After is longer
+			// than the longest delay. retryPolicy replaces them.
 			Retry:     policy.RetryOptions{MaxRetries: -1},
 			Telemetry: policy.TelemetryOptions{Disabled: true},
 			Transport: p.http,
@@ -173,7 +173,7 @@ type Client struct {
 	sent     *atomic.Int64 // HTTP requests so far
 }
 
-// throttle tells somebody that Graph asked us to wait.
+// throttle tells a listener that Graph asked this client to wait.
 type throttle struct {
 	mu    sync.Mutex
 	until time.Time
@@ -199,7 +199,7 @@ func (t *throttle) note(until time.Time) {
 	t.tell(until)
 }
 
-// counting is c with a request counter of its own.
+// counting returns c with a request counter of its own.
 func (c *Client) counting() *Client {
 	own := *c
 	own.sent = new(atomic.Int64)

@@ -10,20 +10,21 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limit is at most Requests in any window of length Per. Zero: no limit.
+// Limit allows at most Requests in any window of length Per. The zero value
+// allows any number.
 type Limit struct {
 	Requests int
 	Per      time.Duration
 }
 
-// Quota is what one workload grants one tenant: Any counts every request,
-// Write the writes among them once more.
+// Quota is what one workload allows one tenant. Every request counts against Any;
+// a write counts against Write too.
 type Quota struct {
 	Any, Write Limit
 }
 
-// Limits are Microsoft's quotas. They change without notice and throttled
-// calls count too, so staying below them is cheaper than being told.
+// Limits are Microsoft's quotas. Microsoft changes them without notice. Throttled
+// calls count too, so it is cheaper to stay below a limit than to reach it.
 type Limits struct {
 	Other     Quota            // for workloads not named
 	Workloads map[string]Quota // by [Type.Workload]
@@ -57,13 +58,14 @@ func DefaultLimits() Limits {
 				Any:   Limit{Requests: 3500, Per: 10 * time.Second}, // a small tenant's resource units
 				Write: Limit{Requests: 3000, Per: 150 * time.Second},
 			},
-			// The whole tenant's, whoever asks.
+			// This quota is for all applications of a tenant together.
 			WorkloadConditionalAccess: {Any: Limit{Requests: 1, Per: time.Second}},
 		},
 	}
 }
 
-// Unlimited are no quotas at all, for benchmarks against a simulator without.
+// Unlimited returns no limits at all, for benchmarks against a simulator without
+// quotas.
 func Unlimited() Limits { return Limits{} }
 
 func (l Limits) buckets() map[string]*bucket {
@@ -79,8 +81,9 @@ func (l Limits) buckets() map[string]*bucket {
 	return buckets
 }
 
-// limiter gives a fifth of the window's requests at once and spreads the rest,
-// so that no window of that length, wherever it begins, holds more than the limit.
+// limiter allows a fifth of the requests of a window at once and spreads the
+// rest, so that no window of that length holds more than the limit, wherever it
+// begins.
 func (l Limit) limiter() *rate.Limiter {
 	if l.Requests <= 0 || l.Per <= 0 {
 		return rate.NewLimiter(rate.Inf, 0)
@@ -134,7 +137,8 @@ func (c *Client) reserve(ctx context.Context, l *rate.Limiter) error {
 	return nil
 }
 
-// block silences the workload: every call made while throttled counts against us.
+// block stops all requests to the workload until a time: Graph counts every call
+// made while it throttles.
 func (b *bucket) block(until time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

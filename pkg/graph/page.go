@@ -14,7 +14,7 @@ type page struct {
 	next  string
 }
 
-// readPage takes a valid body apart; elements keep their bytes.
+// readPage splits a valid body into its elements, which keep their bytes.
 func readPage(body json.RawMessage) (page, error) {
 	var p page
 	list := false
@@ -59,7 +59,7 @@ func (c *Client) Each(ctx context.Context, path string, each func(json.RawMessag
 	return nil
 }
 
-// follow gets a path of ours or a link Graph gave, verbatim.
+// follow requests a path, or a link exactly as Graph gave it.
 func (c *Client) follow(ctx context.Context, link string) (json.RawMessage, error) {
 	if link[0] == '/' {
 		return c.Get(ctx, link)
@@ -74,7 +74,8 @@ func (c *Client) follow(ctx context.Context, link string) (json.RawMessage, erro
 	return c.do(ctx, http.MethodGet, link, &call{bucket: c.bucket(u.Path), repeatable: true})
 }
 
-// trail remembers the pages of one enumeration, to end one that goes round in circles.
+// trail remembers the pages of one enumeration, to notice when a link leads back
+// to one of them.
 type trail map[string]bool
 
 func (t *trail) enter(link string) error {

@@ -28,7 +28,7 @@ type Element struct {
 	Raw        json.RawMessage
 }
 
-// ReadResult counts what one reading of a type came to.
+// ReadResult is what reading a type came to.
 type ReadResult struct {
 	Listed, Read, Failed int
 	Requests             int  // HTTP requests, repetitions included
@@ -105,8 +105,9 @@ func (r *reader) list(ctx context.Context) error {
 	return hand(ctx, r.chunks, chunk)
 }
 
-// workers complete chunks side by side. There are more of them than requests
-// may be in flight: while one takes an answer apart, another uses its slot.
+// workers complete chunks side by side. There are more workers than requests that
+// may be in flight: while one works on a response, another one's request is on
+// its way.
 func (r *reader) workers(ctx context.Context) error {
 	defer close(r.done)
 	group, ctx := errgroup.WithContext(ctx)
@@ -123,7 +124,7 @@ func (r *reader) workers(ctx context.Context) error {
 	return group.Wait()
 }
 
-// complete reads what the chunk's objects lack and hands them over.
+// complete reads what the objects of a chunk lack, and hands the objects over.
 func (r *reader) complete(ctx context.Context, chunk []*assembly) error {
 	if err := r.fill(ctx, chunk); err != nil {
 		return err
@@ -153,8 +154,9 @@ func hand[T any](ctx context.Context, to chan<- T, v T) error {
 	}
 }
 
-// fill requests the parts the objects lack, round after round: each answer may
-// bring another page or other collections. A round is sent as few requests.
+// fill requests the parts that the objects lack, round after round: a response
+// may name another page, or other collections. Each round takes as few requests
+// as possible.
 func (r *reader) fill(ctx context.Context, chunk []*assembly) error {
 	var pending []*part
 	for _, a := range chunk {
@@ -179,8 +181,8 @@ func (r *reader) fill(ctx context.Context, chunk []*assembly) error {
 	return nil
 }
 
-// fetch answers every part. Failures of single parts are in the answers; the
-// error is for what ends the reading.
+// fetch returns the response to every part. Failures of single parts are in the
+// responses; the error says what ends the whole reading.
 func (r *reader) fetch(ctx context.Context, parts []*part) ([]BatchResponse, error) {
 	answers := make([]BatchResponse, len(parts))
 	var together []int
@@ -215,7 +217,7 @@ func (r *reader) fetch(ctx context.Context, parts []*part) ([]BatchResponse, err
 	return answers, nil
 }
 
-// fatal errors would meet every other request as well.
+// fatal reports whether err would end every other request as well.
 func fatal(err error) bool {
 	var e *Error
 	if errors.As(err, &e) {

@@ -15,7 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 )
 
-// Get answers the body at path, which begins with the version: "/beta/…".
+// Get returns the body at path, which begins with the version: "/beta/…".
 func (c *Client) Get(ctx context.Context, path string) (json.RawMessage, error) {
 	target, err := c.pool.target(path)
 	if err != nil {
@@ -26,7 +26,7 @@ func (c *Client) Get(ctx context.Context, path string) (json.RawMessage, error) 
 	})
 }
 
-// do sends one request through the pipeline and answers the body.
+// do sends one request through the pipeline and returns the body of the response.
 func (c *Client) do(ctx context.Context, method, target string, of *call) (json.RawMessage, error) {
 	req, err := runtime.NewRequest(ctx, method, target)
 	if err != nil {
@@ -49,7 +49,7 @@ func setPayload(req *policy.Request, payload []byte) error {
 	return req.SetBody(streaming.NopCloser(bytes.NewReader(payload)), "application/json")
 }
 
-// target is the full address of a path of ours.
+// target returns the full address of a path.
 func (p *Pool) target(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") {
 		return "", fmt.Errorf("graph: path %q does not begin with a version", path)
@@ -57,8 +57,8 @@ func (p *Pool) target(path string) (string, error) {
 	return p.cfg.BaseURL + path, nil
 }
 
-// allowed refuses addresses that Graph, or somebody posing as it, has no
-// business sending us to: they would be sent the token.
+// allowed refuses an address that is not on the list of hosts: a link in a
+// response must not make us send the token elsewhere.
 func (p *Pool) allowed(u *url.URL) error {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":443")
 	secure := u.Scheme == "https" || p.insecure && u.Scheme == "http"
@@ -71,8 +71,8 @@ func (p *Pool) allowed(u *url.URL) error {
 	return &Error{Class: ClassDependency, Code: CodeForeignHost, Message: "refused to follow a link to " + scrub(u.Scheme+"://"+u.Host)}
 }
 
-// local cuts our own base off a link, leaving "/beta/…" byte for byte; links to
-// another allowed host stay whole.
+// local removes our own base from a link, which leaves "/beta/…" byte for byte. A
+// link to another allowed host stays whole.
 func (p *Pool) local(link string) string {
 	if rest, ok := strings.CutPrefix(link, p.cfg.BaseURL); ok && strings.HasPrefix(rest, "/") {
 		return rest

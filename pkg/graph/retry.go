@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Retry is how long one request is worth.
+// Retry bounds the attempts at one request.
 type Retry struct {
 	MaxAttempts    int
 	MaxElapsed     time.Duration // no wait is begun that would end later
@@ -31,13 +31,15 @@ func DefaultRetry() Retry {
 	}
 }
 
-// delay before the attempt after the given one; false when it is not worth it.
+// delay returns how long to wait before the attempt after the given one, and
+// false if there should be no other attempt.
 func (p *Pool) delay(e *Error, attempt int, started time.Time) (time.Duration, bool) {
 	r := p.cfg.Retry
 	if !e.retryable || attempt >= r.MaxAttempts {
 		return 0, false
 	}
-	// Full jitter: callers failed at once should not come back at once.
+	// Full jitter: callers that failed at the same moment should not return at
+	// the same moment.
 	own := min(r.MaxDelay, r.BaseDelay<<min(attempt-1, 20))
 	wait := time.Duration(p.jitter() * float64(own))
 	if e.RetryAfter > 0 {
@@ -46,7 +48,7 @@ func (p *Pool) delay(e *Error, attempt int, started time.Time) (time.Duration, b
 	return wait, p.now().Add(wait).Sub(started) <= r.MaxElapsed
 }
 
-// call is one request on its way through the policies.
+// call is one request while it passes the policies.
 type call struct {
 	client     *Client
 	payload    []byte
@@ -87,7 +89,8 @@ func (p retryPolicy) Do(req *policy.Request) (*http.Response, error) {
 	}
 }
 
-// mayRepeat: throttled requests were not carried out, whatever they were.
+// mayRepeat reports whether the request may be sent again. Graph did not carry
+// out a throttled request, so even a write may be.
 func (c *call) mayRepeat(e *Error) bool { return c.repeatable || e.Class == ClassThrottled }
 
 func (c *call) pause(ctx context.Context, e *Error, wait time.Duration) error {
@@ -102,8 +105,8 @@ func (c *call) pause(ctx context.Context, e *Error, wait time.Duration) error {
 	return c.client.wait(ctx, wait)
 }
 
-// attempt sends the request once, when quota and concurrency allow, and reads
-// the answer into c.body. A failure is an [*Error], except the end of ctx.
+// attempt waits for quota and for a free slot, sends the request once, and reads
+// the body of the response into c.body. Its error is an [*Error], or that of ctx.
 func (c *call) attempt(req *policy.Request, refused string) (*http.Response, error) {
 	ctx := req.Raw().Context()
 	if c.bucket != nil {
@@ -157,7 +160,7 @@ func (c *call) send(req *policy.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// read reads the whole body, or fails at the size limit.
+// read reads the whole body. It fails if the body is larger than the limit.
 func (c *call) read(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close() // what counts was read, or failed to be
 	limit := c.client.pool.cfg.MaxResponseBytes
@@ -182,8 +185,8 @@ func (c *call) read(resp *http.Response) ([]byte, error) {
 	}
 }
 
-// wellFormed holds successes to what they promise: proxies answer 200 with a
-// page of HTML, and connections end in the middle of a body.
+// wellFormed checks that a success is what it claims to be: proxies return 200
+// with a page of HTML, and connections end in the middle of a body.
 func (c *call) wellFormed(resp *http.Response) *Error {
 	if len(c.body) == 0 && c.write || json.Valid(c.body) {
 		return nil
@@ -203,7 +206,7 @@ func (c *call) name(e *Error, req *policy.Request) *Error {
 	return e
 }
 
-// failure is what went wrong below HTTP.
+// failure returns the error for what went wrong below HTTP.
 func failure(resp *http.Response, err error) *Error {
 	var known *Error
 	if errors.As(err, &known) {

@@ -14,8 +14,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// asSent takes what Graph sends as it is: encoding/json, which checks every
-// response, lets keys come twice and strings hold bytes that are not UTF-8.
+// asSent accepts whatever encoding/json accepts, which has checked every
+// response: keys that come twice, and strings with bytes that are not UTF-8.
 var asSent = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 // scanner walks one JSON text and returns parts of it that keep their bytes and
@@ -71,19 +71,20 @@ func (s *scanner) value() []byte {
 
 var errTrailing = errors.New("more than one value")
 
-// finish returns the first error; anything but space after the text is one.
+// finish returns the first error. It is an error if anything but space follows
+// the text.
 func (s *scanner) finish() error {
 	if s.err != nil {
 		return s.err
 	}
-	switch _, err := s.decoder.ReadToken(); err {
-	case io.EOF:
-		return nil
-	case nil:
+	_, err := s.decoder.ReadToken()
+	switch {
+	case err == nil:
 		return errTrailing
-	default:
-		return err
+	case errors.Is(err, io.EOF):
+		return nil
 	}
+	return err
 }
 
 // fields yields the members of an object as they come, nothing for any other
@@ -190,7 +191,7 @@ func unescape(out, in []byte) (appended, rest []byte) {
 	return append(out, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F), in
 }
 
-// unit is the \uXXXX at the beginning of in.
+// unit returns the number in the \uXXXX that in begins with.
 func unit(in []byte) rune {
 	n, _ := strconv.ParseUint(string(in[2:6]), 16, 16) // valid JSON has four digits there
 	return rune(n)

@@ -11,11 +11,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// Credential yields access tokens for one tenant. force asks for another token
-// than the last one: Graph has just refused it.
+// Credential returns access tokens for one tenant. With force it returns another
+// token than the last one, because Graph has just refused that one.
 //
-// An error that says the tenant refused the application must be an [*Error] of
-// [ClassTenantAuth] (see [TenantAuth]); any other is taken for a dependency's failure.
+// If the tenant refused the application, the error must be an [*Error] of
+// [ClassTenantAuth] (see [TenantAuth]). Any other error counts as the failure of
+// a dependency.
 type Credential interface {
 	Token(ctx context.Context, force bool) (Token, error)
 }
@@ -33,8 +34,8 @@ func (Token) LogValue() slog.Value { return slog.StringValue("[token]") }
 // MarshalJSON keeps the value out of anything printed as JSON.
 func (Token) MarshalJSON() ([]byte, error) { return []byte(`"[token]"`), nil }
 
-// expiryMargin is how long before its end a token is no longer used: the
-// longest a request may travel, roughly.
+// expiryMargin is how long before its end a token is no longer used. It is about
+// the longest time that a request takes.
 const expiryMargin = time.Minute
 
 // tokenSource remembers the last token and lets one caller at a time fetch the next.
@@ -45,7 +46,8 @@ type tokenSource struct {
 	last Token
 }
 
-// get answers a token that is not refused, the token Graph has just turned down ("" for none).
+// get returns a token. refused is the token that Graph has just refused, "" if
+// Graph refused none: get returns another token than that one.
 func (s *tokenSource) get(ctx context.Context, refused string) (Token, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -53,7 +55,8 @@ func (s *tokenSource) get(ctx context.Context, refused string) (Token, error) {
 	case <-ctx.Done():
 		return Token{}, ctx.Err()
 	}
-	// Many requests are refused at once; the first of them brings the new token for all.
+	// Graph refuses many requests at the same moment. The first of them fetches a
+	// new token, and the others use it.
 	force := refused != "" && s.last.Value == refused
 	if !force && s.last.Value != "" && s.now().Add(expiryMargin).Before(s.last.ExpiresAt) {
 		return s.last, nil
@@ -77,13 +80,14 @@ func tokenError(ctx context.Context, err error) error {
 	return &Error{Class: ClassDependency, Code: "tokenUnavailable", Message: "no access token could be had", retryable: true, cause: err}
 }
 
-// TenantAuth is the error of a [Credential] whose tenant refused the
-// application: wrong secret, no consent, no such tenant.
+// TenantAuth returns the error of a [Credential] whose tenant refused the
+// application: a wrong secret, no consent, no such tenant.
 func TenantAuth(code, message string) *Error {
 	return &Error{Class: ClassTenantAuth, Code: code, Message: scrub(message)}
 }
 
-// authPolicy signs one attempt. The token goes to allowed hosts over TLS, or nowhere.
+// authPolicy adds the token to one attempt. It sends the token to allowed hosts
+// over TLS only.
 type authPolicy struct{ pool *Pool }
 
 func (a authPolicy) Do(req *policy.Request) (*http.Response, error) {

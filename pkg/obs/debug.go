@@ -65,7 +65,7 @@ func debugMux(ready func(context.Context) error, log *slog.Logger, more []promet
 	return mux
 }
 
-// build is what was built: a series that is always 1.
+// build is a series that is always 1 and whose labels say what was built.
 func build() prometheus.Gatherer {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

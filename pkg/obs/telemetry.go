@@ -44,7 +44,8 @@ func startTelemetry(ctx context.Context, name string) (stop func() error, err er
 	}, nil
 }
 
-// resourceOf names the process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+// resourceOf returns the name of the process for traces and metrics.
+// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over it.
 func resourceOf(ctx context.Context, name string) (*resource.Resource, error) {
 	return resource.New(ctx, resource.WithAttributes(attribute.String("service.name", name)),
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithFromEnv())

@@ -5,8 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics answers how db stands: how many connections there are, and how often
-// and how long somebody waited for one.
+// Metrics returns measurements of db: how many connections there are, and how
+// often and how long a caller waited for one.
 func Metrics(db *pgxpool.Pool) prometheus.Collector {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("tenantpilot_db_pool_"+name, help, nil, nil)

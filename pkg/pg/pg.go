@@ -24,8 +24,8 @@ type Config struct {
 	MaxConns int32  `env:"DATABASE_MAX_CONNS"` // 0 leaves it to the library
 }
 
-// pingTimeout is how long an idle connection may take to prove that it is alive:
-// what died without a word is to be found out quickly, and replaced.
+// pingTimeout is how long an idle connection may take to prove that it is alive.
+// A connection that broke silently should be noticed quickly, and replaced.
 const pingTimeout = 2 * time.Second
 
 // Setting is a setting of PostgreSQL for the connections of a pool.
@@ -78,7 +78,8 @@ func setDefault(params map[string]string, name, value string) {
 	}
 }
 
-// statementName is what follows "-- " on the first line, else the first word.
+// statementName returns what follows "-- " on the first line, else the first
+// word.
 func statementName(statement string) string {
 	first, _, _ := strings.Cut(strings.TrimSpace(statement), "\n")
 	if name, ok := strings.CutPrefix(first, "-- "); ok {
@@ -93,7 +94,8 @@ func InTx(ctx context.Context, db *pgxpool.Pool, f func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db, f)
 }
 
-// Constraint is the name of the constraint that err says was violated, or "".
+// Constraint returns the name of the constraint that err says was violated, or
+// "".
 func Constraint(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.ConstraintName

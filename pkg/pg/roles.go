@@ -43,10 +43,12 @@ func EnsureDatabase(ctx context.Context, superuserURL, service, database string)
 	return nil
 }
 
-// lockKey is what administrators of one server take turns by.
+// lockKey is the advisory lock that processes take while they administer one
+// server.
 const lockKey = 0x7450_0001
 
-// administer connects and holds the turn until unlock, which also disconnects.
+// administer connects and takes the lock. unlock disconnects, which frees the
+// lock.
 func administer(ctx context.Context, url string) (conn *pgx.Conn, unlock func(), err error) {
 	conn, err = pgx.Connect(ctx, url)
 	if err != nil {

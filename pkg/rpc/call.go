@@ -24,7 +24,7 @@ const (
 	leastTime = 100 * time.Millisecond // with less there is no point in starting
 )
 
-// call is what is known of one call while it runs.
+// call holds what is known of one call while it runs.
 type call struct {
 	server    *Server
 	name      string
@@ -54,7 +54,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	ctx, c := s.begin(ctx, info.FullMethod)
 	defer func() { err = s.finish(ctx, c, err) }()
 	defer recovered(&err)
-	// Under a name of its own: finish must not see it ended by our own cancel.
+	// The name differs on purpose: finish must not see the context that our own
+	// cancel has ended.
 	within, cancel, err := shave(ctx)
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (s *checkedStream) RecvMsg(m any) error {
 	return s.check(m)
 }
 
-// shave keeps a little of the deadline for the way back.
+// shave makes the deadline a little earlier, to leave time for the way back.
 func shave(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -124,10 +125,11 @@ func shave(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	return ctx, cancel, nil
 }
 
-// mostAttrs is how much a call's line says.
+// mostAttrs is the most attributes that the log line of a call has.
 const mostAttrs = 12
 
-// finish turns err into what the caller is told and writes the call's one line.
+// finish turns err into what the caller sees, and writes the one log line of the
+// call.
 func (s *Server) finish(ctx context.Context, c *call, err error) error {
 	attrs := append(make([]slog.Attr, 0, mostAttrs),
 		slog.String("method", c.name), slog.String("caller", c.caller.Service), slog.String("request_id", c.requestID),
@@ -152,7 +154,7 @@ func (s *Server) finish(ctx context.Context, c *call, err error) error {
 	return e.GRPCStatus().Err()
 }
 
-// outcome adds to the line of a batch what became of its entries.
+// outcome adds to the log line of a batch what became of its entries.
 func (c *call) outcome(attrs *[]slog.Attr) slog.Level {
 	e := &c.entries
 	e.mu.Lock()
@@ -217,13 +219,13 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
-// RequestIDFrom is the id of the request that ctx belongs to, or "".
+// RequestIDFrom returns the id of the request that ctx belongs to, or "".
 func RequestIDFrom(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
 }
 
-// requestID is the caller's if it is fit to be logged, else a new one.
+// requestID returns the caller's id if it can be logged, else a new one.
 func requestID(ctx context.Context) string {
 	if ids := metadata.ValueFromIncomingContext(ctx, requestMetadata); len(ids) == 1 && ids[0] != "" && len(ids[0]) <= 128 {
 		return ids[0]

@@ -24,9 +24,9 @@ import (
 
 const (
 	defaultDeadline = 10 * time.Second
-	// What we asked for we take, though it is longer than what servers take: the
-	// answer to a batch says more than the batch did, and a page of whole runs or
-	// a policy with all its parts may be longer still.
+	// A client takes larger messages than a server does. The response to a batch
+	// is longer than the batch, and a page of whole runs, or a policy with all
+	// its parts, may be longer still.
 	maxAnswer = 64 << 20
 )
 
@@ -72,9 +72,9 @@ func unaryClient(ctx context.Context, method string, req, reply any, conn *grpc.
 	return errs.FromStatus(invoke(outgoing(ctx), method, req, reply, conn, once(req, opts)...))
 }
 
-// once keeps gRPC from repeating a request that has a place for a request id and
-// nothing in it: if it was the reply that got lost, it would be done twice. What
-// gRPC cannot keep for repeating, it does not repeat.
+// once stops gRPC from repeating a request whose request_id is empty: if only the
+// reply was lost, the request would be carried out twice. It gives gRPC no copy
+// to repeat.
 func once(req any, opts []grpc.CallOption) []grpc.CallOption {
 	m, ok := req.(proto.Message)
 	if !ok {
@@ -95,13 +95,13 @@ func streamClient(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientC
 	return clientStream{stream}, nil
 }
 
-// clientStream gives the errors of a stream their meaning back.
+// clientStream turns the errors of a stream back into [errs.Error].
 type clientStream struct{ grpc.ClientStream }
 
 func (s clientStream) RecvMsg(m any) error { return errs.FromStatus(s.ClientStream.RecvMsg(m)) }
 func (s clientStream) SendMsg(m any) error { return errs.FromStatus(s.ClientStream.SendMsg(m)) }
 
-// outgoing puts what a call carries along on its metadata.
+// outgoing adds to the metadata what a call carries beside its request.
 func outgoing(ctx context.Context) context.Context {
 	if token := actor.TokenFrom(ctx); token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, actor.Metadata, token)
@@ -117,8 +117,8 @@ type methodName struct {
 	Method  string `json:"method"`
 }
 
-// serviceConfig says how gRPC balances and retries: the methods that may be
-// retried are known from their protos.
+// serviceConfig returns how gRPC balances and retries. Which methods it may retry
+// is known from their protos.
 func serviceConfig() (string, error) {
 	config := map[string]any{
 		"loadBalancingConfig": []any{map[string]any{"round_robin": map[string]any{}}},
@@ -138,7 +138,7 @@ func serviceConfig() (string, error) {
 	return string(text), err
 }
 
-// repeatable are the methods of ours that may be said twice.
+// repeatable returns the methods that may be called twice.
 func repeatable() []methodName {
 	var names []methodName
 	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
@@ -158,7 +158,8 @@ func repeatable() []methodName {
 	return names
 }
 
-// sayTwice reports whether a method only reads, or does once what is said twice.
+// sayTwice reports whether calling a method twice does no harm: it only reads, or
+// its request has a request_id.
 func sayTwice(m protoreflect.MethodDescriptor) bool {
 	if m.IsStreamingClient() || m.IsStreamingServer() {
 		return false

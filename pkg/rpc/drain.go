@@ -11,7 +11,7 @@ const (
 	reopenIn   = 100 * time.Millisecond
 )
 
-// errLeaving is why streams end and the server is not ready: it is on its way out.
+// errLeaving is why streams end and the server is not ready: it is shutting down.
 var errLeaving = errors.New("the server is shutting down")
 
 // stop waits for ctx to end and then ends the server in an order that costs
@@ -28,15 +28,15 @@ func (s *Server) stop(ctx context.Context) {
 	s.grpc.GracefulStop()
 }
 
-// Close frees what a server holds that is never served. A server that has been
-// served holds nothing any more.
+// Close frees what a server holds that was never served. A server that was served
+// holds nothing any more.
 func (s *Server) Close() {
 	s.leave()
 	s.grpc.Stop()
 }
 
-// untilLeaving ends the context of a stream when the server leaves. Calls for
-// one answer are not ended: they are waited for.
+// untilLeaving ends the context of a stream when the server shuts down. Calls
+// with a single response are not ended; the server waits for them.
 func (s *Server) untilLeaving(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	forget := context.AfterFunc(s.leaving, func() { cancel(errLeaving) })

@@ -12,9 +12,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
-// told is what the caller is told of err: what it says, if the caller can act
-// on it, else only that it was our fault, or that its time or a part of ours
-// was missing.
+// told returns what the caller sees of err: its own words if the caller can act
+// on it, else only that it was our fault, or that time or a dependency was
+// missing.
 func told(ctx context.Context, err error) *errs.Error {
 	err = errs.FromStatus(err)
 	if e, ok := errs.Relayed(err); ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// gateway is the caller that only ever calls for an end user.
+// gateway is the service that calls for end users only.
 const gateway = "gateway"
 
 // Caller is the process that made a call.
@@ -21,7 +21,7 @@ type Caller struct {
 	Service string // by its certificate: spiffe://tenantpilot/svc/<Service>
 }
 
-// CallerFrom is the caller of the call that ctx belongs to.
+// CallerFrom returns the caller of the call that ctx belongs to.
 func CallerFrom(ctx context.Context) Caller {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		return c.caller

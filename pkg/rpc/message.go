@@ -24,8 +24,8 @@ func newValidator(methods map[string]*method) (protovalidate.Validator, error) {
 	return protovalidate.New(protovalidate.WithMessageDescriptors(inputs...))
 }
 
-// outsideJSON is where rules are looked for: free-form JSON has none, and to find
-// that out took half as long as all the rules there are.
+// outsideJSON limits where the validator looks for rules. Free-form JSON has
+// none, and finding that out took half as long as checking all rules.
 var outsideJSON = protovalidate.WithFilter(protovalidate.FilterFunc(func(m protoreflect.Message, _ protoreflect.Descriptor) bool {
 	return m.Descriptor() != structDescriptor
 }))
@@ -104,7 +104,8 @@ func nulInList(fd protoreflect.FieldDescriptor, l protoreflect.List) string {
 	return ""
 }
 
-// here says that the value itself has the NUL, not something inside it.
+// here is the path of a value that itself has the NUL, rather than something
+// inside it.
 const here = "."
 
 func nulInValue(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
@@ -132,8 +133,8 @@ func join(at, inside string) string {
 	return at + "." + inside
 }
 
-// nulInObject is findNUL for free-form JSON, where there is most to look at and
-// reflection costs most.
+// nulInObject is findNUL for free-form JSON. There is most to look at, and
+// reflection is slowest there.
 func nulInObject(s *structpb.Struct) string {
 	for key, value := range s.GetFields() {
 		if strings.IndexByte(key, 0) >= 0 {

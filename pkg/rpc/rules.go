@@ -28,14 +28,14 @@ type method struct {
 	metrics    methodMetrics
 }
 
-// own reports whether a gRPC service is one of the platform's own, about which
-// anybody with a certificate may ask: health and reflection.
+// own reports whether a gRPC service is part of the platform (health,
+// reflection). Everybody with a certificate may call it.
 func own(service string) bool {
 	return service == "grpc.health.v1.Health" || strings.HasPrefix(service, "grpc.reflection.")
 }
 
-// readRules finds the rule of every registered method, by full method name, and
-// says all that is wrong with them.
+// readRules returns the rule of every registered method, by full method name. Its
+// error names all that is wrong with the rules.
 func readRules(services map[string]grpc.ServiceInfo) (map[string]*method, error) {
 	methods := map[string]*method{}
 	var wrong []error

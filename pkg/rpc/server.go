@@ -29,11 +29,13 @@ const (
 	maxMessage  = 4 << 20  // larger requests are refused, with what is wrong with them,
 	maxReceived = 32 << 20 // up to this; beyond, gRPC does not read them at all
 	healthEvery = 2 * time.Second
-	// So many failures in a row make a healthy server unhealthy: one alone is as often
-	// a slow moment of what was asked, and sends every caller away.
+	// A healthy server becomes unhealthy after so many failed checks in a row.
+	// One failure alone is often only a slow moment of what was checked, and
+	// being unhealthy sends every caller away.
 	healthFails = 2
-	// Goroutines that take one call after the other; calls beyond them get one each.
-	// A new one would grow its stack in every call, for a tenth of all the CPU time.
+	// So many goroutines take calls, one after the other; a call that finds none
+	// free gets a new one. A new goroutine grows its stack in every call, which
+	// took a tenth of all CPU time.
 	workers = 256
 )
 
@@ -47,12 +49,12 @@ type ServerConfig struct {
 	Reflection  bool     `env:"REFLECTION"`   // on in the development profile
 	AdminListen string   `env:"ADMIN_LISTEN"` // liveness, readiness, metrics, pprof
 
-	// DrainGrace is how long a server that is to end says that it is not ready
-	// before it takes no new calls: what a load balancer needs to notice.
+	// DrainGrace is how long a server that is ending reports that it is not ready
+	// before it refuses new calls. A load balancer needs that time to notice.
 	DrainGrace time.Duration `env:"DRAIN_GRACE" envDefault:"1s"`
 }
 
-// Server is a gRPC server of ours.
+// Server is a gRPC server as this package builds it.
 type Server struct {
 	name      string
 	cfg       ServerConfig
@@ -116,8 +118,8 @@ func (s *Server) Registrar() grpc.ServiceRegistrar { return s.grpc }
 // Metrics is where the service adds what /metrics shows beside the server's own.
 func (s *Server) Metrics() prometheus.Registerer { return s.registry }
 
-// Listen opens the port, so that [Server.Addr] is known before serving. Serve
-// does it by itself otherwise.
+// Listen opens the port, so that [Server.Addr] is known before [Server.Serve] is
+// called. Serve calls it otherwise.
 func (s *Server) Listen(ctx context.Context) error {
 	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
@@ -127,14 +129,14 @@ func (s *Server) Listen(ctx context.Context) error {
 	return nil
 }
 
-// Addr is the address listened on, after [Server.Listen].
+// Addr returns the address of the open port, after [Server.Listen].
 func (s *Server) Addr() string { return s.lis.Addr().String() }
 
-// Serve serves until ctx ends. Then it says that it is not ready, after the
-// drain grace takes no new calls and ends its streams (their clients open them
-// elsewhere), lets running calls finish, and returns nil. It refuses to start if
-// a method has no rule of who may call it. The service is healthy while healthy
-// (which may be nil) says so.
+// Serve serves until ctx ends. Then it reports that it is not ready and waits for
+// the drain grace; then it refuses new calls and ends its streams, whose clients
+// open them elsewhere; then it waits for running calls and returns nil. It
+// refuses to start if a method has no rule that says who may call it. The service
+// is healthy while healthy returns nil; healthy may be nil.
 func (s *Server) Serve(ctx context.Context, healthy func(context.Context) error) error {
 	if s.lis == nil {
 		if err := s.Listen(ctx); err != nil {
@@ -144,14 +146,15 @@ func (s *Server) Serve(ctx context.Context, healthy func(context.Context) error)
 	return s.ServeOn(ctx, s.lis, healthy)
 }
 
-// ServeOn is [Server.Serve] on a listener of the caller's, which it closes.
+// ServeOn is [Server.Serve] on a listener that the caller opened. ServeOn closes
+// it.
 func (s *Server) ServeOn(ctx context.Context, lis net.Listener, healthy func(context.Context) error) error {
 	if err := s.prepare(); err != nil {
 		s.grpc.Stop() // its workers wait already
 		return errors.Join(fmt.Errorf("server %s: %w", s.name, err), lis.Close())
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	// The debug port is open to the last: a drain should be seen.
+	// The debug port stays open to the last, so that a drain can be watched.
 	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	check := func(asked context.Context) error {
@@ -186,7 +189,7 @@ func (s *Server) ask(ctx context.Context, healthy func(context.Context) error) e
 	return errors.Join(s.files.check(), healthy(ctx))
 }
 
-// prepare reads the rules of all that was registered.
+// prepare reads the rules of all registered methods.
 func (s *Server) prepare() (err error) {
 	if s.cfg.Reflection {
 		reflection.Register(s.grpc)

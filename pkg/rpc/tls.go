@@ -46,8 +46,8 @@ func openCertificates(cert, key, ca string, log *slog.Logger) (*certificates, er
 	return c, nil
 }
 
-// current is what the files say now. Files that are being replaced may not fit
-// together for a moment: what was read before serves until they do.
+// current returns what the files hold now. While files are being replaced they
+// may not fit together; until they do, what was read before is used.
 func (c *certificates) current() (tls.Certificate, *x509.CertPool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,8 +135,8 @@ func (m mutual) OverrideServerName(string) error {
 	return errors.New("the name of a service is not overridden")
 }
 
-// serviceOf is the <name> of spiffe://tenantpilot/svc/<name>, the only URI of a
-// verified certificate; "" if it is not such a certificate.
+// serviceOf returns the <name> of spiffe://tenantpilot/svc/<name>, which must be
+// the only URI of a verified certificate, or "".
 func serviceOf(state tls.ConnectionState) string {
 	if len(state.VerifiedChains) == 0 {
 		return ""

@@ -14,12 +14,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
 )
 
-// observed reports whether somebody takes the spans and measurements of calls.
-// To make them for nobody costs as much as the rest of what we do around a call.
+// observed reports whether somebody collects the spans and measurements of calls.
+// Making them for nobody costs as much as everything else this package does
+// around a call.
 func observed() bool { return traced() || obs.Asked("METRICS") }
 
-// traced reports whether somebody takes spans: whether there is a tracer provider
-// other than the one that is there from the start.
+// traced reports whether somebody collects spans: whether the tracer provider is
+// another one than the default.
 func traced() bool {
 	_, flushes := otel.GetTracerProvider().(interface{ ForceFlush(context.Context) error })
 	return flushes

@@ -41,7 +41,7 @@ func (s *stats) count(c *call, resp *response) {
 	}
 }
 
-// class is a path with its ids taken out.
+// class returns a path without its ids.
 func class(c *call) string {
 	_, rest, ok := cutVersion(c.path)
 	if !ok {
@@ -79,8 +79,8 @@ func (s *Server) Stats() Stats {
 // ResetStats sets the counts to zero.
 func (s *Server) ResetStats() { s.stats.reset() }
 
-// adminMux is the simulator's own side door. It has no authentication: the
-// simulator holds nothing worth having, and listens on loopback.
+// adminMux serves the administration of the simulator. It has no authentication:
+// the simulator holds no secrets and listens on loopback.
 func (s *Server) adminMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

@@ -11,12 +11,14 @@ import (
 	"sync"
 )
 
-// partName is how export tools name the file beside a policy's own.
+// partName matches the names that export tools give to a file beside the policy's
+// own: "Name_Settings".
 var partName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^(.*?)[ _.-]*(assignment|` + strings.Join(partNames(), "|") + `)$`)
 })
 
-// partCalled is the navigation property that a file or folder is named after.
+// partCalled returns the navigation property that a file or folder is named
+// after, or "".
 func partCalled(name string) string {
 	if strings.EqualFold(name, "assignment") {
 		return assignments
@@ -139,9 +141,9 @@ func (f *LoadedFile) note(n string) {
 	}
 }
 
-// count makes a collection and what the object says of its length agree. An
-// export without such a collection is only half a policy: serving it would look
-// like a policy that was emptied.
+// count makes the length of a collection and the number that the object states
+// agree. An export without such a collection is only half a policy; serving it
+// would look like a policy that was emptied.
 func count(d *document, n nav) (note, reason string) {
 	els, stated := d.navs[n.name], property(d.body, n.count)
 	switch {
@@ -161,8 +163,8 @@ func count(d *document, n nav) (note, reason string) {
 	return fmt.Sprintf("%s %s corrected to %d: the export may be incomplete", n.count, stated, len(els)), ""
 }
 
-// missingContent finds a script exported without its script, as lists show them
-// and as tools write them that keep the text in a file of its own.
+// missingContent returns what a script lacks that was exported without its text:
+// from a list, or by a tool that keeps the text in another file.
 func missingContent(o *found) string {
 	if o.kind.BuiltIn != "" && string(property(o.raw, o.kind.BuiltIn)) == "true" {
 		return ""
@@ -185,8 +187,8 @@ func addIDs(els []json.RawMessage, place string) {
 	}
 }
 
-// settleID gives an object without an id, or with one already taken, an id made
-// of where it lies; the same folder always gives the same ids.
+// settleID gives an object without an id, or with one that is taken, an id
+// derived from its place: the same folder always gives the same ids.
 func (l *loader) settleID(o *found) (note string) {
 	shelf := l.tenant.kinds[o.kind.Name]
 	asked := o.id

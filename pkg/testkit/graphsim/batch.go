@@ -24,8 +24,8 @@ type batchMember struct {
 	DependsOn []string          `json:"dependsOn"`
 }
 
-// batch answers every member through the same door as a single call, quotas
-// and faults included, in an order of its own.
+// batch handles every member like a call of its own, quotas and faults included,
+// and returns the responses in an order of its own.
 func (s *Server) batch(c *call, r *http.Request) *response {
 	if c.method != http.MethodPost {
 		return c.refuse(http.StatusMethodNotAllowed, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
@@ -56,7 +56,7 @@ func (s *Server) batch(c *call, r *http.Request) *response {
 	return respond(http.StatusOK, object("responses", parts))
 }
 
-// checkBatch says what makes the whole batch unacceptable, or "".
+// checkBatch returns what makes the whole batch unacceptable, or "".
 func checkBatch(ms []batchMember) string {
 	if len(ms) == 0 {
 		return "Invalid batch payload format: at least one request is required."
@@ -117,8 +117,8 @@ func (m batchMember) request(ctx context.Context, version string) (*http.Request
 	return r, nil
 }
 
-// wrap puts a member's answer into the batch's; what is not JSON travels as a
-// base64 string.
+// wrap adds the response to a member to that of the batch. What is not JSON
+// becomes a base64 string.
 func (m batchMember) wrap(resp *response) json.RawMessage {
 	headers := map[string]string{}
 	for k, v := range resp.header {

@@ -19,8 +19,8 @@ type kind struct {
 	fixtures []*fixture
 }
 
-// nav is a navigation property: on its own path below the item, and inside the
-// item only when asked for with $expand.
+// nav is a navigation property. It has a path of its own below the item; the item
+// contains it only if $expand says so.
 type nav struct {
 	name       string
 	count      string   // property of the object that says how many elements there are
@@ -38,14 +38,14 @@ const listPage = 100
 
 const assignments = "assignments"
 
-// groups are no policies and so not in the catalog, but policies name them.
+// groups are not policies and so not in the catalog, but policies refer to them.
 var groups = graph.Type{
 	Name: "groups", Entity: "group", Version: "beta", V1: true, Path: "/groups",
 	NameProperty: "displayName", Workload: graph.WorkloadIdentity,
 	Marks: [][]string{{"securityEnabled", "mailEnabled"}},
 }
 
-// kinds returns all there are: the catalog's in its order, and groups.
+// kinds returns those of the catalog, in its order, and groups.
 var kinds = sync.OnceValue(func() []*kind {
 	var all []*kind
 	for _, t := range append(graph.Catalog(), groups) {
@@ -111,7 +111,7 @@ func namesOf(list []expansion) (names []string) {
 	return names
 }
 
-// kindNamed finds a kind by its name; nil where there is none.
+// kindNamed returns the kind of a name, or nil.
 func kindNamed(name string) *kind {
 	for _, k := range kinds() {
 		if k.Name == name {
@@ -121,8 +121,8 @@ func kindNamed(name string) *kind {
 	return nil
 }
 
-// kindAt finds the kind a path (below the version, no leading slash) lies in,
-// and what follows the collection.
+// kindAt returns the kind whose collection a path is in (the path begins below
+// the version, without a slash), and the rest of the path.
 func kindAt(path string) (k *kind, rest string) {
 	for _, k := range kinds() {
 		if path == k.path {

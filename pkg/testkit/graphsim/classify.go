@@ -62,7 +62,7 @@ func (d exported) classifyPart() verdict {
 	if part == assignments && owner == "" {
 		owner = assignmentOwner(d.els[0])
 	}
-	// An empty array still may be told by its file's name.
+	// The name of the file may still say what an empty array is.
 	return verdict{part: part, owner: owner}
 }
 
@@ -92,8 +92,9 @@ func kindOfContext(context string, among []*kind) (k *kind, owner, part string) 
 	return nil, "", ""
 }
 
-// kindOfType finds the kind whose entity odataType is, or is derived from.
-// foreign: Graph has the type, but in none of the collections served.
+// kindOfType returns the kind whose entity odataType is, or is derived from.
+// foreign reports that Graph has the type, but not in a collection that is
+// served.
 func kindOfType(odataType string) (k *kind, foreign bool) {
 	name, ok := strings.CutPrefix(odataType, graphNS)
 	if !ok {
@@ -109,14 +110,15 @@ func kindOfType(odataType string) (k *kind, foreign bool) {
 	return nil, foreign
 }
 
-// others are told by a property that they have and nothing served has.
+// others are objects that are not served, each recognised by a property that no
+// type served has.
 var others = []struct{ property, reason string }{
 	{"settingsDelta", "an endpoint security intent (settingsDelta), a type not served"},
 	{"Objects", "a migration table of ids, not an object"},
 	{"rolePermissions", "a role definition, a type not served"},
 }
 
-// toolsOwn is the reason why an object is known to be none of those served, or "".
+// toolsOwn returns the reason why an object is known not to be served, or "".
 func toolsOwn(raw []byte) string {
 	for _, o := range others {
 		marks := slices.ContainsFunc(kinds(), func(k *kind) bool { return slices.Contains(slices.Concat(k.Marks...), o.property) })

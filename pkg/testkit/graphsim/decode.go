@@ -65,7 +65,7 @@ func spread(raw []byte, context string) (docs []exported, reason string) {
 	return docs, ""
 }
 
-// syntax says where JSON goes wrong, or "".
+// syntax returns where the JSON is wrong, or "".
 func syntax(raw []byte) string {
 	var v json.RawMessage
 	err := json.Unmarshal(raw, &v)

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// response is a whole answer before it is sent: faults bend it, batches nest it.
+// response is a complete response before it is sent. Faults change it, and
+// batches contain it.
 type response struct {
 	status int
 	header http.Header
@@ -21,14 +22,14 @@ func respond(status int, body []byte) *response {
 	return &response{status: status, header: h, body: body}
 }
 
-// refuse answers in Graph's error shape.
+// refuse returns an error in Graph's shape.
 func (c *call) refuse(status int, code, message string) *response {
 	inner := object("date", c.at.UTC().Format("2006-01-02T15:04:05"), "request-id", c.requestID, "client-request-id", c.clientID)
 	return respond(status, object("error", object("code", code, "message", message, "innerError", inner)))
 }
 
-// refuseIntune answers as Intune does behind Graph: the message is itself JSON,
-// written into a string.
+// refuseIntune returns an error as Intune does behind Graph: the message is
+// itself JSON, in a string.
 func (c *call) refuseIntune(status int, code, message string, retryAfter int) *response {
 	said := fmt.Sprintf("%s - Operation ID (for customer support): %s - Activity ID: %s - Url: https://fef.sim.manage.microsoft.com/StatelessService/%s?api-version=5024-04-01",
 		message, zeroGUID, c.requestID, c.path)
@@ -42,7 +43,8 @@ func (c *call) refuseIntune(status int, code, message string, retryAfter int) *r
 
 const zeroGUID = "00000000-0000-0000-0000-000000000000"
 
-// notFound is a missing object, in the words of whoever owns the kind.
+// notFound returns the error for a missing object, in the words of the service
+// that owns the kind.
 func (c *call) notFound(k *kind, id string) *response {
 	switch {
 	case k.Name == groups.Name:
@@ -54,13 +56,14 @@ func (c *call) notFound(k *kind, id string) *response {
 	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
 }
 
-// noSegment is a path this version of the API does not know.
+// noSegment returns the error for a path that this version of the API does not
+// have.
 func (c *call) noSegment(segment string) *response {
 	return c.refuse(http.StatusBadRequest, "BadRequest", fmt.Sprintf("Resource not found for the segment '%s'.", segment))
 }
 
-// throttled is a 429; without a Retry-After when after is zero, as Conditional
-// Access answers.
+// throttled returns a 429. It has no Retry-After if after is zero, as with
+// Conditional Access.
 func (c *call) throttled(k *kind, after int) *response {
 	var r *response
 	if k.entra {

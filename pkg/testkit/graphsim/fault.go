@@ -98,7 +98,8 @@ func (s *Server) SetFaults(rules []Rule) error {
 	return nil
 }
 
-// Struck says how often each rule in force has struck, in the script's order.
+// Struck returns how often each rule in force has struck, in the order of the
+// script.
 func (s *Server) Struck() []int {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -146,7 +147,7 @@ func glob(pattern, s string) bool {
 	return false
 }
 
-// withFault answers a call as the rule has it; a nil rule is none.
+// withFault handles a call as rule says; without a rule, as usual.
 func (s *Server) withFault(c *call, r *http.Request, rule *Rule) *response {
 	if rule == nil {
 		return s.route(c, r)
@@ -198,7 +199,7 @@ func (c *call) scripted(rule *Rule) *response {
 	return resp
 }
 
-// bend spoils a good answer.
+// bend changes a good response as rule says.
 func bend(c *call, resp *response, rule *Rule) {
 	switch rule.Kind {
 	case FaultReset:
@@ -260,7 +261,7 @@ func countProperties() (names []string) {
 	return names
 }
 
-// send writes an answer out; one that is to break loses its connection half way.
+// send writes a response. One that must break loses its connection half way.
 func send(w http.ResponseWriter, resp *response) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
 	w.WriteHeader(resp.status)

@@ -68,8 +68,8 @@ func counts(size int) map[string]int {
 	return out
 }
 
-// id is the id of object i, in the form that the fixture's has: a small number,
-// a GUID, or a GUID with words around it.
+// id returns the id of object i. It has the form of the fixture's: a small
+// number, a GUID, or a GUID with words around it.
 func (m *maker) id(k *kind, i int) string {
 	if len(k.fixtures) == 0 {
 		return guid("no "+k.Name, strconv.Itoa(i))
@@ -85,8 +85,8 @@ func (m *maker) id(k *kind, i int) string {
 	return own
 }
 
-// some is the id of one object of a kind, or of one that is not there if there
-// are none. The same parts give the same object.
+// some returns the id of one object of a kind, or an id that no object has if
+// there are no objects of the kind. Equal parts give the same object.
 func (m *maker) some(k *kind, parts ...string) string {
 	n := m.counts[k.Name]
 	r := m.rng(k.Name, strings.Join(parts, "\n"), 0)

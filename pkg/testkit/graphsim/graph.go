@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// call is one request on its way through the simulator.
+// call is one request to the simulator.
 type call struct {
 	method    string
 	path      string // as sent, without the query
@@ -38,7 +38,8 @@ func (s *Server) newCall(r *http.Request) *call {
 
 func pathOf(r *http.Request) string { return strings.TrimSuffix(r.URL.Path, "/") }
 
-// tenantOf tells fault rules whom a call concerns, before anything is checked.
+// tenantOf returns the tenant of a call for fault rules, before anything is
+// checked.
 func (s *Server) tenantOf(c *call, r *http.Request) string {
 	if claims, reason := s.authenticate(r, c.at); reason == "" {
 		return claims.Tenant
@@ -47,7 +48,7 @@ func (s *Server) tenantOf(c *call, r *http.Request) string {
 	return first
 }
 
-// graph answers everything below /beta and /v1.0.
+// graph handles every path below /beta and /v1.0.
 func (s *Server) graph(c *call, r *http.Request) *response {
 	_, rest, ok := cutVersion(c.path)
 	if !ok {
@@ -95,7 +96,8 @@ func cutVersion(path string) (version, rest string, ok bool) {
 
 func pathParts(path string) []string { return strings.Split(path, "/") }
 
-// kindKeyed understands collection('id') beside collection/id.
+// kindKeyed is [kindAt] for collection('id'), which Graph takes beside
+// collection/id.
 func kindKeyed(rest string) (*kind, string) {
 	before, after, ok := strings.Cut(rest, "('")
 	if !ok {
@@ -117,7 +119,7 @@ func unknownSegment(rest string) string {
 	return parts[0]
 }
 
-// read answers a GET of a list, an item, or something below an item.
+// read handles a GET of a list, of an item, or of something below an item.
 func (s *Server) read(c *call, k *kind, below string, q query) *response {
 	if below == "" {
 		return s.list(c, k, q)
@@ -137,8 +139,8 @@ func (s *Server) read(c *call, k *kind, below string, q query) *response {
 	return s.below(c, n, c.tenant.nav(k, e, n.name), fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name), parts[2:], q)
 }
 
-// below answers what lies under a navigation property: its elements, one of
-// them (parts is its id), or a collection under that one, and so on down.
+// below handles what is under a navigation property: its elements, one of them
+// (parts is its id), a collection under that one, and so on down.
 func (s *Server) below(c *call, n nav, els sequence, context string, parts []string, q query) *response {
 	if len(parts) == 0 {
 		return s.children(c, n, els, context, q)
@@ -244,7 +246,7 @@ func showAll(n nav, els []json.RawMessage, expand []expansion) []json.RawMessage
 	return out
 }
 
-// show cuts from an element what was not asked for.
+// show removes from an element what the call did not ask for.
 func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
 	var hide []string
 	for _, name := range n.cuts {
@@ -258,8 +260,8 @@ func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
 	return cut(el, hide...)
 }
 
-// envelope is a page of a collection; next is the place to go on at, 0 for the
-// last page.
+// envelope returns a page of a collection. next is where the next page begins, 0
+// on the last page.
 func (s *Server) envelope(c *call, context string, values []json.RawMessage, next int) *response {
 	out := []byte(`{"@odata.context":` + quote(c.metadata(context)))
 	if next > 0 {
@@ -270,8 +272,8 @@ func (s *Server) envelope(c *call, context string, values []json.RawMessage, nex
 	return respond(http.StatusOK, append(out, '}'))
 }
 
-// metadata is an OData context. It names Microsoft's host whatever ours is, so
-// that an object's bytes do not change with the port.
+// metadata returns an OData context. It always names Microsoft's host, so that
+// the bytes of an object do not depend on our port.
 func (c *call) metadata(fragment string) string {
 	return "https://graph.microsoft.com/" + c.version + "/$metadata#" + fragment
 }

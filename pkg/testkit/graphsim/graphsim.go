@@ -121,7 +121,7 @@ func (s *Server) addTenant(cfg TenantConfig) error {
 	return nil
 }
 
-// Tenant returns the content of a tenant, nil where there is none of that id.
+// Tenant returns the content of a tenant, nil if there is no tenant with that id.
 func (s *Server) Tenant(id string) *Tenant {
 	if a := s.tenants[id]; a != nil {
 		return a.content
@@ -129,10 +129,10 @@ func (s *Server) Tenant(id string) *Tenant {
 	return nil
 }
 
-// LoadReport says what became of every file that was to be loaded.
+// LoadReport returns what became of every file that New was to load.
 func (s *Server) LoadReport() Report { return s.report }
 
-// ServeHTTP answers one call: administration, token, Graph.
+// ServeHTTP handles one call: of administration, for a token, or of Graph.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/_sim/") {
 		s.admin.ServeHTTP(w, r)
@@ -148,8 +148,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	send(w, resp)
 }
 
-// answer takes one call, outer or member of a batch, through faults and
-// statistics. It panics with [http.ErrAbortHandler] to break the connection.
+// answer handles one call, alone or a member of a batch: it applies faults and
+// counts the call. To break the connection it panics with [http.ErrAbortHandler].
 func (s *Server) answer(r *http.Request) *response {
 	c := s.newCall(r)
 	rule := s.faults.take(c.method, c.path, s.tenantOf(c, r))

@@ -50,7 +50,7 @@ func (r Report) log(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// maxFile is far above any policy export; what is bigger is something else.
+// maxFile is far above the size of any exported policy.
 const maxFile = 64 << 20
 
 // loader turns folders into a tenant: first every document is read and
@@ -183,7 +183,8 @@ func (l *loader) reject(path, reason string) {
 	l.report.Rejected = append(l.report.Rejected, RejectedFile{Path: path, Reason: reason})
 }
 
-// reasonOf is an error of the file system without the path, which stands beside it.
+// reasonOf returns an error of the file system without its path, which stands
+// beside it.
 func reasonOf(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()

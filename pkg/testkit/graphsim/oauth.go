@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// claims is what a token says; it is signed by this process only, so every
-// token dies with it.
+// claims are what a token says. Only this process signs tokens, so every token
+// ends with it.
 type claims struct {
 	Audience string `json:"aud"`
 	App      string `json:"appid"`
@@ -67,7 +67,7 @@ func (s *Server) authenticate(r *http.Request, at time.Time) (c claims, reason s
 	return c, ""
 }
 
-// oauth answers the authority's paths; nil where the path is none of them.
+// oauth handles the paths of the authority. It returns nil for other paths.
 func (s *Server) oauth(c *call, r *http.Request) *response {
 	tenant, rest, ok := strings.Cut(strings.TrimPrefix(c.path, "/"), "/")
 	switch {
@@ -104,7 +104,7 @@ func (s *Server) openID(c *call, r *http.Request, tenant string) *response {
 		"jwks_uri", base+"/discovery/v2.0/keys"))
 }
 
-// token is the client credentials grant.
+// token handles the client credentials grant.
 func (s *Server) token(c *call, r *http.Request, tenant string) *response {
 	t := s.tenants[tenant]
 	if t == nil {
@@ -141,7 +141,8 @@ func (c *call) noTenant(tenant string) *response {
 		fmt.Sprintf("Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.", tenant))
 }
 
-// refuseToken answers in the authority's error shape, which is not Graph's.
+// refuseToken returns an error in the shape of the authority, which differs from
+// Graph's.
 func (c *call) refuseToken(status int, kind string, code int, message string) *response {
 	stamp := c.at.UTC().Format("2006-01-02 15:04:05Z")
 	return respond(status, object(

@@ -24,7 +24,7 @@ type expansion struct {
 	expand []expansion
 }
 
-// refusal is what a bad request is told, in the service's words.
+// refusal is the text of the error for a bad request.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }

@@ -26,8 +26,9 @@ type shelf struct {
 	last    int
 }
 
-// entry is one object. A generated one that nobody changed has no doc: it is
-// made again for every answer, so that ten thousand cost next to nothing.
+// entry is one object. A generated object that nobody changed has no doc: it is
+// made again for each response, so that ten thousand objects take next to no
+// memory.
 type entry struct {
 	seq   int // place in the listing; never reused, so page tokens survive removals
 	id    string
@@ -64,8 +65,8 @@ func (t *Tenant) body(k *kind, e *entry) json.RawMessage {
 	return t.made.body(k, e)
 }
 
-// sequence is the elements of a navigation property, made only as they are
-// asked for: one page of a large policy costs one page.
+// sequence is the elements of a navigation property. It makes an element when
+// that is needed: one page of a large policy costs one page.
 type sequence struct {
 	len int
 	at  func(i int) json.RawMessage

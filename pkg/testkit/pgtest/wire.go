@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Wire is a line to a server that fails on cue. Who connects through it, by
-// [Wire.URL], speaks to the real server. It knows where a request begins and
-// where its answer ends, and nothing of what is said.
+// Wire is a line to a server that fails on demand. Whoever connects through
+// [Wire.URL] speaks to the real server. The wire knows where a request begins and
+// where its response ends, and nothing of their content.
 type Wire struct {
 	listener net.Listener
 	network  string
@@ -32,7 +32,7 @@ type Wire struct {
 	age    int           // lines opened under an older one are stranded
 }
 
-// Fault is what becomes of one request, and of its connection.
+// Fault says what happens to one request and to its connection.
 type Fault struct {
 	Skip  int           // requests that pass before it strikes
 	Sent  bool          // the server does it, and only its answer is lost
@@ -61,7 +61,7 @@ func NewWire(t testing.TB, url string) *Wire {
 	return w
 }
 
-// URL is where the database at to is reached through the wire.
+// URL returns the URL of the database at to, through the wire.
 func (w *Wire) URL(to string) string {
 	u, err := url.Parse(to)
 	if err != nil {
@@ -105,8 +105,8 @@ func (w *Wire) Cut() {
 	}
 }
 
-// Freeze lets nothing through, in either direction, and says nothing of it:
-// a host that is gone, as its clients see it. Thaw lets it flow again.
+// Freeze stops everything, in either direction, silently: to its clients the host
+// is gone. Thaw lets it flow again.
 func (w *Wire) Freeze() (thaw func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,15 +120,15 @@ func (w *Wire) Freeze() (thaw func()) {
 	})
 }
 
-// Strand lets nothing through the connections there are, ever again, and says
-// nothing of it. New ones work: a router forgot, or the server moved.
+// Strand stops the connections that there are for good, silently. New ones work,
+// as after a router forgot its connections or the server moved.
 func (w *Wire) Strand() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.age++
 }
 
-// pass waits while the wire is frozen, or the line stranded.
+// pass waits while the wire is frozen or the line stranded.
 func (w *Wire) pass(age int) {
 	w.mu.Lock()
 	frozen, stranded := w.frozen, age < w.age
@@ -146,7 +146,7 @@ func (w *Wire) pass(age int) {
 	}
 }
 
-// strike counts a request and answers the fault that is its own, if any.
+// strike counts a request and returns the fault that is meant for it, or nil.
 func (w *Wire) strike() (Fault, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -196,7 +196,8 @@ func (w *Wire) hold(conn net.Conn) func() {
 	}
 }
 
-// reset closes conn so that its peer is told at once, and not politely.
+// reset closes conn so that the other end notices at once: by a reset, not by an
+// orderly end.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -272,7 +273,7 @@ func (l *line) request(from *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// suffer lets f happen to request and ends the line.
+// suffer applies f to request and ends the line.
 func (l *line) suffer(f Fault, request []byte) error {
 	if f.Sent {
 		l.setMute()
@@ -294,7 +295,7 @@ func (l *line) suffer(f Fault, request []byte) error {
 	return io.ErrClosedPipe
 }
 
-// down carries answers to the client.
+// down carries responses to the client.
 func (l *line) down() {
 	defer l.client.Close()
 	answered := sync.OnceFunc(func() { close(l.answered) })

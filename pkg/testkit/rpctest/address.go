@@ -18,10 +18,10 @@ func FreeAddress(t testing.TB) string {
 	return address
 }
 
-// Address answers an address of loopback that nobody listens on, for a process
-// that must be told one. It is below the ports that systems give to whoever asks for
-// any (RFC 6335, section 6): between our asking and the process' listening, some
-// connection of another test would sooner or later get such a one.
+// Address returns an address of loopback on which nobody listens, for a process
+// that needs to be given one. The port is below those that systems hand out by
+// themselves (RFC 6335, section 6): a connection of another test could otherwise
+// take it before the process listens.
 func Address(ctx context.Context) (string, error) {
 	const first, last, tries = 10_000, 32_000, 100
 	for range tries {

@@ -32,7 +32,7 @@ func Machine() string {
 	return fmt.Sprintf("%d × %s, %s", runtime.NumCPU(), model, runtime.Version())
 }
 
-// LoadAverage is that of the last minute; 0 if the system does not tell.
+// LoadAverage returns that of the last minute; 0 if the system does not have it.
 func LoadAverage() float64 {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")
@@ -104,10 +104,11 @@ func FamilyTime(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// OwnTime is the CPU time of this process.
+// OwnTime returns the CPU time of this process.
 func OwnTime() time.Duration { return used(syscall.RUSAGE_SELF) }
 
-// ChildTime is the CPU time of the children this process has waited for.
+// ChildTime returns the CPU time of the children that this process has waited
+// for.
 func ChildTime() time.Duration { return used(syscall.RUSAGE_CHILDREN) }
 
 func used(who int) time.Duration {
@@ -118,8 +119,9 @@ func used(who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// PeakMemory is the most that this process held in memory at a time, in bytes. What
-// a parent is told of a child also counts the parent's own before it began.
+// PeakMemory returns the most memory that this process held at a time, in bytes.
+// For a child process the number that its parent reads includes the parent's own
+// memory before the child began.
 func PeakMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -54,8 +54,8 @@ const (
 	Kill = Mode(syscall.SIGKILL)
 )
 
-// Start starts a server and returns when it answers. A folder that a crash
-// left behind is recovered.
+// Start starts a server and returns when the server takes connections. It
+// recovers a folder that a crash left behind.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Port == 0 {
 		opts.Port = 5432
@@ -170,7 +170,7 @@ func (s *Server) arguments() []string {
 
 var errEnded = errors.New("the server ended")
 
-// answers waits until the server takes connections, or has ended.
+// answers waits until the server takes connections or has ended.
 func (s *Server) answers(ctx context.Context) error {
 	for {
 		conn, err := pgx.Connect(ctx, s.URL())
@@ -193,17 +193,17 @@ func (s *Server) ended() bool {
 	return err != nil || isZombie(stat)
 }
 
-// URL is the superuser's, over the socket.
+// URL returns the superuser's URL, over the socket.
 func (s *Server) URL() string {
 	query := url.Values{"host": {s.sockets}, "port": {strconv.Itoa(s.opts.Port)}, "sslmode": {"disable"}}
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: query.Encode()}
 	return u.String()
 }
 
-// As answers the URL of a database of the server, as user.
+// As returns the URL of a database of the server, for user.
 func (s *Server) As(user, database string) string { return As(s.URL(), user, database) }
 
-// As answers serverURL with another user and database.
+// As returns serverURL with another user and database.
 func As(serverURL, user, database string) string {
 	u, err := url.Parse(serverURL)
 	if err != nil {
@@ -216,7 +216,7 @@ func As(serverURL, user, database string) string {
 // Pid is the process id of the server.
 func (s *Server) Pid() int { return s.process.Process.Pid }
 
-// Wait returns when the server has ended, with how.
+// Wait waits until the server has ended and returns how it ended.
 func (s *Server) Wait() error { return s.wait() }
 
 // Restart stops the server as mode says and starts it again on the same data
