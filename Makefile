@@ -1,4 +1,4 @@
-# TenantPilot. `make` or `make help` says what there is; .ci/run calls `make check`.
+# TenantPilot. `make` or `make help` lists the targets; .ci/run calls `make check`.
 
 BIN := $(CURDIR)/.bin
 # The last folder is where Go's own archive installs itself: a fresh machine has it, and its PATH often not.
@@ -118,7 +118,7 @@ vet: go-ready
 	@echo "go vet"
 	@go vet work
 
-# Not tools/buf: what buf's own tests need is not all to be had, and none of it is ours.
+# Not tools/buf: some modules that only buf's own tests need cannot be fetched.
 tidy: go-ready
 	@echo "go mod tidy -diff, module by module"
 	@for mod in $$(find . -name go.mod -not -path './.*' -not -path ./tools/buf/go.mod); do (cd $$(dirname $$mod) && GOWORK=off go mod tidy -diff) || { echo "$$mod is not tidy"; exit 1; }; done
@@ -138,7 +138,7 @@ built: go-ready
 launcher: go-ready
 	@go run -v ./deploy/local/cmd/build launcher
 
-# `go env` run here answers with the version go.work asks for, where Go can fetch it, or not at all.
+# Run here, `go env` prints the version that go.work asks for if Go can fetch it, else nothing.
 go-ready:
 	@command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer (https://go.dev/dl/) and put it on PATH."; exit 1; }
 	@case "$$(go env GOVERSION 2>/dev/null)" in \

@@ -15,11 +15,11 @@ import (
 func once(ctx context.Context, p fleet.Process) error {
 	cmd := exec.CommandContext(ctx, p.Path, p.Args...)
 	cmd.Env = append(os.Environ(), p.Env...)
-	return said(cmd, p.Name+" "+p.Args[0])
+	return quietly(cmd, p.Name+" "+p.Args[0])
 }
 
-// said runs cmd, and shows what it printed only if it failed.
-func said(cmd *exec.Cmd, what string) error {
+// quietly runs cmd. Its error has what cmd printed.
+func quietly(cmd *exec.Cmd, what string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C ends it through ctx
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/fleet"
 )
 
-// runDemo syncs the demo tenant once, on the fleet that runs or on one of its own.
+// runDemo syncs the demo tenant once, with the fleet that runs or with one that it starts.
 func runDemo(ctx context.Context, source Source, out *os.File) error {
 	began := time.Now()
 	m, err := launch(ctx, source, out)
@@ -41,7 +41,7 @@ func joinDemo(ctx context.Context, root string, source Source, out *os.File) err
 	return syncOnce(ctx, s, source, out)
 }
 
-// syncOnce runs one sync to its end, tells about it, and fails unless it succeeded.
+// syncOnce runs one sync to its end and prints what it did. It fails unless the sync succeeded.
 func syncOnce(ctx context.Context, s fleet.State, source Source, out *os.File) error {
 	if source.Load != "" {
 		if err := printLoadReport(ctx, s, out); err != nil {
@@ -71,7 +71,7 @@ func syncOnce(ctx context.Context, s fleet.State, source Source, out *os.File) e
 	return nil
 }
 
-// printLoadReport says which files the simulator could not read, and why.
+// printLoadReport prints which files the simulator could not read, and why.
 func printLoadReport(ctx context.Context, s fleet.State, out *os.File) error {
 	client, err := trusting(s.Authority)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package local is the launcher behind `make up`, `make demo` and `make test`,
-// and the one-shot steps of docker compose. It decides how the services of one
-// machine are provided for; what they do is theirs.
+// and the one-shot steps of docker compose. It gives the services of one
+// machine what they need to start; what they do it does not know.
 package local
 
 import (
@@ -17,7 +17,7 @@ import (
 // workspace is the first workspace's name.
 const workspace = "Demo"
 
-// ErrOther says that a fleet runs that is not the one asked for.
+// ErrOther is the error of a command for which another fleet must end first.
 var ErrOther = errors.New("another fleet is running")
 
 const usage = `Usage:
@@ -28,13 +28,13 @@ const usage = `Usage:
   local databases -dir DIR                   make roles and databases on DATABASE_URL
 `
 
-// Main runs the command of args and answers the exit code.
+// Main runs the command that args name and returns the exit code.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := run(ctx, args, os.Stdout)
 	if exit, ok := errors.AsType[exitCode](err); ok {
-		return int(exit) // the command of test-postgres has said why
+		return int(exit) // the command of test-postgres has printed why
 	}
 	if err == nil {
 		return 0
@@ -100,7 +100,7 @@ func withDir(args []string, do func(dir string) error) error {
 
 func newFlags() *flag.FlagSet {
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // the error says it, once
+	flags.SetOutput(io.Discard) // Main prints the error
 	return flags
 }
 

@@ -33,12 +33,12 @@ func makeDatabases(ctx context.Context, dir string, out io.Writer) error {
 	if err := provision.MakeDatabases(ctx, url, provision.KeysIn(dir)); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "roles and databases are there")
+	fmt.Fprintln(out, "the roles and databases exist")
 	return nil
 }
 
 // testPostgres runs a command with TENANTPILOT_TEST_POSTGRES naming a server
-// that lives as long as the command, in memory where the system has room for it.
+// that runs as long as the command, in memory if the system allows it.
 func testPostgres(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
@@ -65,7 +65,7 @@ func testPostgres(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(command(ctx, args, bin, own.URL()), own.Stop(server.Immediate))
 }
 
-// throwaway makes a folder that another user may pass through, in memory if possible.
+// throwaway makes a folder that other users can enter, in memory if possible.
 func throwaway() (string, error) {
 	parent := "/dev/shm"
 	if info, err := os.Stat(parent); err != nil || !info.IsDir() {
@@ -91,7 +91,7 @@ func command(ctx context.Context, args []string, bin, url string) error {
 	return err
 }
 
-// exitCode is how the command of test-postgres ended.
+// exitCode is the exit code of the command that test-postgres ran.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }

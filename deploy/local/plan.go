@@ -16,13 +16,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// Source is what the simulated tenant is made of.
+// Source says what the simulated tenant is made from.
 type Source struct {
 	Load string // a folder of exported policy JSON; "" generates a tenant
 	Size int    // policies of a generated tenant
 	Seed int    // the same seed and size make the same tenant
 
-	Asked bool // by the person; else any tenant will do
+	Asked bool // the person asked for this tenant; else a running one will do
 }
 
 func (s Source) String() string {
@@ -41,7 +41,7 @@ func (s Source) tenant() (name, directory string) {
 	h := sha256.Sum256([]byte(s.Load))
 	h[6], h[8] = h[6]&0x0f|0x80, h[8]&0x3f|0x80 // a UUID made of a hash: version 8
 	id := fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
-	return fmt.Sprintf("Folder %s (%s)", filepath.Base(s.Load), id[:8]), id // two may have one name
+	return fmt.Sprintf("Folder %s (%s)", filepath.Base(s.Load), id[:8]), id // two folders may have the same name
 }
 
 // plan says how the processes of one machine are run.

@@ -33,7 +33,7 @@ func (p ports) gateway() string   { return p.addr(roster.WebPort) }
 func (p ports) simulator() string { return p.addr(roster.SimulatorPort) }
 func (p ports) postgres() int     { return int(p) + roster.PostgresPort }
 
-// all returns every address, by what listens there.
+// all returns every address, by the name of what listens there.
 func (p ports) all() map[string]string {
 	addrs := map[string]string{"the simulator": p.simulator()}
 	for _, s := range roster.All() {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// findRoot is the folder of go.work, here or above.
+// findRoot returns the folder with go.work: the current one or one above it.
 func findRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -24,7 +24,7 @@ func findRoot() (string, error) {
 	}
 }
 
-// folder is path made absolute, if it is a folder.
+// folder returns path as an absolute path, or an error if it is no folder.
 func folder(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 )
 
-// machine is the fleet of this checkout while it runs. Its owner calls close.
+// machine is everything that the launcher runs for this checkout. Its owner calls close.
 type machine struct {
 	plan
 	root  string
@@ -25,7 +25,7 @@ type machine struct {
 	fleet *fleet.Fleet
 	pg    *postgres.Server
 	out   *os.File
-	undo  []func() error // last first
+	undo  []func() error // close calls them, the last first
 }
 
 func dataDir(root string) string   { return filepath.Join(root, ".data") }
@@ -47,7 +47,7 @@ func up(ctx context.Context, source Source, out *os.File) error {
 	return errors.Join(err, m.close())
 }
 
-// already says that a fleet runs, and where.
+// already returns an error that says where the running fleet is.
 func already(root string) error {
 	s, err := fleet.ReadState(stateFile(root))
 	if err != nil || !s.Alive() {
@@ -56,8 +56,8 @@ func already(root string) error {
 	return fmt.Errorf("it is already running since %s as process %d: %s", s.StartTime.Format(time.TimeOnly), s.PID, s.Console)
 }
 
-// launch starts everything. Where it fails nothing is left running; the root
-// of the checkout is known even then.
+// launch starts everything. If it fails it leaves nothing running, and the machine it
+// returns knows only the root of the checkout.
 func launch(ctx context.Context, source Source, out *os.File) (*machine, error) {
 	m := &machine{out: out}
 	err := m.start(ctx, source)
@@ -94,7 +94,7 @@ func (m *machine) start(ctx context.Context, source Source) (err error) {
 	return m.publish(ctx)
 }
 
-// step does one thing and says how long it took.
+// step calls do and prints how long it took.
 func (m *machine) step(ctx context.Context, what string, do func(context.Context) error) error {
 	began := time.Now()
 	if err := do(ctx); err != nil {
@@ -107,10 +107,10 @@ func (m *machine) step(ctx context.Context, what string, do func(context.Context
 	return nil
 }
 
-// hold makes this the only launcher of the checkout, watched by a guard.
+// hold takes the lock of the checkout, so that there is one launcher, and starts the guard.
 func (m *machine) hold() error {
 	logs := filepath.Join(dataDir(m.root), "log")
-	// Another user (PostgreSQL, where we are root) must get through .data.
+	// If we are root, PostgreSQL runs as another user, who must be able to enter .data.
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return err
 	}
@@ -150,8 +150,8 @@ func (m *machine) makeKeys(context.Context) (err error) {
 	return err
 }
 
-// makeDatabases makes them, brings each up to its service, and makes the first
-// workspace, token and tenant.
+// makeDatabases makes the databases, migrates each, and makes the first workspace,
+// token and tenant.
 func (m *machine) makeDatabases(ctx context.Context) error {
 	if err := provision.MakeDatabases(ctx, m.superuser, m.keys); err != nil {
 		return err
@@ -186,7 +186,7 @@ func (m *machine) startAll(ctx context.Context) error {
 	return nil
 }
 
-// publish tells the next launcher, and us, what runs here.
+// publish writes what runs here into a file, for other launchers of the checkout.
 func (m *machine) publish(ctx context.Context) (err error) {
 	m.state = fleet.State{
 		PID: os.Getpid(), StartTime: time.Now(), Source: m.source.String(), Token: m.token,
@@ -212,7 +212,7 @@ func apiClient(s fleet.State) (demo.Client, error) {
 
 var errEnded = errors.New("exit status 0")
 
-// wait returns when ctx ends, or with the error of what ended before that.
+// wait returns nil when ctx ends, or an error if a process ended before that.
 func (m *machine) wait(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -229,7 +229,7 @@ func (m *machine) wait(ctx context.Context) error {
 	return err
 }
 
-// close ends what was started, the last first.
+// close stops what was started, the last first.
 func (m *machine) close() error {
 	var errs []error
 	for len(m.undo) > 0 {
@@ -240,7 +240,7 @@ func (m *machine) close() error {
 	return errors.Join(errs...)
 }
 
-// addresses says where everything is.
+// addresses prints where everything is.
 func (m *machine) addresses() {
 	s, operator := m.state, func(name string) string { return relative(m.root, m.keys.File("operator", name)) }
 	fmt.Fprintf(m.out, `
@@ -256,7 +256,7 @@ The tenant is %[1]s.
 		m.pg.What, relative(m.root, filepath.Join(dataDir(m.root), "log")))
 }
 
-// relative is path seen from the checkout, where the person is.
+// relative returns path as seen from the checkout.
 func relative(root, path string) string {
 	if rel, err := filepath.Rel(root, path); err == nil {
 		return rel

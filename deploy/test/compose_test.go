@@ -1,6 +1,6 @@
-// Package test holds docker-compose.yml to what we promise of it, on machines
-// without a container engine: by the format's own library, and by starting the
-// same binaries with the same settings.
+// Package test checks docker-compose.yml on machines without a container engine: it
+// reads the file with the format's own library, compares it with the table of
+// services, and starts the same binaries with the same settings.
 package test
 
 import (
@@ -32,8 +32,8 @@ func load(t *testing.T) *types.Project {
 	return project
 }
 
-// process is the name of the command that a service's image is made of, "" for
-// an image that is not ours.
+// process returns the name of the command that a service's image is built from, or ""
+// for an image that is not ours.
 func process(s types.ServiceConfig) string {
 	if s.Build == nil || s.Build.Args["SERVICE"] == nil {
 		return ""
@@ -83,7 +83,7 @@ func TestNobodyStartsBeforeWhatItNeeds(t *testing.T) {
 			}
 		}
 	}
-	// What waits for whom among the services is the table's to say.
+	// Which service waits for which is compared with the table, in table_test.go.
 	for _, edge := range [][2]string{{"gateway", "bootstrap"}, {"databases", "postgres"}, {"postgres", "keys"}} {
 		if _, ok := project.Services[edge[0]].DependsOn[edge[1]]; !ok {
 			t.Errorf("%s does not wait for %s", edge[0], edge[1])

@@ -24,14 +24,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
-// host is docker-compose.yml acted out by processes of this machine: what it
-// calls a host is a port of loopback, what it calls a volume is a folder.
+// host runs docker-compose.yml as processes of this machine. A host of the file is a
+// port of loopback here, and a volume is a folder.
 type host struct {
 	t       *testing.T
 	project *types.Project
 	bin     string
 	volumes string
-	ports   map[string]string // by the port as the file has it
+	ports   map[string]string // by the port in the file
 	started []string
 }
 
@@ -139,7 +139,7 @@ func (h *host) run(name string, s types.ServiceConfig) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // how it ended is for its log to say
+		_ = cmd.Wait() // its log says how it ended
 	}()
 	h.t.Cleanup(func() { // the test's context has ended by now, so it has been asked to stop
 		<-ended
@@ -162,7 +162,7 @@ func (h *host) run(name string, s types.ServiceConfig) {
 	})
 }
 
-// command is what the engine would run in the container of s.
+// command returns what the engine would run in the container of s.
 func (h *host) command(s types.ServiceConfig, path string, args types.ShellCommand) *exec.Cmd {
 	binary := strings.TrimPrefix(path, "/")
 	if path == "/service" {
@@ -173,7 +173,7 @@ func (h *host) command(s types.ServiceConfig, path string, args types.ShellComma
 		translated = append(translated, h.translate(s, each))
 	}
 	cmd := exec.CommandContext(h.t.Context(), filepath.Join(h.bin, binary), translated...)
-	cmd.Env = []string{"PATH=/nowhere"} // a container has nothing but what the file gives it
+	cmd.Env = []string{"PATH=/nowhere"} // a container has only what the file gives it
 	for name, value := range s.Environment {
 		if value != nil && !strings.HasPrefix(name, "OTEL_") {
 			cmd.Env = append(cmd.Env, name+"="+h.translate(s, *value))
@@ -199,7 +199,7 @@ func (h *host) translate(s types.ServiceConfig, text string) string {
 	})
 }
 
-// keys is one folder with the volumes of s in it, as the launcher sees them.
+// keys returns one folder with the volumes of s in it, as the launcher sees them.
 func (h *host) keys(s types.ServiceConfig) string {
 	h.t.Helper()
 	dir := h.t.TempDir()
@@ -220,8 +220,8 @@ func (h *host) folder(volume string) string {
 	return dir
 }
 
-// port is a free port of loopback that stands for the file's: one below those that
-// systems give to whoever asks for any, which some connection may take meanwhile.
+// port returns a free port of loopback that stands for one of the file. It is below
+// the range from which systems choose ports for connections.
 func (h *host) port(inFile string) string {
 	h.t.Helper()
 	if port, ok := h.ports[inFile]; ok {

@@ -1,5 +1,5 @@
-// Command probe asks a URL and exits 0 if it answers 200: the health check of a
-// container that has no shell.
+// Command probe requests a URL and exits with 0 if the status is 200. It is the health
+// check of containers, which have no shell.
 package main
 
 import (

@@ -21,7 +21,7 @@ type Client struct {
 	Token string
 }
 
-// Run is what the API says of an operation run; the fields told here.
+// Run is the part of the API's operation run that is shown here.
 type Run struct {
 	ID             int64            `json:"id,string"`
 	Type           string           `json:"type"`
@@ -173,7 +173,7 @@ func (c Client) call(ctx context.Context, method, path string, answer any) error
 	return nil
 }
 
-// refusal is an answer that is not a success, and what it says.
+// refusal is a response that is not a success.
 type refusal struct {
 	status int
 	words  string
@@ -181,7 +181,7 @@ type refusal struct {
 
 func (r refusal) Error() string { return r.words }
 
-// problem is what an error answer says, or its status where it says nothing.
+// problem returns the sentence of a failed response, or its status if it has none.
 func problem(resp *http.Response, body []byte) error {
 	var p struct{ Title, Detail string }
 	if json.Unmarshal(body, &p) != nil || p.Detail == "" && p.Title == "" {
@@ -190,8 +190,8 @@ func problem(resp *http.Response, body []byte) error {
 	return refusal{resp.StatusCode, fmt.Sprintf("%s: %s %s", resp.Status, p.Title, p.Detail)}
 }
 
-// passing reports whether err is of the kind that goes by: the service is away,
-// or its host does not answer. What it refuses, it would refuse again.
+// passing reports whether err may go away by itself: the service or its host cannot
+// be reached. A request that the service refused would be refused again.
 func passing(err error) bool {
 	if r, ok := errors.AsType[refusal](err); ok {
 		return r.status >= http.StatusInternalServerError

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// gateway answers as the API does: int64 in quotes, names as in the protos.
+// gateway replies as the API does: int64 in quotes, names as in the protos.
 func gateway(t *testing.T) Client {
 	t.Helper()
 	asked := 0
@@ -85,11 +85,11 @@ func TestASyncIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
-// TestAnOutageIsSatOut: services restart, and the run goes on without us.
+// Services restart, and the run goes on meanwhile.
 func TestAnOutageIsSatOut(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		statuses []int // of the answers before the run is told, 0: none, the connection is cut
+		statuses []int // of the replies before the one that has the run; 0 cuts the connection
 		patience time.Duration
 		want     string // of the error
 	}{

@@ -10,13 +10,13 @@ import (
 
 const (
 	poll     = 200 * time.Millisecond
-	patience = 10 * time.Second // with an API that does not answer
+	patience = 10 * time.Second // how long the API may be away
 	lineGap  = 2 * time.Second  // between progress lines where they cannot overwrite each other
 	barWidth = 24
 )
 
-// Follow shows the run's progress on out until it has completed. The API may be
-// away for a while: a service that restarts is no failed run.
+// Follow shows the run's progress on out until it has completed. The API may be away
+// for a while: a restart of a service does not fail the run.
 func Follow(ctx context.Context, c Client, run Run, out *os.File) (Run, error) {
 	return follow(ctx, c, run, out, patience)
 }
@@ -85,7 +85,7 @@ func progress(r Run, took time.Duration) string {
 	return line
 }
 
-// word is an enum value for people: RUN_STATUS_RUNNING as "running".
+// word returns an enum value for people: "running" for RUN_STATUS_RUNNING.
 func word(value, prefix string) string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(value, prefix)), "_", " ")
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// loadReport is what the simulator made of a folder.
+// loadReport says what the simulator made of a folder.
 type loadReport struct {
 	Loaded   []struct{ Notes []string }
 	Rejected []struct{ Path, Reason string }

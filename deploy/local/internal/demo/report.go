@@ -48,7 +48,7 @@ func table(out io.Writer, coverage []Coverage) {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n",
 			c.Type, c.Listed, c.Read, c.Failed, c.Created, c.Updated, c.Unchanged, c.Removed, complete)
 	}
-	_ = w.Flush() // out is a terminal or a buffer: if it fails there is nobody to tell
+	_ = w.Flush() // if the terminal fails there is nowhere to write the error
 	for _, c := range coverage {
 		if c.Message != "" {
 			fmt.Fprintf(out, "  %s: %s\n", c.Type, c.Message)

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Fleet is the processes running now. Its owner calls Stop, always.
+// Fleet is the processes that run now. Its owner must call Stop.
 type Fleet struct {
 	logs     string
 	guard    *Guard
@@ -14,12 +14,12 @@ type Fleet struct {
 	stopping chan struct{}
 }
 
-// New is a fleet of none, whose processes log into the folder logs.
+// New returns a fleet without processes. Those that it starts log into the folder logs.
 func New(logs string, guard *Guard) *Fleet {
 	return &Fleet{logs: logs, guard: guard, died: make(chan *child), stopping: make(chan struct{})}
 }
 
-// Start runs p and returns when it is ready. Where it fails it has ended.
+// Start runs p and returns when it is ready. If Start fails, p has ended.
 func (f *Fleet) Start(ctx context.Context, p Process) error {
 	c, err := start(p, f.logs, f.guard)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// serve answers on addr until it is asked to end, and notes its name in file then.
+// serve serves on addr until it is asked to end, and then writes its name into file.
 func serve(name, addr, file string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -60,7 +60,7 @@ func serve(name, addr, file string) {
 	}
 }
 
-// launcher starts one service, tells its process id, and waits to be killed.
+// launcher starts one service, prints its process id, and waits to be killed.
 func launcher(dir, addr string) {
 	lock, err := Lock(filepath.Join(dir, "lock"))
 	if err != nil {
@@ -100,7 +100,7 @@ func setup(t *testing.T) (f *Fleet, dir string) {
 	return New(dir, guard), dir
 }
 
-// freeAddr is an address nobody listens on at the moment.
+// freeAddr returns an address that no process listens on at the moment.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -216,7 +216,7 @@ func ignoreKilled(err error) error {
 	return err
 }
 
-// alive reports whether pid runs; one that waits to be reaped does not.
+// alive reports whether pid runs. A process that has ended and waits for its parent does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"syscall"
 )
 
-// watch reads the process groups to end from its standard input, the newest of
-// which must end first. When that input ends without the word "done" the
-// launcher was killed: nobody else is left to end them.
+// watch reads process groups from its standard input. If the input ends without the
+// word "done", the launcher was killed, and watch ends the groups, the newest first.
 const watch = `trap '' INT TERM HUP
 groups=
 while read -r group; do
@@ -27,15 +26,15 @@ done
 for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 `
 
-// Guard is a small process that outlives the launcher by a moment, to end what
-// the launcher started if it is killed without a chance to do so itself.
+// Guard is a small process that ends what the launcher started if the launcher is
+// killed before it can do so itself.
 type Guard struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 }
 
-// NewGuard starts a guard. It keeps held open until it has done its work, so
-// that a lock on that file is free only when the last process is gone.
+// NewGuard starts a guard. The guard keeps the file held open until it ends, so that a
+// lock on the file is free only when the last process has ended.
 func NewGuard(held *os.File) (*Guard, error) {
 	cmd := exec.Command("/bin/sh", "-c", watch)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C is for the launcher

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// CheckFree reports the first of addrs that somebody else listens on, and, where
-// the system tells, who it is.
+// CheckFree returns an error that names an address on which another process listens,
+// and that process if the system tells.
 func CheckFree(addrs map[string]string) error {
 	for name, addr := range addrs {
 		l, err := net.Listen("tcp", addr)
@@ -26,8 +26,8 @@ func CheckFree(addrs map[string]string) error {
 	return nil
 }
 
-// owner names the process that listens on addr: Linux only, and only one of
-// ours unless we are root.
+// owner returns the name of the process that listens on addr. It knows it only on
+// Linux, and only for processes of the same user unless we are root.
 func owner(addr string) string {
 	const unknown = "another process"
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
@@ -50,7 +50,7 @@ func owner(addr string) string {
 	return unknown
 }
 
-// listener is the inode of the socket listening on port, "" if there is none.
+// listener returns the inode of the socket that listens on port, or "".
 func listener(port int) string {
 	const listening = "0A"
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {

@@ -29,7 +29,7 @@ type Process struct {
 	Path  string
 	Args  []string
 	Env   []string // added to the launcher's own environment
-	Ready string   // a URL that answers 200 when it is ready
+	Ready string   // a URL whose status is 200 when it is ready
 	HTTP  *http.Client
 }
 
@@ -49,11 +49,11 @@ func start(p Process, dir string, guard *Guard) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close() // the child has its own
+	defer out.Close() // the child has its own descriptor
 	c.cmd = exec.Command(p.Path, p.Args...)
 	c.cmd.Env = append(os.Environ(), p.Env...)
 	c.cmd.Stdout, c.cmd.Stderr = out, out
-	// A group of its own: ^C must reach it through us, in order.
+	// A group of its own: Ctrl-C must not reach it directly, because we end processes in order.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
@@ -69,7 +69,7 @@ func start(p Process, dir string, guard *Guard) (*child, error) {
 	return c, nil
 }
 
-// ready waits until c answers, ends, or the limit has passed.
+// ready waits until c is ready. It returns an error if c ends or the limit passes before that.
 func (c *child) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -114,10 +114,10 @@ func (c *child) ask(ctx context.Context) error {
 	return nil
 }
 
-// stop asks c to end, and makes it after a while.
+// stop asks c to end, and kills it if it does not.
 func (c *child) stop() {
 	group := -c.cmd.Process.Pid
-	_ = syscall.Kill(group, syscall.SIGTERM) // it may have ended: then there is nobody to tell
+	_ = syscall.Kill(group, syscall.SIGTERM) // fails if the process has ended
 	select {
 	case <-c.done:
 	case <-time.After(stopLimit):
@@ -126,7 +126,7 @@ func (c *child) stop() {
 	}
 }
 
-// failure describes what became of c, with the end of its log.
+// failure returns an error with what happened to c and the end of its log.
 func (c *child) failure(what string) error {
 	if c.err != nil {
 		what += " (" + c.err.Error() + ")"

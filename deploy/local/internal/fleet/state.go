@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// ErrHeld says that another launcher holds the lock.
+// ErrHeld is the error of Lock when another process holds the lock.
 var ErrHeld = errors.New("held by another process")
 
-// Lock takes the file for this process, or fails with ErrHeld. Whoever has the
-// returned file open, or inherited it, holds the lock.
+// Lock locks file for this process, or fails with ErrHeld. The lock is held as long as
+// this process, or one that inherited the returned file, has it open.
 func Lock(file string) (*os.File, error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -31,7 +31,7 @@ func Lock(file string) (*os.File, error) {
 	return f, nil
 }
 
-// State is what a running launcher tells the next one.
+// State is what a running launcher writes down for other launchers.
 type State struct {
 	PID         int       `json:"pid"`
 	StartTime   time.Time `json:"start_time"`
@@ -44,8 +44,8 @@ type State struct {
 	Authority   string    `json:"authority"` // file of the CA that signs for the simulator
 }
 
-// Alive reports whether the launcher that wrote s still runs: one that was
-// killed left its state behind.
+// Alive reports whether the launcher that wrote s still runs. A launcher that was
+// killed leaves its state behind.
 func (s State) Alive() bool { return s.PID > 0 && syscall.Kill(s.PID, 0) == nil }
 
 // WriteState replaces file in one step.

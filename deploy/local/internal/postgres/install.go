@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 )
 
-// apt installs Debian's PostgreSQL. Debian would also start a cluster with it:
-// that is switched off first, since we run our own and touch no other.
+// apt installs Debian's PostgreSQL. Debian would also start a server, which apt
+// switches off first: we start our own.
 func apt(ctx context.Context, out io.Writer) error {
 	const file = "/etc/postgresql-common/createcluster.conf"
 	fmt.Fprintf(out, "PostgreSQL is not installed: apt-get install postgresql (no system cluster: create_main_cluster = false in %s)\n", file)
@@ -50,7 +50,7 @@ func switchOffMainCluster(file string) error {
 	return os.WriteFile(file, append(text, line+"\n"...), 0o644)
 }
 
-// quietly runs a command and shows what it said only if it failed.
+// quietly runs a command. Its error has what the command printed.
 func quietly(ctx context.Context, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

