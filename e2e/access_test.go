@@ -14,7 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// A foreign workspace and everything in it look like what does not exist.
+// A workspace of others, and everything in it, looks as if it did not exist.
 func TestForeignLooksMissing(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})
@@ -46,10 +46,10 @@ func TestForeignLooksMissing(t *testing.T) {
 
 var requestIDs = regexp.MustCompile(`[A-Z0-9]{26}|[0-9a-f]{32}|[0-9a-f-]{36}`)
 
-// anonymous is a body without its request id.
+// anonymous returns a body without its request id.
 func anonymous(body []byte) string { return requestIDs.ReplaceAllString(string(body), "ID") }
 
-// stranger is a user of another workspace.
+// stranger returns a user of another workspace.
 func (f *fleet) stranger(t *testing.T) *api {
 	t.Helper()
 	conn, err := rpc.Dial(f.ports["tenancy"], "tenancy", f.client("operator"), f.log)
@@ -70,7 +70,7 @@ func (f *fleet) client(name string) rpc.ClientConfig {
 	return rpc.ClientConfig{TLSCert: f.ca.CertFile(name), TLSKey: f.ca.KeyFile(name), TLSCA: f.ca.RootFile()}
 }
 
-// Mutual TLS decides who may call: over real ports, with real certificates.
+// Mutual TLS decides which services may call, here with real ports and certificates.
 func TestServicesNotPermittedAreRefused(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})

@@ -35,7 +35,7 @@ func (a *api) call(t *testing.T, method, path string, body any) (*http.Response,
 	return resp, said
 }
 
-// must makes a call that has to succeed and reads its answer into out.
+// must makes a call that has to succeed, and decodes the response into out.
 func (a *api) must(t *testing.T, method, path string, body, out any) {
 	t.Helper()
 	resp, said := a.call(t, method, path, body)
@@ -43,7 +43,7 @@ func (a *api) must(t *testing.T, method, path string, body, out any) {
 	require.NoError(t, json.Unmarshal(said, out), "%s", said)
 }
 
-// runJSON is a run as the API shows it.
+// runJSON is a run in the format of the API.
 type runJSON struct {
 	ID             string            `json:"id"`
 	Status         string            `json:"status"`
@@ -79,7 +79,7 @@ func (f *fleet) run(t *testing.T, id string) runJSON {
 	return answer.Run
 }
 
-// finish waits for the run to end.
+// finish waits until the run has ended, and returns it.
 func (f *fleet) finish(t *testing.T, id string, within time.Duration) runJSON {
 	t.Helper()
 	var r runJSON
@@ -90,7 +90,8 @@ func (f *fleet) finish(t *testing.T, id string, within time.Duration) runJSON {
 	return r
 }
 
-// sync takes a minute where Graph answers nonsense for good: so long it is asked again.
+// sync runs a sync to its end. It takes a minute if Graph always sends nonsense, since the
+// sync repeats its requests for that long.
 func (f *fleet) sync(t *testing.T, types ...string) runJSON {
 	t.Helper()
 	return f.finish(t, f.startSync(t, types...).ID, 5*time.Minute)
@@ -119,7 +120,7 @@ func (f *fleet) coverage(t *testing.T, runID string) map[string]coverageJSON {
 	return byType
 }
 
-// count answers a number the inventory database holds.
+// count returns one number of the inventory database.
 func (f *fleet) count(t *testing.T, sql string, args ...any) int {
 	t.Helper()
 	var n int

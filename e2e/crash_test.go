@@ -18,7 +18,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
-// binary builds the inventory command once, for tests that kill it.
+// binary builds the inventory command, once, for tests that kill it.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "tp-e2e-")
 	if err != nil {
@@ -30,8 +30,8 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, build.Run()
 })
 
-// process starts inventory as a process of its own, with the environment a
-// platform would give it.
+// process starts inventory in a process of its own, with the environment that a platform
+// would give it.
 func (f *fleet) process(t *testing.T) *exec.Cmd {
 	t.Helper()
 	path, err := binary()
@@ -54,8 +54,8 @@ func (f *fleet) process(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// The worker dies by kill -9 in the middle of a sync, at the published
-// settings: another resumes it within 45 s, and nothing is there twice.
+// kill -9 ends the worker in the middle of a sync, with default settings. Another worker
+// resumes it within 45 s, and nothing is stored twice.
 func TestKilledWorkerIsResumed(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{
@@ -82,7 +82,8 @@ func TestKilledWorkerIsResumed(t *testing.T) {
 	requireByteExact(t, f, "configurationPolicies", "settings")
 }
 
-// SIGTERM gives the run back at once: the next worker need not wait for the lease.
+// A worker that gets SIGTERM releases its run, so that the next worker need not wait for the
+// lease to expire.
 func TestStoppedWorkerGivesItsRunBack(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{
@@ -101,8 +102,8 @@ func TestStoppedWorkerGivesItsRunBack(t *testing.T) {
 	require.Equal(t, 1, ended.Attempt, "the attempt was given back")
 }
 
-// A worker that was stopped past its lease and goes on is fenced: another
-// finished the run meanwhile.
+// A worker is stopped until its lease has expired, and another one finishes the run. When the
+// first goes on, it cannot write any more.
 func TestZombieWorkerIsFenced(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{
@@ -125,8 +126,8 @@ func TestZombieWorkerIsFenced(t *testing.T) {
 	require.Equal(t, succeeded, f.run(t, r.ID).Outcome)
 }
 
-// PostgreSQL goes down at once in the middle of a sync and comes back: the run
-// ends well, and no process had to be started again.
+// PostgreSQL stops immediately in the middle of a sync, and starts again. The run succeeds
+// without a restart of any other process.
 func TestPostgresRestartedMidSync(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Private(t)
@@ -152,8 +153,7 @@ func TestPostgresRestartedMidSync(t *testing.T) {
 	require.Equal(t, 300, f.count(t, "select count(*) from item_version"))
 }
 
-// checkpoint makes the clones of template databases durable: throwaway servers
-// log as little as they may.
+// checkpoint makes cloned databases durable: throwaway servers do not log the copy.
 func (f *fleet) checkpoint(t *testing.T) {
 	t.Helper()
 	_, err := f.superuser(t).Exec(t.Context(), "checkpoint")

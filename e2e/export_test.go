@@ -15,11 +15,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// exportsIn are the objects of each file of testdata/exports, as many as it holds.
+// exportsIn is the number of objects in each file of testdata/exports.
 var exportsIn = map[string]int{"plain.json": 1, "bom.json": 1, "utf16.json": 1, "value.json": 2, "array.json": 2, "beside/Servers.json": 1}
 
-// Exports as tools write them, in every encoding and arrangement: what can be
-// read is stored with the bytes of its file, what cannot is named with the reason.
+// Exports of several tools, in every encoding and structure. A readable object is stored with
+// the bytes of its file; an unreadable file is named with the reason.
 func TestExports(t *testing.T) {
 	t.Parallel()
 	const dir = "testdata/exports"
@@ -64,8 +64,7 @@ func loadedFrom(r graphsim.Report, name string) (all []graphsim.LoadedFile) {
 	return all
 }
 
-// requireSettingsOf looks for every setting of a file among those stored, and
-// the other way round.
+// requireSettingsOf requires the same settings in a file and in the store.
 func requireSettingsOf(t *testing.T, f *fleet, id, text string) {
 	t.Helper()
 	rows, err := f.inventory.Pool.Query(t.Context(), `
@@ -80,7 +79,7 @@ func requireSettingsOf(t *testing.T, f *fleet, id, text string) {
 	}
 }
 
-// beside is the file of a policy's settings, where they have one.
+// beside returns the text of the file with the settings of a policy, if there is one.
 func beside(t *testing.T, dir, name string) string {
 	t.Helper()
 	if !strings.HasPrefix(name, "beside/") {
@@ -89,7 +88,7 @@ func beside(t *testing.T, dir, name string) string {
 	return decoded(t, filepath.Join(dir, strings.TrimSuffix(name, ".json")+"_Settings.json"))
 }
 
-// decoded is a file's text as UTF-8, without the code under test.
+// decoded returns the text of a file as UTF-8, without using the code under test.
 func decoded(t *testing.T, path string) string {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -104,7 +103,7 @@ func decoded(t *testing.T, path string) string {
 	return string(utf16.Decode(units))
 }
 
-// payload is the object as it is stored.
+// payload returns an object as it is stored.
 func (f *fleet) payload(t *testing.T, typ, id string) string {
 	t.Helper()
 	var got []byte

@@ -10,9 +10,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// What Graph does wrong, and what becomes of the run: faults that pass are
-// waited out, those that stay make the type incomplete. Nothing is ever
-// removed because of them.
+// Faults of Graph, and the runs that meet them. A sync waits for a temporary fault to end; a
+// permanent one makes its type incomplete. No fault ever removes a policy.
 func TestGraphFaults(t *testing.T) {
 	t.Parallel()
 	const (
@@ -74,7 +73,7 @@ func TestGraphFaults(t *testing.T) {
 	}
 }
 
-// A wrong secret ends the run at once, with what to do, and one question to the authority.
+// A wrong secret ends the run at once, with advice, after one request to the authority.
 func TestWrongSecretFailsWithoutAStorm(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, secret: "not the secret"})
@@ -92,7 +91,8 @@ func TestWrongSecretFailsWithoutAStorm(t *testing.T) {
 	require.Zero(t, f.sim.Stats().Statuses[http.StatusOK]-f.discoveries(), "nothing but discovery was answered")
 }
 
-// discoveries counts the authority's metadata, which needs no secret.
+// discoveries returns the number of requests for the authority's metadata, which need no
+// secret.
 func (f *fleet) discoveries() int {
 	n := 0
 	for call, times := range f.sim.Stats().Calls {

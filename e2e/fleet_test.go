@@ -1,5 +1,5 @@
-// Package e2e is the tests that need two services or more: the whole fleet over
-// loopback ports with mutual TLS, on a real PostgreSQL, against the simulator.
+// Package e2e holds the tests that need two services or more. They run the whole fleet on
+// loopback ports with mutual TLS, with a real PostgreSQL and the Graph simulator.
 package e2e
 
 import (
@@ -40,16 +40,16 @@ const (
 	secret      = "correct horse battery staple"
 )
 
-// options are what a test wants different.
+// options are what a test changes.
 type options struct {
-	postgres     *pgtest.PrivateServer // nil: the shared one
+	postgres     *pgtest.PrivateServer // nil means the shared server
 	sim          graphsim.TenantConfig
 	noQuotas     bool
 	latency      time.Duration
-	secret       string // the tenant's, as tenancy knows it
+	secret       string // the tenant's secret in tenancy
 	runTypes     string
-	graphTimeout time.Duration // of one request to Graph
-	outside      bool          // inventory is started by the test, as a process of its own
+	graphTimeout time.Duration // for one request to Graph
+	outside      bool          // the test starts inventory, in a process of its own
 }
 
 // fleet is every service, running.

@@ -14,7 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// What the takeover writes: runs of one schedule, and a restore.
+// Runs as the takeover writes them: some of one schedule, and a restore.
 const importedRuns = `
 	with r as (
 		insert into operation_runs (workspace_id, tenant_id, initiator_name, type, status, outcome, run_identity_hash, summary_counts, failure_summary,
@@ -38,8 +38,8 @@ const importedRuns = `
 	from r cross join unnest(array['backup_schedule_id', 'backup_set_id', 'restore_run_id']) k
 	where coalesce(r.context ->> k, r.context -> 'inputs' ->> k) is not null`
 
-// Imported runs are found like any other, by where they were before and by what
-// they are about, and their pages say both.
+// Imported runs can be found by their legacy rows and by their search keys, and their pages
+// show both.
 func TestImportedRunsAreFoundAndShown(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})
@@ -94,7 +94,7 @@ func (f *fleet) legacyIDs(t *testing.T, filter string) (ids []string) {
 	return ids
 }
 
-// page is a page of the console as its only user sees it.
+// page returns a page of the console.
 func (f *fleet) page(t *testing.T, path string) string {
 	t.Helper()
 	browser := &http.Client{Jar: f.signedIn(t)}

@@ -9,8 +9,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// Real exports, where they are to be had: every readable policy is stored byte
-// by byte with all its settings, every unreadable file is named with the reason.
+// Real exports, if the machine has some: every readable policy is stored byte by byte with all
+// its settings, and every unreadable file is named with the reason.
 func TestRealExports(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv("TENANTPILOT_REAL_DATA")

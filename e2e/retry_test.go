@@ -13,8 +13,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// A sync that was refused one type is run again once that is mended: the same
-// types, as a run of its own that says what it repeats.
+// Graph denied a sync one type. When the permission is granted, the sync is run again: with
+// the same types, in a run of its own that names the first one.
 func TestASyncIsRunAgain(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})
@@ -46,7 +46,7 @@ func TestASyncIsRunAgain(t *testing.T) {
 	require.Contains(t, f.page(t, "/operations/"+first.ID), `name="retry_of" value="`+first.ID+`"`)
 }
 
-// A run of others cannot be run again, and looks like one that does not exist.
+// A run of another workspace cannot be run again, and looks as if it did not exist.
 func TestAForeignSyncIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})

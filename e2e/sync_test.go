@@ -22,11 +22,11 @@ const (
 	cancelled = "RUN_OUTCOME_CANCELLED"
 )
 
-// counts keep the demo tenant small where its size is not the point.
+// few makes a small demo tenant, for tests that need no size.
 var few = map[string]int{"configurationPolicies": 6, "deviceConfigurations": 5, "assignmentFilters": 2, "groups": 3}
 
-// The life of a tenant: first sync, nothing changed, one change, one removal,
-// one return.
+// The life of a tenant: a first sync, one without changes, one with a changed policy, one with
+// a removed policy, and one in which that policy is back.
 func TestSyncFollowsTheTenant(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Size: 40, Seed: 7}, noQuotas: true})
@@ -70,7 +70,7 @@ func TestSyncFollowsTheTenant(t *testing.T) {
 	require.Zero(t, f.count(t, "select count(*) from item where removed_time is not null"), "what returns is there again")
 }
 
-// A second start while one is active answers the same run.
+// A second start while a run is active returns this run.
 func TestSecondStartJoinsTheFirst(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true, latency: 300_000_000})
@@ -93,13 +93,13 @@ func TestCancelEndsARunningSync(t *testing.T) {
 	require.Equal(t, cancelled, f.finish(t, r.ID, 30e9).Outcome)
 }
 
-// Every object is stored as it was sent, byte by byte, with all its settings.
+// Every object is stored byte by byte as Graph sent it, with all its settings.
 func TestPoliciesAreStoredByteExact(t *testing.T) {
 	t.Parallel()
 	const compliance = "?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)"
 	tests := map[string]struct {
 		path, query string
-		byItem      bool // the list leaves something out: the item is what is stored
+		byItem      bool // the list leaves parts out, so the item itself is stored
 	}{
 		"configurationPolicies":    {path: "configurationPolicies"},
 		"deviceConfigurations":     {path: "deviceConfigurations"},
@@ -128,7 +128,7 @@ func TestPoliciesAreStoredByteExact(t *testing.T) {
 	}
 }
 
-// graphItem is the simulator's answer to a GET, past the code under test.
+// graphItem returns the simulator's response to a GET, without using the code under test.
 func (f *fleet) graphItem(t *testing.T, path string) string {
 	t.Helper()
 	form := url.Values{

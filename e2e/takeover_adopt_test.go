@@ -9,17 +9,17 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 )
 
-// who is in tenancy, as far as people and places go: all but when things happened.
+// who returns the workspaces, users, tenants and members of tenancy, without times.
 func (m *move) who(t *testing.T) map[string][]string {
 	t.Helper()
 	return dumpOf(t, m.tenancy, nil, "--data-only").tables
 }
 
-// decidedFor is what the plan for the awkward fixture makes an operator add.
+// decidedFor are the flags that the awkward fixture needs.
 var decidedFor = []string{"--owner=2=3", "--workspace-map=20=1,21=Loose Ends", "--owner=1000728784265=Lena Neu"}
 
-// Everybody goes over into the real tenancy, once however often it is said; nobody
-// can sign in by it, and no secret goes along.
+// Adopt takes everybody over into the real tenancy, once, however often it runs. Nobody can
+// sign in by that, and it copies no secrets.
 func TestAdoptBringsPeopleToTenancy(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Server(t)
@@ -57,7 +57,7 @@ func TestAdoptBringsPeopleToTenancy(t *testing.T) {
 	require.Equal(t, after, m.who(t), "what was told once is remembered")
 }
 
-// Who has claimed an identity is theirs, whatever the older installation says later.
+// Adopt does not change a user who has claimed an identity.
 func TestAdoptLeavesClaimedUsersAlone(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Server(t)

@@ -17,20 +17,20 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/server"
 )
 
-// dump is what pg_dump writes of a database, but for the order of rows and of the
-// columns of a table: a column that was dropped and comes back is the last one.
+// dump is what pg_dump writes of a database, with rows and columns in a fixed order: a column
+// that was dropped and comes back is the last one of its table.
 type dump struct {
 	schema string
-	tables map[string][]string // rows, sorted; each its columns by name
+	tables map[string][]string // sorted rows; a row is its columns by name
 }
 
-// dumpOf dumps a database. Value, if given, may rewrite what stands in a column.
+// dumpOf dumps a database. Value, if given, replaces values of columns.
 func dumpOf(t *testing.T, db *pgtest.DB, value func(table, column, value string) string, flags ...string) dump {
 	t.Helper()
 	bin, err := server.Find()
 	require.NoError(t, err)
 	var complaints bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "pg_dump"), append(flags, "--no-owner", "--dbname="+db.OwnerURL)...) //nolint:gosec // a program of the server's
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "pg_dump"), append(flags, "--no-owner", "--dbname="+db.OwnerURL)...) //nolint:gosec // a program of PostgreSQL
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s", complaints.String())
@@ -69,7 +69,7 @@ func parseDump(text string, value func(table, column, value string) string) dump
 	return d
 }
 
-// copied reads COPY public.t (a, b) FROM stdin;
+// copied parses COPY public.t (a, b) FROM stdin;
 func copied(line string) (table string, columns []string) {
 	head, rest, _ := strings.Cut(strings.TrimPrefix(line, "COPY "), " (")
 	list, _, _ := strings.Cut(rest, ") FROM")
@@ -88,7 +88,7 @@ func rowOf(table string, columns []string, line string, value func(table, column
 	return strings.Join(cells, " ")
 }
 
-// same fails unless two dumps are equal, and shows where they are not.
+// same fails the test unless two dumps are equal, and shows how they differ.
 func (d dump) same(t *testing.T, want dump, why string, args ...any) {
 	t.Helper()
 	why = fmt.Sprintf(why, args...)
@@ -106,7 +106,7 @@ func (d dump) sameRows(t *testing.T, want dump, why string) {
 	}
 }
 
-// differences answers what only one of two sorted lists has.
+// differences returns the items that only one of two sorted lists has.
 func differences(want, got []string) (missing, more []string) {
 	for len(want) > 0 || len(got) > 0 {
 		switch {
@@ -121,20 +121,20 @@ func differences(want, got []string) (missing, more []string) {
 	return missing, more
 }
 
-// block is the ids set aside for the runs of a legacy table.
+// block is the ids reserved for the runs of a legacy table.
 type block struct {
 	Source     string
 	Last, Base int64
 }
 
-// blocks are what adopt has set aside; none, if it was taken back.
+// blocks returns the ids that adopt has reserved; none after a rollback.
 func (m *move) blocks(t *testing.T) []block {
 	t.Helper()
 	return all[block](t, connect(t, m.ops), "select source, last_legacy_id, base from takeover_block order by base")
 }
 
-// legacyDump is all that is the older installation's. Given blocks, runs are named by
-// what they were: their ids depend on what else was there when adopt began.
+// legacyDump dumps everything of the older installation. With blocks, runs are named by their
+// legacy rows, since their ids depend on the runs that existed before adopt.
 func (m *move) legacyDump(t *testing.T, blocks []block) dump {
 	t.Helper()
 	return dumpOf(t, m.legacy, func(_, column, value string) string {
@@ -145,8 +145,8 @@ func (m *move) legacyDump(t *testing.T, blocks []block) dump {
 	}, "--exclude-schema=tenantpilot_takeover")
 }
 
-// runsDump is all runs and what belongs to them, named likewise. What tells of the
-// takeover itself, of migrations, and of what services look at by the clock, is left out.
+// runsDump dumps all runs and what belongs to them, named in the same way. It leaves out the
+// tables of the takeover and of migrations, and those that services change by the clock.
 func (m *move) runsDump(t *testing.T, blocks []block) dump {
 	t.Helper()
 	d := dumpOf(t, m.ops, func(table, column, value string) string {
@@ -156,11 +156,11 @@ func (m *move) runsDump(t *testing.T, blocks []block) dump {
 		return value
 	}, "--data-only", "--exclude-table=goose_db_version", "--exclude-table=takeover", "--exclude-table=takeover_block",
 		"--exclude-table=run_stat_fold", "--exclude-table=retention_status")
-	d.schema = "" // the places of sequences
+	d.schema = "" // it holds the values of sequences
 	return d
 }
 
-// rowName is the legacy row that a run was made of.
+// rowName returns the legacy row that a run was made of.
 func rowName(blocks []block, id string) string {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {

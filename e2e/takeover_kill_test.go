@@ -10,7 +10,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// forth are the stages; back undoes them.
+// forth are the stages, and back undoes them.
 var (
 	forth = []string{
 		"analyse", "adopt --owner=2=3", "backfill --history=import", "adopt", "backfill --history=import --cut-over",
@@ -19,12 +19,12 @@ var (
 	back = []string{"rollback --to drop", "rollback --to repoint", "rollback --to backfill", "rollback --to adopt"}
 )
 
-// goesOn is how many of the stages the older installation goes on through.
+// goesOn is the number of stages during which the older installation goes on working.
 const goesOn = 3
 
-// Every stage is killed at random instants, again and again, while the older
-// installation goes on until the cut-over: both databases end as they do when
-// nobody disturbs, and as they began on the way back.
+// Every stage is killed at random instants, again and again, while the older installation goes
+// on until the cut-over. Both databases end in the same state as when no stage is killed, and
+// after the rollback in the state in which they began.
 func TestKilledAtAnyInstant(t *testing.T) {
 	t.Parallel()
 	k := newKiller(t)
@@ -42,8 +42,8 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	k.compare(t, m, calm, forth)
 }
 
-// The same where the databases are on two servers, a run that is there already is
-// in the way of the ids, and history is only linked.
+// The same with the databases on two servers, a live run whose id is needed, and a history
+// that is only linked.
 func TestKilledBetweenTwoServers(t *testing.T) {
 	t.Parallel()
 	k := newKiller(t)
@@ -64,13 +64,13 @@ func TestKilledBetweenTwoServers(t *testing.T) {
 	drop := "drop --snapshot=before"
 	drop += " --archive-unlinked=" + m.asked(t, drop+" --plan", `(\d+) are without a run`)
 	m.all(t, []string{drop}, k.kill)
-	_, err = connect(t, m.ops).Exec(t.Context(), "delete from operation_runs where origin = 'live'") // it was only in the way
+	_, err = connect(t, m.ops).Exec(t.Context(), "delete from operation_runs where origin = 'live'") // it has only taken an id
 	require.NoError(t, err)
 	k.compare(t, m, m.again(t, shared, "--unknown-type"), append(stages, drop))
 }
 
-// compare holds what became of a move that was killed all the time against one that
-// nobody disturbs, with the same tenancy, and takes the first one back.
+// compare requires that m, whose stages were killed, has ended in the same state as calm, which
+// it takes through the same stages without killing any. Then it rolls m back, killing that too.
 func (k *killer) compare(t *testing.T, m, calm *move, stages []string) {
 	t.Helper()
 	people, began := m.people(t), world{calm.legacyDump(t, nil), calm.runsDump(t, nil)}
@@ -82,14 +82,14 @@ func (k *killer) compare(t *testing.T, m, calm *move, stages []string) {
 	require.Greater(t, k.hit, k.stages/2, "most stages were killed before their end, seed %d", k.seed)
 }
 
-// named is both databases with runs called by what they were.
+// named returns the state of both databases, with runs named by their legacy rows.
 func (m *move) named(t *testing.T) world {
 	t.Helper()
 	blocks := m.blocks(t)
 	return world{m.legacyDump(t, blocks), m.runsDump(t, blocks)}
 }
 
-// people are who tenancy knows.
+// people returns the objects of tenancy.
 func (m *move) people(t *testing.T) []string {
 	t.Helper()
 	rows := all[struct{ Row string }](t, connect(t, m.tenancy), `select format('workspace %s %s', id, legacy_id) from workspace

@@ -12,16 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// killer runs stages of takeovers, and kills them by kill -9.
+// killer runs stages of takeovers and kills them with kill -9.
 type killer struct {
-	rows   string        // ordinary ones
-	steps  int           // of the older installation's work
-	kills  int           // of each stage
-	each   time.Duration // at most, for the kills of one stage
+	rows   string        // ordinary rows of the fixture
+	steps  int           // steps of the older installation's work
+	kills  int           // kills of each stage
+	each   time.Duration // time for the kills of one stage, at most
 	seed   uint64
 	random *rand.Rand
 
-	stages, hit int // so far; in which one was killed
+	stages, hit int // stages so far, and those that were killed at least once
 }
 
 func newKiller(t *testing.T) *killer {
@@ -32,15 +32,15 @@ func newKiller(t *testing.T) *killer {
 	} else {
 		t.Log("TENANTPILOT_PROOF=1 kills more often, among more rows")
 	}
-	k.seed = uint64(time.Now().UnixNano())      //nolint:gosec // any number will do
-	k.random = rand.New(rand.NewPCG(k.seed, 0)) //nolint:gosec // to be repeated
+	k.seed = uint64(time.Now().UnixNano())      //nolint:gosec // any number is fine
+	k.random = rand.New(rand.NewPCG(k.seed, 0)) //nolint:gosec // a seed makes it repeatable
 	t.Logf("seed %d", k.seed)
 	return k
 }
 
-// kill runs a stage again and again and kills each at a random instant of the time
-// it takes, as far as that is known, and then runs it to its end. One that has always
-// ended before is tried more often: by then it is known how long it takes.
+// kill runs a stage again and again, and kills it at a random instant of the time that it
+// takes, as far as that is known. Then it runs the stage to its end. If the stage has always
+// ended before the kill, it tries twice more: by then it knows how long the stage takes.
 func (k *killer) kill(t *testing.T, m *move, stage string) {
 	t.Helper()
 	killed, runs, takes := 0, 0, 300*time.Millisecond
@@ -58,7 +58,7 @@ func (k *killer) kill(t *testing.T, m *move, stage string) {
 	t.Logf("%s: killed %d of %d, and then took %s", stage, killed, runs, time.Since(began).Round(time.Millisecond))
 }
 
-// killAfter runs a stage and kills it after so long, unless it has ended by then.
+// killAfter runs a stage and kills it after a while, unless it has ended by then.
 func (m *move) killAfter(t *testing.T, stage string, after time.Duration) (took time.Duration, ended bool) {
 	t.Helper()
 	var said bytes.Buffer
@@ -73,7 +73,7 @@ func (m *move) killAfter(t *testing.T, stage string, after time.Duration) (took 
 	return time.Since(began), ended
 }
 
-// finish runs a stage to its end, as an operator would who reads what it says.
+// finish runs a stage to its end, as an operator would who reads its messages.
 func finish(t *testing.T, m *move, stage string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
@@ -89,15 +89,15 @@ func finish(t *testing.T, m *move, stage string) {
 }
 
 var (
-	busy   = []byte("another process works on this takeover") // what a killed one held is free a moment later
+	busy   = []byte("another process works on this takeover") // the lock of a killed process is released a moment later
 	behind = []byte("run adopt again")                        // the older installation has linked rows to new runs
 )
 
-// passing says that what a stage failed of is soon otherwise.
+// passing reports whether the cause of a failure will soon have passed.
 func passing(said []byte) bool { return bytes.Contains(said, busy) || bytes.Contains(said, behind) }
 
-// all does every stage, in a takeover that is said to have begun when its fixture
-// was made: rows that tell no time at all take that one.
+// all does every stage, in a takeover that began at the time of its fixture: rows without any
+// time get this one.
 func (m *move) all(t *testing.T, stages []string, do func(t *testing.T, m *move, stage string)) {
 	t.Helper()
 	for _, stage := range stages {
@@ -109,7 +109,7 @@ func (m *move) all(t *testing.T, stages []string, do func(t *testing.T, m *move,
 	}
 }
 
-// asked answers what a stage wants to be told, by the part of what it says.
+// asked runs a stage that must fail, and returns the part of its message that a pattern captures.
 func (m *move) asked(t *testing.T, stage, part string) string {
 	t.Helper()
 	said := m.refuses(t, strings.Fields(stage)...)

@@ -20,7 +20,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 )
 
-// promises are what the runbook says of its commands.
+// promises check what the runbook says about its commands.
 func (o *operator) promises() map[string]func(*testing.T) {
 	return map[string]func(*testing.T){
 		"takeover analyse":                              o.analysed,
@@ -37,7 +37,7 @@ func (o *operator) analysed(t *testing.T) {
 	o.look(t).same(t, o.before["takeover analyse"], "analyse changes nothing of anybody's")
 	r := o.report(t, "analyse")
 	require.NotEmpty(t, r.Tables)
-	require.NotEmpty(t, r.Findings, "it tells what is odd")
+	require.NotEmpty(t, r.Findings, "it reports what is wrong")
 }
 
 func (o *operator) adopted(t *testing.T) {
@@ -45,21 +45,21 @@ func (o *operator) adopted(t *testing.T) {
 	o.requireHeld(t)
 }
 
-// requireHeld says that nothing starts in a workspace that is being taken over.
+// requireHeld requires that no run starts in a workspace that is being taken over.
 func (o *operator) requireHeld(t *testing.T) {
 	t.Helper()
 	_, err := o.api.start(t, o.workspaceOf(t))
 	require.Equal(t, "TAKEOVER_IN_PROGRESS", errs.Reason(err), "%v", err)
 }
 
-// workspaceOf is the new workspace with most of the history.
+// workspaceOf returns the new workspace with the most runs.
 func (o *operator) workspaceOf(t *testing.T) int64 {
 	t.Helper()
 	return only[int64](t, connect(t, o.legacy), `select m.workspace_id from tenantpilot_takeover.workspace_map m
 		join tenantpilot_takeover.mapped_operation_runs r on r.workspace_id = m.workspace_id group by 1 order by count(*) desc limit 1`)
 }
 
-// sources are the legacy tables whose rows were made runs.
+// sources returns the legacy tables whose rows became runs.
 func (o *operator) sources(t *testing.T) []string {
 	t.Helper()
 	var names []string
@@ -88,10 +88,10 @@ func (o *operator) backfilled(t *testing.T) {
 	o.requireHeld(t)
 }
 
-// row is a legacy row and the run it is to have.
+// row is a legacy row and the run that it has to become.
 type row struct{ ID, RunID, WorkspaceID int64 }
 
-// requireFound looks some rows up by what they were.
+// requireFound requires that some runs are found by their legacy rows.
 func (o *operator) requireFound(t *testing.T, source string) {
 	t.Helper()
 	rows := all[row](t, connect(t, o.legacy), "select legacy_id, run_id, workspace_id from "+mapped(source)+" where link = 'imported' order by md5(legacy_id::text) limit 5")
@@ -106,7 +106,7 @@ func (o *operator) requireFound(t *testing.T, source string) {
 	}
 }
 
-// requireHistory asks for what a schedule has done: imported runs, and those that
+// requireHistory requires that all runs of a schedule are found: imported ones, and those that
 // were canonical before.
 func (o *operator) requireHistory(t *testing.T) {
 	t.Helper()
@@ -145,7 +145,7 @@ func (o *operator) cutOver(t *testing.T) {
 		_, err := o.api.start(t, id.ID)
 		require.NoError(t, err, "live runs are allowed in workspace %d", id.ID)
 	}
-	_, err := connect(t, o.ops).Exec(t.Context(), "delete from operation_runs where origin = 'live'") // they were only for this
+	_, err := connect(t, o.ops).Exec(t.Context(), "delete from operation_runs where origin = 'live'") // they were only started for this check
 	require.NoError(t, err)
 }
 
@@ -160,8 +160,8 @@ func (o *operator) verified(t *testing.T) {
 	require.Equal(t, "true", r.Options["all"])
 }
 
-// mended changes a row, and follows what the text says of checks that fail; and then
-// changes it back.
+// mended changes a row, does what the runbook says about checks that fail, and changes the row
+// back.
 func (o *operator) mended(t *testing.T) {
 	t.Helper()
 	const backfill, verify = "takeover backfill --history=import --cut-over", "takeover verify --all"
@@ -185,7 +185,7 @@ func (o *operator) mended(t *testing.T) {
 	o.look(t).same(t, o.seen, "backfill has mended it")
 }
 
-// references are the columns that repoint moves, by the table they are in.
+// references are the old and the new columns of repoint, by table.
 var references = map[string][][2]string{
 	"findings":        {{"baseline_run_id", "baseline_operation_run_id"}, {"current_run_id", "current_operation_run_id"}},
 	"inventory_items": {{"last_seen_run_id", "last_seen_operation_run_id"}},
@@ -234,7 +234,7 @@ func (o *operator) dropped(t *testing.T) {
 	require.True(t, slices.ContainsFunc(r.Tables, func(x reportTable) bool { return len(x.Rows) > 0 }), "restores and their runs, side by side")
 }
 
-// report is the part of a stage's report that programs read.
+// report is a part of the JSON report of a stage.
 type report struct {
 	Passed   bool
 	Options  map[string]string
@@ -248,7 +248,7 @@ type reportTable struct {
 	Rows  [][]any
 }
 
-// report is the last one of a stage that was no plan; it is there as a page too.
+// report returns the last report of a stage, without plans. It exists as a page too.
 func (m *move) report(t *testing.T, stage string) (r report) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(m.environment()["TAKEOVER_REPORTS"], "*-"+stage+".json"))
@@ -263,7 +263,7 @@ func (m *move) report(t *testing.T, stage string) (r report) {
 	return r
 }
 
-// runsAPI is the run store as others call it.
+// runsAPI is the API of the run store.
 type runsAPI struct {
 	reader  operationsv1.RunReaderServiceClient
 	starter operationsv1.RunServiceClient
@@ -285,7 +285,7 @@ func (a *runsAPI) start(t *testing.T, workspace int64) (*operationsv1.StartRunRe
 	return a.starter.StartRun(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: workspace, Type: "inventory_sync", IdentityInputs: "all"})
 }
 
-// list answers the ids of all runs that match.
+// list returns the ids of all runs that match a filter.
 func (a *runsAPI) list(t *testing.T, workspace int64, filter string) (ids []int64) {
 	t.Helper()
 	for token, more := "", true; more; more = token != "" {

@@ -14,11 +14,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// runbook is what docs/takeover.md has an operator do.
+// runbook is what docs/takeover.md tells an operator to do.
 type runbook struct {
 	commands  []string // in order
-	exports   []string // names of variables
-	rollbacks []string // in the order they would be done
+	exports   []string // names of environment variables
+	rollbacks []string // the last stage first
 }
 
 func readRunbook(t *testing.T) runbook {
@@ -38,18 +38,18 @@ func readRunbook(t *testing.T) runbook {
 	return r
 }
 
-// operator follows the runbook: a line at a time, by sh.
+// operator runs the lines of the runbook in a shell.
 type operator struct {
 	*move
 	api      *runsAPI
-	decided  map[string]string // what a plan made the operator add to a command
+	decided  map[string]string // the flags that a plan has asked for, by command
 	seen     world
-	before   map[string]world // by command
+	before   map[string]world // the state before each command
 	repeated map[string]bool
-	moved    world // when everything had been taken over
+	moved    world // the state when everything was taken over
 }
 
-// world is both databases, as they were.
+// world is the state of both databases.
 type world struct{ legacy, runs dump }
 
 func (o *operator) look(t *testing.T) world {
@@ -63,16 +63,16 @@ func (w world) same(t *testing.T, want world, why string, args ...any) {
 	w.runs.same(t, want.runs, "operations: "+why, args...)
 }
 
-// sh says a line to the shell.
+// sh runs a line in a shell.
 func (o *operator) sh(t *testing.T, line string) (string, error) {
 	t.Helper()
 	said, err := o.in(exec.CommandContext(t.Context(), "sh", "-c", line+o.decided[line])).CombinedOutput() //nolint:gosec // from our documentation
 	return string(said), err
 }
 
-// Every command of the runbook, in its order, on a legacy database with all that is
-// odd, with live services; every promise that the text makes of it; twice and thrice;
-// and all the way back.
+// Every command of the runbook runs in its order, three times, on a legacy database with
+// everything odd, with live services. Every promise of the text is checked. Then everything is
+// rolled back.
 func TestTheRunbookIsTrue(t *testing.T) {
 	t.Parallel()
 	book := readRunbook(t)
@@ -101,7 +101,7 @@ func TestTheRunbookIsTrue(t *testing.T) {
 	o.goBack(t, book.rollbacks)
 }
 
-// do follows one line, when it is new twice and thrice, unless it is a plan.
+// do runs one line, and repeats a line that is new, unless it is a plan.
 func (o *operator) do(t *testing.T, line string) {
 	t.Helper()
 	o.before[line] = o.seen
@@ -122,18 +122,18 @@ func (o *operator) do(t *testing.T, line string) {
 	}
 }
 
-// repeat says a line again, which must change nothing.
+// repeat runs a line twice more, which must change nothing.
 func (o *operator) repeat(t *testing.T, line string) {
 	t.Helper()
 	o.repeated[line] = true
 	for range 2 {
 		said, err := o.sh(t, line)
 		require.NoError(t, err, "again: %s\n%s", line, said)
-		o.look(t).same(t, o.seen, "said again it changes nothing: %s", line)
+		o.look(t).same(t, o.seen, "repeated, it changes nothing: %s", line)
 	}
 }
 
-// decide adds what a plan that stopped asks for; the text tells which options there are.
+// decide adds the flags that a plan has asked for; the runbook names them.
 func (o *operator) decide(t *testing.T, line, said string) {
 	t.Helper()
 	require.Equal(t, "takeover adopt --plan", line, "only the plan of adopt asks:\n%s", said)
@@ -144,7 +144,7 @@ func (o *operator) decide(t *testing.T, line, said string) {
 	o.decided["takeover adopt --plan"], o.decided["takeover adopt"] = decided, decided
 }
 
-// firsts are the first commands of the stages that can be taken back.
+// firsts are the first commands of the stages, by the command that undoes them.
 var firsts = map[string]string{
 	"takeover rollback --to drop":     "takeover drop --plan --snapshot=legacy-before-drop",
 	"takeover rollback --to repoint":  "takeover repoint --plan",
@@ -153,8 +153,8 @@ var firsts = map[string]string{
 	"takeover rollback --to analyse":  "takeover analyse",
 }
 
-// goBack takes everything back, the last stage first, to a legacy database that is
-// what it was. In between, when all but the first is taken back, it goes forward again.
+// goBack undoes the stages, the last one first, until the legacy database is what it was. When
+// only analyse is left, it goes forward once more, and back again.
 func (o *operator) goBack(t *testing.T, rollbacks []string) {
 	t.Helper()
 	require.Len(t, rollbacks, len(firsts), "the text tells how to go back from each stage")
@@ -176,7 +176,8 @@ func (o *operator) goBack(t *testing.T, rollbacks []string) {
 	o.runsDump(t, nil).same(t, o.before["takeover analyse"].runs, "nothing is left of the runs")
 }
 
-// forward does it all again, up to the cut-over: other ids, and else the same runs.
+// forward takes everything over again, up to the cut-over: the runs are the same, except
+// their ids.
 func (o *operator) forward(t *testing.T) {
 	t.Helper()
 	for _, line := range []string{"takeover adopt", "takeover backfill --history=import", "takeover backfill --history=import --cut-over", "takeover verify --all"} {

@@ -22,8 +22,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy"
 )
 
-// takeoverBinary builds the takeover command once, for tests that run it as its
-// operator would.
+// takeoverBinary builds the takeover command, once, for tests that run it as an operator does.
 var takeoverBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "tp-e2e-")
 	if err != nil {
@@ -35,16 +34,16 @@ var takeoverBinary = sync.OnceValues(func() (string, error) {
 	return path, build.Run()
 })
 
-// move is a legacy database, and a new installation that takes it over.
+// move is a legacy database and the new installation that takes it over.
 type move struct {
 	*fleet
 	legacy *pgtest.DB
 	binary string
-	now    time.Time // when the older installation was left
+	now    time.Time // the present of the older installation
 }
 
-// newMove makes a legacy database on a server, filled as flags say, and the
-// databases and the tenancy service of a new installation on another, or the same.
+// newMove makes a legacy database on one server, filled by flags of the fixture command, and
+// the databases and the tenancy service of a new installation on another or the same server.
 func newMove(t *testing.T, legacy, target pgtest.Handle, flags ...string) *move {
 	t.Helper()
 	m := &move{fleet: &fleet{dir: t.TempDir(), ports: map[string]string{}, log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}}
@@ -61,7 +60,7 @@ func newMove(t *testing.T, legacy, target pgtest.Handle, flags ...string) *move 
 	return m
 }
 
-// again is another move with the same tenancy, from the same kind of legacy database.
+// again makes another move with the same tenancy.
 func (m *move) again(t *testing.T, legacy pgtest.Handle, flags ...string) *move {
 	t.Helper()
 	other := *m.fleet
@@ -85,7 +84,7 @@ func (m *move) fill(t *testing.T, legacy pgtest.Handle, now time.Time, flags []s
 // migrateNothing leaves a database empty: the fixture command fills it.
 func migrateNothing(context.Context, string) error { return nil }
 
-// environment is what the runbook says to export.
+// environment returns the variables that the runbook exports.
 func (m *move) environment() map[string]string {
 	return map[string]string{
 		"TAKEOVER_LEGACY_URL": m.legacy.OwnerURL, "TAKEOVER_OPERATIONS_URL": m.ops.OwnerURL, "TAKEOVER_TENANCY_ADDRESS": m.ports["tenancy"],
@@ -94,7 +93,7 @@ func (m *move) environment() map[string]string {
 	}
 }
 
-// in gives cmd the environment, and the binary a place on its PATH.
+// in gives cmd the environment, with the binary on its PATH.
 func (m *move) in(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(m.binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	for name, value := range m.environment() {
@@ -108,7 +107,7 @@ func (m *move) command(t *testing.T, args ...string) *exec.Cmd {
 	return m.in(exec.CommandContext(context.WithoutCancel(t.Context()), m.binary, args...)) //nolint:gosec // our own binary
 }
 
-// must runs the binary to a good end, and answers what it said.
+// must runs the binary, which must succeed, and returns its output.
 func (m *move) must(t *testing.T, args ...string) string {
 	t.Helper()
 	said, err := m.command(t, args...).CombinedOutput()
@@ -116,7 +115,7 @@ func (m *move) must(t *testing.T, args ...string) string {
 	return string(said)
 }
 
-// refuses runs the binary, which must fail, and answers what it said.
+// refuses runs the binary, which must fail, and returns its output.
 func (m *move) refuses(t *testing.T, args ...string) string {
 	t.Helper()
 	said, err := m.command(t, args...).CombinedOutput()
@@ -124,17 +123,17 @@ func (m *move) refuses(t *testing.T, args ...string) string {
 	return string(said)
 }
 
-// worker is the older installation, going on with its work.
+// worker is the older installation at work.
 type worker struct {
 	cmd   *exec.Cmd
-	cues  io.WriteCloser // a line is a step
+	cues  io.WriteCloser // a line makes it do one step
 	said  bytes.Buffer
-	done  int // steps that were cued
+	done  int // steps that it was told to do
 	quit  chan struct{}
 	cuing sync.WaitGroup
 }
 
-// work starts it; it does nothing until told.
+// work starts the worker, which does nothing yet.
 func (m *move) work(t *testing.T) *worker {
 	t.Helper()
 	w := &worker{cmd: m.command(t, "fixture", "--work", "--url", m.legacy.OwnerURL, "--now", m.now.Format(time.RFC3339)), quit: make(chan struct{})}
@@ -147,7 +146,7 @@ func (m *move) work(t *testing.T) *worker {
 	return w
 }
 
-// goOn lets it do a step now and then, up to so many, until it is stopped.
+// goOn makes it do a step every 50 ms, up to so many, until stop.
 func (w *worker) goOn(steps int) {
 	w.cuing.Go(func() {
 		ticker := time.NewTicker(50 * time.Millisecond)
@@ -169,19 +168,19 @@ func (w *worker) cue(steps int) {
 	}
 }
 
-// stop lets it do what is left of so many steps, and waits for its end.
+// stop makes it do the rest of so many steps, and waits until it has ended.
 func (w *worker) stop(t *testing.T, steps int) {
 	t.Helper()
 	close(w.quit)
 	w.cuing.Wait()
 	w.cue(steps - w.done)
-	_ = w.cues.Close() // an error if it has ended before its time, as it says below
+	_ = w.cues.Close() // it fails if the worker has ended too early, which Wait reports
 	err := w.cmd.Wait()
 	require.NoError(t, err, "the older installation failed:\n%s", w.said.String())
 	require.Equal(t, steps, w.done)
 }
 
-// connect opens a connection to a database of the takeover, as its owner.
+// connect connects to a database as its owner.
 func connect(t *testing.T, db *pgtest.DB) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.OwnerURL)
@@ -190,7 +189,7 @@ func connect(t *testing.T, db *pgtest.DB) *pgx.Conn {
 	return conn
 }
 
-// all answers the rows of a query.
+// all returns the rows of a query.
 func all[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) []T {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), sql, args...)
@@ -200,7 +199,7 @@ func all[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) []T {
 	return out
 }
 
-// only answers the one value of a query.
+// only returns the one value of a query.
 func only[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), sql, args...)

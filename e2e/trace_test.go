@@ -21,11 +21,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
-// spans is what every service of this process exports.
+// spans holds the spans that the services of this process export.
 var spans = tracetest.NewInMemoryExporter()
 
 func TestMain(m *testing.M) {
-	// These tests wait more than they work: for retries, leases, clocks.
+	// These tests mostly wait: for retries, leases and clocks.
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// One trace crosses gateway, inventory, operations, their SQL, and the worker's
-// calls to Graph: asserted on the spans that are exported.
+// One trace has spans of the gateway, inventory, operations, their SQL, and the worker's calls
+// to Graph.
 func TestOneTraceCrossesTheFleet(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true})
@@ -67,7 +67,7 @@ func TestOneTraceCrossesTheFleet(t *testing.T) {
 	}, 30*time.Second, 100*time.Millisecond, "the trace holds %v", &names)
 }
 
-// traced answers the names of the spans of one trace; calls to Graph are named "graph".
+// traced returns the names of the spans of one trace; calls to Graph are named "graph".
 func traced(id trace.TraceID) []string {
 	var names []string
 	for _, s := range spans.GetSpans() {

@@ -18,10 +18,10 @@ import (
 type frame struct {
 	event, id string
 	run       runJSON
-	kind      string // of the event that changed the run, if one did
+	kind      string // the kind of the event that changed the run, if there was one
 }
 
-// listen reads an event stream, from after the frame last if that is not empty.
+// listen reads an event stream, after the frame last if that is not empty.
 func (a *api) listen(t *testing.T, path, last string) (next func() frame, leave func()) {
 	t.Helper()
 	ctx, leave := context.WithTimeout(t.Context(), time.Minute)
@@ -65,8 +65,8 @@ func nextFrame(t *testing.T, lines *bufio.Scanner) frame {
 	return f
 }
 
-// A program follows a workspace's runs, goes away while one is running, and is
-// told what it missed when it comes back.
+// A program follows the runs of a workspace and disconnects while one is running. When it
+// comes back, it gets the changes that it has missed.
 func TestAProgramFollowsAWorkspace(t *testing.T) {
 	t.Parallel()
 	f := start(t, options{sim: graphsim.TenantConfig{Counts: few}, noQuotas: true, latency: 200 * time.Millisecond})

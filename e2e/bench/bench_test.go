@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the services that are measured.
+// TestMain lets the test binary run as the services that are measured.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && strings.HasPrefix(os.Args[1], servePrefix) {
 		main()
@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A round works, nobody misses anything, and the report says all it should; the
-// numbers mean nothing.
+// A round works, no watcher misses a change, and the report is complete. The numbers mean
+// nothing at this size.
 func TestARound(t *testing.T) {
 	t.Parallel()
 	opts, err := parse([]string{"-short"})
@@ -36,7 +36,7 @@ func TestARound(t *testing.T) {
 	}
 }
 
-// Who misses a change, or is told of one late or twice, is found out.
+// A watcher that misses a change, or gets one late or twice, is found.
 func TestWhatIsMissingOrOutOfOrderCounts(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
@@ -78,7 +78,7 @@ func TestWhatIsMissingOrOutOfOrderCounts(t *testing.T) {
 	}
 }
 
-// What is read out of frames is what is in them.
+// States are parsed correctly out of frames.
 func TestStatesAreReadOutOfFrames(t *testing.T) {
 	t.Parallel()
 	running := []byte(`{"run":{"id":"42", "workspace_id":"1", "status": "RUN_STATUS_RUNNING", "summary_counts":{"processed": "3","total":"8"}}}`)

@@ -1,8 +1,7 @@
-// Command bench measures how long it takes from the commit of a change to a run
-// until everybody who watches has it: browsers on run pages and programs on the
-// stream of their workspace, over HTTP through the gateway, every service in a
-// process of its own with mutual TLS. It fails if a watcher misses a change, or
-// is told of one out of order.
+// Command bench measures the time from the commit of a change to a run until all watchers have
+// it. The watchers are browsers on run pages and programs on the stream of their workspace.
+// They use HTTP through the gateway, and every service is a process of its own with mutual TLS.
+// It fails if a watcher misses a change or gets changes out of order.
 package main
 
 import (
@@ -19,17 +18,17 @@ import (
 	"time"
 )
 
-// options are what a benchmark is asked for.
+// options are the flags.
 type options struct {
-	pages   int           // watchers with a run's page open
-	streams int           // watchers on the workspace's stream
+	pages   int           // number of watchers with the page of a run open
+	streams int           // number of watchers on the stream of the workspace
 	rate    float64       // runs started a second
-	life    time.Duration // of a run
-	bursts  int           // of two reports each, in a run's life
-	length  time.Duration // what is measured; the first pages open a life earlier
+	life    time.Duration // how long a run runs
+	bursts  int           // bursts of two reports in the life of a run
+	length  time.Duration // the measured time; the first pages open one life earlier
 	rounds  int
 	dir     string
-	profile string // where profiles of gateway and operations go
+	profile string // folder for profiles of gateway and operations
 }
 
 func main() {
@@ -42,7 +41,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	debug.SetGCPercent(800) // the watchers are in this process, and are not what is measured
+	debug.SetGCPercent(800) // the watchers run in this process, and are not measured
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err = bench(ctx, opts, os.Stdout)
 	stop()

@@ -14,16 +14,16 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 )
 
-// howMany members watch: as many as may sign in from one address at once.
+// howMany is the number of members that watch: as many as may sign in from one address at once.
 const howMany = 10
 
-// member is somebody of the workspace, as a program and in a browser.
+// member is a member of the workspace, with an API token and a browser session.
 type member struct {
 	token   string
 	session *http.Cookie
 }
 
-// site is where the gateway is.
+// site is the address of the gateway.
 func (w *world) site(path string) string { return "http://" + w.fleet[gateway.Name].address + path }
 
 // invite makes the members.
@@ -104,7 +104,7 @@ func (w *world) signIn(ctx context.Context, token string) (*http.Cookie, error) 
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultTransport.RoundTrip(req) // the answer is a redirect
+	resp, err := http.DefaultTransport.RoundTrip(req) // the response is a redirect
 	if err != nil {
 		return nil, err
 	}

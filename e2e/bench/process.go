@@ -22,10 +22,10 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy"
 )
 
-// servePrefix and a name make this command that service.
+// servePrefix with a name, as the first argument, makes this command that service.
 const servePrefix = "serve-"
 
-// serve is a service as its own command runs it.
+// serve runs a service as its own command does.
 func serve(name string) {
 	switch name {
 	case operations.Name:
@@ -45,12 +45,12 @@ func serveGateway(ctx context.Context, log *slog.Logger) error {
 	return gateway.Run(ctx, cfg, log)
 }
 
-// process is a service, running.
+// process is a running service.
 type process struct {
 	command *exec.Cmd
 	address string
 	admin   string
-	log     string // what it logs, as in production
+	log     string // the file of its log
 }
 
 // start starts the service called name and waits until it listens.
@@ -71,8 +71,8 @@ func (w *world) start(ctx context.Context, name string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()                                // the child has its own
-	p.command = exec.Command(self, servePrefix+name) //nolint:gosec,noctx // ourselves; it is stopped by stop
+	defer log.Close()                                // the child has a descriptor of its own
+	p.command = exec.Command(self, servePrefix+name) //nolint:gosec,noctx // our own binary; stop stops it
 	p.command.Env, p.command.Stderr = w.environment(p, name), log
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.command.Start(); err != nil {
@@ -127,14 +127,14 @@ func (p *process) stop() error {
 	return nil
 }
 
-// usage is what a process has used, and what it holds.
+// usage is what a process has used so far, and what it holds now.
 type usage struct {
 	cpu        float64 // seconds
 	resident   float64 // bytes
 	goroutines float64
 }
 
-// usage asks the process's own metrics.
+// usage reads the metrics of the process.
 func (p *process) usage(ctx context.Context) (u usage, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
 	if err != nil {

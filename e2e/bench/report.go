@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	goal  = 250 * time.Millisecond // p99 of what is to be told at once
-	apart = 250 * time.Millisecond // a change this soon after another of its run may be told with the next
+	goal  = 250 * time.Millisecond // p99 of changes that are sent at once
+	apart = 250 * time.Millisecond // a change this soon after another one of its run may be coalesced
 )
 
-// coalesced is a kind of change, the others are to be told at once.
+// coalesced is a kind of change. All other changes are sent at once.
 const coalesced = "coalesced"
 
-// result is what one round showed.
+// result is the result of one round.
 type result struct {
-	warm time.Time // what was asked before does not count
+	warm time.Time // changes before this do not count
 	load float64
 	note string
 	most int64 // pages that were open at once
@@ -29,7 +29,7 @@ type result struct {
 	spent                                map[string]usage
 }
 
-// compare holds what was seen against what was done.
+// compare compares what the watchers saw with what the worker did.
 func (r *result) compare(runs []*run, views []view, events map[int64]happened) {
 	r.lags = map[string][]time.Duration{}
 	byID := map[int64]*run{}
@@ -55,7 +55,7 @@ func (r *result) compare(runs []*run, views []view, events map[int64]happened) {
 	}
 }
 
-// follow goes through what one stream showed of a run that it knew in state from.
+// follow checks the sightings of one run in one stream, which began in state from.
 func (r *result) follow(where string, done *run, from int, seen []sighting, events happened) {
 	last := len(done.acked) - 1
 	r.expected += last - from
@@ -70,7 +70,7 @@ func (r *result) follow(where string, done *run, from int, seen []sighting, even
 	}
 }
 
-// arrived notes when a state was seen, or a later one in its place.
+// arrived records when a state was seen, or a later one instead of it.
 func (r *result) arrived(where string, done *run, state int, at time.Time, events happened) {
 	if done.asked[state].Before(r.warm) {
 		return
@@ -89,12 +89,12 @@ func (r *result) arrived(where string, done *run, state int, at time.Time, event
 	}
 }
 
-// add notes a time; who saw the commit before its author was told waited for nothing.
+// add records a time. It is 0 if the watcher saw the change before the worker's call returned.
 func (r *result) add(what string, took time.Duration) {
 	r.lags[what] = append(r.lags[what], max(took, 0))
 }
 
-// at is the time that p of all took at most; lags are sorted.
+// at returns the quantile p of lags, which are sorted.
 func at(lags []time.Duration, p float64) time.Duration {
 	return lags[min(int(p*float64(len(lags))), len(lags)-1)].Round(100 * time.Microsecond)
 }
@@ -129,7 +129,7 @@ func (r *result) verdict() string {
 	return "reached"
 }
 
-// complete is an error unless everybody saw everything in order.
+// complete returns an error unless all watchers saw all changes in order.
 func (r *result) complete() error {
 	if r.received != r.expected || r.disorder > 0 {
 		return fmt.Errorf("%d of %d changes seen, %d out of order", r.received, r.expected, r.disorder)

@@ -17,7 +17,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// round lets everybody watch while the worker works.
+// round runs the watchers and the worker.
 func (w *world) round(ctx context.Context) (*result, error) {
 	a := newAudience(w)
 	ctx, giveUp := context.WithCancel(ctx)
@@ -26,7 +26,7 @@ func (w *world) round(ctx context.Context) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { giveUp(); _ = leave() }() // already done, unless something failed
+	defer func() { giveUp(); _ = leave() }() // both are done already, unless something failed
 	l := &load{
 		world: w, client: operationsv1.NewRunServiceClient(w.runs), name: strconv.FormatInt(time.Now().UnixNano(), 36),
 		begun: a.opened,
@@ -50,7 +50,7 @@ func (w *world) round(ctx context.Context) (*result, error) {
 	return r, nil
 }
 
-// measured is the work, and what it cost from the end of the warm-up on.
+// measured runs the worker, and measures usage from the end of the warm-up.
 func (w *world) measured(ctx context.Context, l *load, r *result) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.work(ctx, w.opts.life+w.opts.length) })
@@ -64,7 +64,7 @@ func (w *world) measured(ctx context.Context, l *load, r *result) error {
 	return group.Wait()
 }
 
-// spending is what the processes use while the measured part goes on.
+// spending returns what the processes use during the measured part.
 func (w *world) spending(ctx context.Context) (map[string]usage, error) {
 	before, err := w.usages(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func (w *world) usages(ctx context.Context) (map[string]usage, error) {
 	return all, nil
 }
 
-// happened is when a run's first and last event were, by the database's clock.
+// happened is the time of a run's first and last event, by the database's clock.
 type happened struct{ started, ended time.Time }
 
 const readEvents = `select run_id, min(event_time), max(event_time) from run_event where run_id = any($1) group by run_id`

@@ -11,23 +11,23 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// burstGap is from the first report of a burst to the second: too short for both
-// to be told at once.
+// burstGap is the time between the two reports of a burst. It is too short for both to be sent
+// at once.
 const burstGap = 100 * time.Millisecond
 
-// run is what the worker did, and when. Its states are numbered: 0 is started, n
-// the n-th report, the last is ended.
+// run is what the worker did to one run, and when. State 0 is started, state n is the n-th
+// report, and the last state is ended.
 type run struct {
 	id           int64
-	asked, acked []time.Time // of each state
+	asked, acked []time.Time // by state: when the call began, and when it returned
 }
 
-// load works on runs: rate of them begin each second, until it is time to stop.
+// load starts runs at a rate, and takes each through its life.
 type load struct {
 	world  *world
 	client operationsv1.RunServiceClient
-	name   string         // of the round: no identity is used twice
-	begun  func(id int64) // is told of every run
+	name   string         // the name of the round, which makes identities unique
+	begun  func(id int64) // is called with every run
 	runs   []*run         // each is written by its own goroutine
 }
 
@@ -41,7 +41,7 @@ func (l *load) work(ctx context.Context, length time.Duration) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for n := range l.runs {
 		if err := until(ctx, begin.Add(time.Duration(float64(n)/o.rate*float64(time.Second)))); err != nil {
-			break // the group says why
+			break // the group has the error
 		}
 		r := &run{}
 		l.runs[n] = r
@@ -50,7 +50,7 @@ func (l *load) work(ctx context.Context, length time.Duration) error {
 	return group.Wait()
 }
 
-// until waits for a time.
+// until waits until a time.
 func until(ctx context.Context, due time.Time) error {
 	select {
 	case <-time.After(time.Until(due)):
@@ -60,7 +60,7 @@ func until(ctx context.Context, due time.Time) error {
 	}
 }
 
-// live is the life of one run.
+// live takes one run through its life.
 func (l *load) live(ctx context.Context, r *run, identity string) error {
 	o, begin := l.world.opts, time.Now()
 	epoch, err := l.start(ctx, r, identity)
@@ -89,7 +89,7 @@ func (l *load) live(ctx context.Context, r *run, identity string) error {
 	return nil
 }
 
-// said notes a call that was acknowledged.
+// said records an acknowledged call.
 func (r *run) said(asked time.Time) {
 	r.asked, r.acked = append(r.asked, asked), append(r.acked, time.Now())
 }

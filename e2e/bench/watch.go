@@ -16,15 +16,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// sighting is a watcher's seeing a run in a state.
+// sighting is the moment at which a watcher saw a run in a state.
 type sighting struct {
 	run   int64
 	state int
 	at    time.Time
 }
 
-// view is all that one stream showed. A page shows one run, from what it was when
-// the page opened; the workspace's stream shows all that begin while it is open.
+// view is everything that one stream showed. A page shows one run, beginning with its state
+// when the page opened. The stream of the workspace shows all runs that begin while it is open.
 type view struct {
 	page bool
 	run  int64
@@ -32,14 +32,14 @@ type view struct {
 	seen []sighting
 }
 
-// audience is everybody who watches.
+// audience is all watchers.
 type audience struct {
 	world    *world
-	openings chan int64   // runs to open a page of
+	openings chan int64   // runs whose page has to be opened
 	ready    atomic.Int64 // streams that have their snapshot
 	ended    atomic.Int64 // ends of runs that streams saw
-	open     atomic.Int64 // pages
-	most     atomic.Int64 // pages that were open at once
+	open     atomic.Int64 // open pages
+	most     atomic.Int64 // the highest number of open pages
 	news     chan struct{}
 
 	mu    sync.Mutex
@@ -50,7 +50,7 @@ func newAudience(w *world) *audience {
 	return &audience{world: w, openings: make(chan int64, 10*w.opts.pages), news: make(chan struct{}, 1)}
 }
 
-// keep adds what a stream showed.
+// keep adds the view of a stream.
 func (a *audience) keep(v view) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -78,8 +78,8 @@ func (a *audience) wait(ctx context.Context, count *atomic.Int64, enough int64) 
 	return nil
 }
 
-// opened is told of every run that begins: as many pages of it are opened as keep
-// all of them busy.
+// opened is called with every run that begins. It opens so many pages of the run that all
+// browsers are busy.
 func (a *audience) opened(id int64) {
 	o := a.world.opts
 	each := int(float64(o.pages)/(o.rate*o.life.Seconds())) + 1
@@ -87,12 +87,12 @@ func (a *audience) opened(id int64) {
 		select {
 		case a.openings <- id:
 		default:
-			return // everybody is busy
+			return // all browsers are busy
 		}
 	}
 }
 
-// follow reads the workspace's stream until ctx ends.
+// follow reads the stream of the workspace until ctx ends.
 func (a *audience) follow(ctx context.Context, m member) (err error) {
 	body, err := a.listen(ctx, "/api/v1/workspaces/"+a.world.workspace+"/operations:watch", m, nil)
 	if err != nil {
@@ -124,7 +124,7 @@ func (a *audience) follow(ctx context.Context, m member) (err error) {
 	return errors.Join(errors.New("a workspace's stream ended"), err)
 }
 
-// browse opens one page after the other.
+// browse opens one page after the other, as a browser.
 func (a *audience) browse(ctx context.Context, m member) error {
 	for id := range a.openings {
 		if err := a.look(ctx, m, id); err != nil {
@@ -141,7 +141,7 @@ func (a *audience) look(ctx context.Context, m member, id int64) error {
 		return err
 	}
 	defer body.Close()
-	a.most.Store(max(a.most.Load(), a.open.Add(1))) // near enough
+	a.most.Store(max(a.most.Load(), a.open.Add(1))) // exact enough
 	defer a.open.Add(-1)
 	v := view{page: true, run: id, from: -1}
 	last, done := a.world.opts.states()-1, false
@@ -151,7 +151,7 @@ func (a *audience) look(ctx context.Context, m member, id int64) error {
 			state = last
 		}
 		if v.from < 0 {
-			v.from = state // as it was
+			v.from = state // the state when the page opened
 		} else {
 			v.seen = append(v.seen, sighting{run: id, state: state, at: time.Now()})
 		}
@@ -185,7 +185,8 @@ func (a *audience) listen(ctx context.Context, path string, m member, session *h
 	return resp.Body, nil
 }
 
-// eachEvent reads a stream until told returns false. Data is good until it returns.
+// eachEvent calls told with each event of a stream, until told returns false. Data is valid
+// until told returns.
 func eachEvent(body io.Reader, told func(name, id string, data []byte) bool) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 16<<10), 1<<20)
@@ -210,10 +211,10 @@ func eachEvent(body io.Reader, told func(name, id string, data []byte) bool) err
 	return lines.Err()
 }
 
-// runOf is the id of the run that a change of the JSON API is about: the first in it.
+// runOf returns the id of the run in a change of the JSON API: the first id in it.
 func runOf(data []byte) int64 { return numberAfter(data, `"id":`) }
 
-// stateOf is the state that a change of the JSON API shows.
+// stateOf returns the state of the run in a change of the JSON API.
 func stateOf(data []byte, last int) int {
 	if bytes.Contains(data, []byte(`"RUN_STATUS_COMPLETED"`)) {
 		return last
@@ -221,7 +222,7 @@ func stateOf(data []byte, last int) int {
 	return int(max(numberAfter(data, `"processed":`), 0))
 }
 
-// shownState is the state that a run's page shows.
+// shownState returns the state of the run in a frame of its page.
 func shownState(data []byte, last int) int {
 	if bytes.Contains(data, []byte(`data-word="Succeeded"`)) {
 		return last
@@ -229,7 +230,7 @@ func shownState(data []byte, last int) int {
 	return int(max(numberAfter(data, ` value=`), 0))
 }
 
-// numberAfter reads the quoted number after what; -1 if there is none.
+// numberAfter returns the quoted number after what, -1 if there is none.
 func numberAfter(data []byte, what string) int64 {
 	at := bytes.Index(data, []byte(what))
 	if at < 0 {
@@ -244,7 +245,7 @@ func numberAfter(data []byte, what string) int64 {
 	return n
 }
 
-// gather lets everybody in, and answers how to send them home.
+// gather starts all watchers, and returns the function that ends them.
 func (a *audience) gather(ctx context.Context) (leave func() error, err error) {
 	o, members := a.world.opts, a.world.members
 	watching, stop := context.WithCancel(ctx)

@@ -24,24 +24,24 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy"
 )
 
-// worker is the service whose part the benchmark plays: it owns runType.
+// The benchmark calls as this service, which owns runType.
 const (
 	worker  = "inventory"
 	runType = "inventory_sync"
 )
 
-// masterKey is tenancy's: 32 bytes that seal nothing here.
+// masterKey is tenancy's master key, 32 bytes. It seals nothing here.
 const masterKey = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 
-// world is a PostgreSQL of our own with the settings it comes with, the services
-// on it, and a workspace with members.
+// world is a PostgreSQL server of our own with default settings, the services on it, and a
+// workspace with members.
 type world struct {
 	opts      options
 	dir       string
 	postgres  *server.Server
 	ca        *devca.CA
 	fleet     map[string]*process
-	runs      *grpc.ClientConn // to operations, as the worker
+	runs      *grpc.ClientConn // a connection to operations, as the worker
 	workspace string
 	members   []member
 }
@@ -119,7 +119,7 @@ func (w *world) bootstrap(ctx context.Context) error {
 	}, slog.New(slog.DiscardHandler))
 }
 
-// begin starts the services, and lets people in.
+// begin starts the services, and makes the members.
 func (w *world) begin(ctx context.Context) (err error) {
 	for _, name := range []string{operations.Name, tenancy.Name, gateway.Name} {
 		if w.fleet[name], err = w.start(ctx, name); err != nil {
@@ -146,7 +146,7 @@ func (w *world) close() error {
 		}
 	}
 	if w.postgres != nil {
-		_ = w.postgres.Stop(server.Immediate) // thrown away
+		_ = w.postgres.Stop(server.Immediate) // its data is deleted
 	}
 	if w.opts.dir == "" {
 		all = append(all, os.RemoveAll(w.dir))
@@ -154,7 +154,7 @@ func (w *world) close() error {
 	return errors.Join(all...)
 }
 
-// describe says what is measured where: without it the numbers mean nothing.
+// describe prints the machine and the versions: numbers mean nothing without them.
 func (w *world) describe(ctx context.Context, out io.Writer) error {
 	db, err := pgx.Connect(ctx, w.postgres.URL())
 	if err != nil {
