@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 type crowd struct {
 	*world
 	began chan *Run
+	mu    sync.Mutex
 	goOn  map[int64]chan struct{} // by run
 	wait  chan struct{}           // of jobs of tenant throttled: closes when Graph lets them go on
 	back  chan *Run               // those that have their place again
@@ -39,7 +41,7 @@ func (c *crowd) job(ctx context.Context, r *Run) (Result, error) {
 		c.back <- r
 	}
 	select {
-	case <-c.goOn[r.ID]:
+	case <-c.end(r.ID):
 		return Result{Outcome: succeeded}, nil
 	case <-ctx.Done():
 		return Result{}, ctx.Err()
@@ -58,7 +60,6 @@ func (c *crowd) queue(t *testing.T, w *Worker, n int, workspace, tenant int64) {
 	var slips []slip
 	for range n {
 		id := c.store.AddFor(workspace, tenant, syncType)
-		c.goOn[id] = make(chan struct{})
 		slips = append(slips, slip{RunID: id, WorkspaceID: workspace, TenantID: tenant})
 	}
 	if err := w.insert(t.Context(), slips); err != nil {
@@ -77,9 +78,19 @@ func (c *crowd) next(t *testing.T, n int) map[who][]*Run {
 	return got
 }
 
-func (c *crowd) end(t *testing.T, r *Run) {
+// end returns the channel that lets the job of a run end.
+func (c *crowd) end(id int64) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.goOn[id] == nil {
+		c.goOn[id] = make(chan struct{})
+	}
+	return c.goOn[id]
+}
+
+func (c *crowd) finish(t *testing.T, r *Run) {
 	t.Helper()
-	close(c.goOn[r.ID])
+	close(c.end(r.ID))
 	c.store.UntilCompleted(t, r.ID)
 }
 
@@ -124,7 +135,7 @@ func TestFloodLeavesAPlaceForOthers(t *testing.T) {
 	// From now on both wait, and neither gets beyond its share of two.
 	for _, runs := range flood {
 		for _, r := range runs[:1] {
-			c.end(t, r)
+			c.finish(t, r)
 		}
 		break
 	}
@@ -145,7 +156,7 @@ func TestNoTenantTakesMoreThanTwoPlacesWhileOthersWait(t *testing.T) {
 	if sizes(got) != "map[{1 1}:2 {1 2}:2]" {
 		t.Errorf("at work are %s", sizes(got))
 	}
-	c.end(t, got[who{1, 1}][0])
+	c.finish(t, got[who{1, 1}][0])
 	if next := sizes(c.next(t, 1)); next != "map[{1 1}:1]" {
 		t.Errorf("next is %s: the tenant with fewer active runs", next)
 	}
@@ -182,7 +193,7 @@ func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 	if sizes(got) != fmt.Sprintf("map[{1 1}:2 {1 %d}:1 {2 1}:2]", throttled) {
 		t.Errorf("begun have %s", sizes(got))
 	}
-	c.end(t, got[who{1, 1}][0])
+	c.finish(t, got[who{1, 1}][0])
 	more := c.next(t, 2)
 	if sizes(more) != fmt.Sprintf("map[{1 1}:1 {1 %d}:1]", throttled) {
 		t.Errorf("begun have then %s", sizes(more))
@@ -191,11 +202,11 @@ func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 	// Graph lets them go on: they need places, and those are taken.
 	close(c.wait)
 	untilReturning(t, w.gate, 2)
-	c.end(t, more[who{1, 1}][0])
+	c.finish(t, more[who{1, 1}][0])
 	if r := receive(t, c.back, "run that goes on"); r.TenantID != throttled {
 		t.Errorf("run of tenant %d goes on", r.TenantID)
 	}
-	c.end(t, got[who{1, 1}][1])
+	c.finish(t, got[who{1, 1}][1])
 	receive(t, c.back, "run that goes on")
 }
 
@@ -226,7 +237,7 @@ func TestShutdownWhileARunWaitsForQuota(t *testing.T) {
 		t.Errorf("the run was left as %v", got)
 	}
 	close(c.wait)
-	close(c.goOn[r.ID])
+	close(c.end(r.ID))
 	run(t, c.four(t))
 	if got := c.store.UntilCompleted(t, r.ID); got.GetAttempt() != 1 {
 		t.Errorf("the run ended as %v", got)
@@ -284,5 +295,5 @@ func TestSlipOfTheVersionBeforeIsWorked(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, w)
-	c.end(t, c.next(t, 1)[who{1, 1}][0])
+	c.finish(t, c.next(t, 1)[who{1, 1}][0])
 }

@@ -4,6 +4,7 @@ package operations
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"time"
@@ -27,6 +28,8 @@ type Config struct {
 	// RunTypes overrides settings of run types, a JSON object by type name, for
 	// example {"inventory_sync":{"lease":"30s","max_attempts":5}}.
 	RunTypes string `env:"RUN_TYPES"`
+	// MaxQueued is how many runs of a workspace may be queued at once.
+	MaxQueued int `env:"MAX_QUEUED" envDefault:"5000"`
 	// ReapEvery is the time between two looks for overdue runs.
 	ReapEvery time.Duration `env:"REAP_EVERY" envDefault:"2s"`
 	// FoldEvery is the time between two additions of ended runs to the statistics.
@@ -53,6 +56,10 @@ func wire(p *service.Process, cfg Config) error {
 		return err
 	}
 	st := store.New(p.DB, types)
+	if cfg.MaxQueued < 1 {
+		return fmt.Errorf("OPERATIONS_MAX_QUEUED: %d is less than 1", cfg.MaxQueued)
+	}
+	st.LimitQueue(cfg.MaxQueued)
 	if cfg.Ungrouped {
 		st.Ungroup()
 	}

@@ -238,6 +238,7 @@ func TestListsShowWhatIsAskedFor(t *testing.T) {
 		require.Len(t, resp.Runs, 1)
 		return resp.Runs[0]
 	}
+	full.RunsAhead = nil // of GetRun alone
 	basic := proto.CloneOf(full)
 	basic.Context = nil
 	for want, got := range map[*operationsv1.Run]*operationsv1.Run{
@@ -364,7 +365,7 @@ func TestDispatchableRunsAreTheQueuedOnesOfTheirOwner(t *testing.T) {
 			break
 		}
 	}
-	require.Equal(t, append(want, released.Id), got)
+	require.ElementsMatch(t, append(want, released.Id), got)
 }
 
 func TestRunTypesAreListed(t *testing.T) {

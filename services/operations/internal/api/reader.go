@@ -38,6 +38,13 @@ func (r *reader) GetRun(ctx context.Context, req *operationsv1.GetRunRequest) (*
 	}
 	shown := toProto(found)
 	shown.RemovedReferences = removed
+	if found.Status == run.Queued && found.Origin == run.Live {
+		ahead, err := r.store.Ahead(ctx, found)
+		if err != nil {
+			return nil, err
+		}
+		shown.RunsAhead = &ahead
+	}
 	return &operationsv1.GetRunResponse{Run: shown}, nil
 }
 

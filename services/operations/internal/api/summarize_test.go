@@ -165,6 +165,7 @@ func TestBadSummariesAreRefused(t *testing.T) {
 func TestActiveRunsAreCountedToALimit(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
+	w.store.LimitQueue(20_000)
 	w.exec(t, `insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, queued_at, created_at, max_attempts)
 		select 1, 'x', 'inventory_sync', 'queued', 'pending', sha256(i::text::bytea), now(), now() - make_interval(secs => i), 3 from generate_series(1, 10000) i`)
 	full := w.summarize(t, &operationsv1.SummarizeRunsRequest{WorkspaceId: 1})

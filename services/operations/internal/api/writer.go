@@ -137,28 +137,26 @@ func (w *writer) ListDispatchableRuns(ctx context.Context, req *operationsv1.Lis
 		return nil, err
 	}
 	const binding = "ListDispatchableRuns"
-	var after *store.Dispatchable
+	var from store.Dispatchable
 	if req.PageToken != "" {
-		after = &store.Dispatchable{}
-		if err := w.pages.Open(req.PageToken, binding, after); err != nil {
+		if err := w.pages.Open(req.PageToken, binding, &from); err != nil {
 			return nil, err
 		}
 	}
-	found, err := w.store.Dispatchable(ctx, req.Types, after, size+1)
+	found, next, err := w.store.Dispatchable(ctx, req.Types, from, size)
 	if err != nil {
 		return nil, err
 	}
 	resp := &operationsv1.ListDispatchableRunsResponse{}
-	if len(found) > size {
-		found = found[:size]
-		if resp.NextPageToken, err = w.pages.Seal(binding, found[size-1]); err != nil {
-			return nil, err
-		}
-	}
 	for _, d := range found {
-		resp.Runs = append(resp.Runs, &operationsv1.DispatchableRun{RunId: d.ID, LeaseEpoch: d.Epoch, Type: d.Type})
+		resp.Runs = append(resp.Runs, &operationsv1.DispatchableRun{
+			RunId: d.ID, LeaseEpoch: d.Epoch, Type: d.Type, WorkspaceId: d.WorkspaceID, TenantId: d.TenantID,
+		})
 	}
-	return resp, nil
+	if next != nil {
+		resp.NextPageToken, err = w.pages.Seal(binding, *next)
+	}
+	return resp, err
 }
 
 func dispatchSize(asked int32) (int, error) {

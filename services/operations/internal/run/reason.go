@@ -11,6 +11,7 @@ const (
 	ReasonAlreadyActive   = "RUN_ALREADY_ACTIVE"
 	ReasonRequestIDReused = "REQUEST_ID_REUSED"
 	ReasonTypeNotOwned    = "RUN_TYPE_NOT_OWNED"
+	ReasonQueueFull       = "RUN_QUEUE_FULL"
 
 	ReasonTakeoverInProgress = "TAKEOVER_IN_PROGRESS"
 

@@ -159,32 +159,3 @@ func (s *Store) Events(ctx context.Context, id int64, after, limit int) ([]Event
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Event])
 }
-
-// Dispatchable is a queued run that should have a slip.
-type Dispatchable struct {
-	ID       int64     `json:"i"`
-	Epoch    int64     `json:"-"`
-	Type     string    `json:"-"`
-	QueuedAt time.Time `json:"t"`
-}
-
-const listDispatchableSQL = `-- store.listDispatchable
-	select id, lease_epoch, type, queued_at from operation_runs
-	where status = 'queued' and origin = 'live' and type = any($1)
-		and ($2::timestamptz is null or (queued_at, id) > ($2, $3))
-	order by queued_at, id limit $4`
-
-// Dispatchable answers at most limit queued runs of types across workspaces, in
-// the order they were queued, from after the cursor (nil: from the oldest).
-func (s *Store) Dispatchable(ctx context.Context, types []string, after *Dispatchable, limit int) ([]Dispatchable, error) {
-	var at *time.Time
-	var id int64
-	if after != nil {
-		at, id = &after.QueuedAt, after.ID
-	}
-	rows, err := s.db.Query(ctx, listDispatchableSQL, types, at, id, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Dispatchable])
-}

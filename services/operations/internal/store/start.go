@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"strconv"
 	"time"
 
@@ -58,7 +59,7 @@ var labelColumns = columns[label]{
 var insertRunsSQL = `-- store.insertRuns
 	with a as (
 		select * from ` + startColumns.unnestOrdinal("a", 1) + `
-	), n as (
+	), ` + roomSQL + `, n as (
 		insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash,
 			context, started_at, queued_at, lease_epoch, attempt, max_attempts, retry_of, retry_number, parent_run_id, traceparent,
 			created_at, updated_at, event_count)
@@ -71,6 +72,7 @@ var insertRunsSQL = `-- store.insertRuns
 		where (a.request_id = '' or not exists (select from run_request q
 				where q.workspace_id = a.workspace_id and q.caller = a.caller and q.request_id = a.request_id))
 			and not exists (select from workspace_hold h where h.workspace_id = a.workspace_id and not h.starts_allowed)
+			and (a.holder <> '' or a.ordinal in (select ordinal from admitted))
 		order by a.workspace_id, a.type, a.hash
 		on conflict do nothing
 		returning *
@@ -98,9 +100,9 @@ var insertRunsSQL = `-- store.insertRuns
 const newLeaseSQL = `select r.holder, r.expires_at, '{}'::jsonb as summary_counts`
 
 // insertRuns returns the run that each start created, or nil.
-func insertRuns(ctx context.Context, q querier, starts []run.Start) ([]*row, error) {
+func insertRuns(ctx context.Context, q querier, maxQueued int, starts []run.Start) ([]*row, error) {
 	args := append(startColumns.arrays(starts), labelColumns.arrays(labelsOf(starts))...)
-	created, err := queryByOrdinal(ctx, q, len(starts), insertRunsSQL, args...)
+	created, err := queryByOrdinal(ctx, q, len(starts), insertRunsSQL, append(args, maxQueued)...)
 	for i, r := range created {
 		if r != nil {
 			r.Context = starts[i].Context
@@ -120,7 +122,7 @@ func labelsOf(starts []run.Start) []label {
 }
 
 func (s *Store) execStarts(ctx context.Context, starts []run.Start) ([]*row, error) {
-	created, err := insertRuns(ctx, s.db, starts)
+	created, err := insertRuns(ctx, s.db, s.maxQueued, starts)
 	s.onCommit()
 	s.metrics.countStarts(created)
 	return created, err
@@ -218,7 +220,10 @@ func (s *Store) resolveConflict(ctx context.Context, a run.Start) (StartResult, 
 	case err != nil:
 		return StartResult{}, err
 	case twin == nil:
-		return StartResult{}, s.refuseHeld(ctx, a.WorkspaceID)
+		if err := s.refuseHeld(ctx, a.WorkspaceID); err != nil {
+			return StartResult{}, err
+		}
+		return StartResult{}, s.refuseFull(ctx, a)
 	}
 	switch a.Policy {
 	case run.FailOnExisting:
@@ -349,7 +354,7 @@ var errConflict = errors.New("something else is in the way of the start")
 
 // startIn creates the run that a describes in tx, in which its twin has ended.
 func startIn(ctx context.Context, tx pgx.Tx, a run.Start) (StartResult, error) {
-	created, err := insertRuns(ctx, tx, []run.Start{a})
+	created, err := insertRuns(ctx, tx, math.MaxInt32, []run.Start{a}) // it takes the place of another
 	switch {
 	case err != nil:
 		return StartResult{}, err

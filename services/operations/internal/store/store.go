@@ -58,6 +58,8 @@ type Store struct {
 	owners  []any // the arrays of ownerColumns
 	metrics *metrics
 
+	maxQueued int // runs of a workspace; see LimitQueue
+
 	startGroup    *commit.Group[run.Start, *row]
 	beginGroup    *commit.Group[beginCall, *row]
 	progressGroup *commit.Group[progressCall, *Heartbeat]
@@ -76,7 +78,7 @@ func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Valu
 // New returns a store of runs of types in db, a pool of the application role with
 // [Settings].
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, owners: ownerColumns.arrays(types.List()), metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
+	s := &Store{db: db, types: types, owners: ownerColumns.arrays(types.List()), maxQueued: run.DefaultMaxQueued, metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
 	byRun := func(id int64) commit.Keys { return commit.Keys{uint64(id)} }
 	s.startGroup = commit.New(s.metrics.groups, "start", startKeys, s.execStarts)
 	s.beginGroup = commit.New(s.metrics.groups, "begin", func(c beginCall) commit.Keys { return byRun(c.id) }, s.execBegins)

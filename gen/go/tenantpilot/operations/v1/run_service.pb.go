@@ -876,7 +876,7 @@ func (x *ListDispatchableRunsRequest) GetPageToken() string {
 // ListDispatchableRunsResponse answers queued runs.
 type ListDispatchableRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order they were queued.
+	// Workspace by workspace, the next ones first.
 	Runs []*DispatchableRun `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`

@@ -43,7 +43,10 @@ type RunServiceClient interface {
 	// Saying it again with the same request_id answers the same run.
 	//
 	// Errors: INVALID_ARGUMENT (unknown type, bad context, REQUEST_ID_REUSED),
-	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED.
+	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED,
+	// RESOURCE_EXHAUSTED RUN_QUEUE_FULL with RetryInfo when the workspace has too many
+	// queued runs. A start that joins an active run, repeats a request_id or has a
+	// holder is not refused for that.
 	StartRun(ctx context.Context, in *StartRunRequest, opts ...grpc.CallOption) (*StartRunResponse, error)
 	// BeginRun leases a queued run, or one whose lease expired, to a holder.
 	// Repeated by the same holder it answers the same epoch.
@@ -86,8 +89,10 @@ type RunServiceClient interface {
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
-	// ListDispatchableRuns answers queued runs of types the caller owns, across
-	// workspaces, oldest first: the slips a service should have.
+	// ListDispatchableRuns returns queued runs of types the caller owns, workspace by
+	// workspace: those whose turn is next, up to 100 of a tenant and 1,000 of a
+	// workspace. They are the slips a service should have. A page may have fewer runs
+	// than asked for, or none, and still have a next_page_token.
 	ListDispatchableRuns(ctx context.Context, in *ListDispatchableRunsRequest, opts ...grpc.CallOption) (*ListDispatchableRunsResponse, error)
 }
 
@@ -211,7 +216,10 @@ type RunServiceServer interface {
 	// Saying it again with the same request_id answers the same run.
 	//
 	// Errors: INVALID_ARGUMENT (unknown type, bad context, REQUEST_ID_REUSED),
-	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED.
+	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED,
+	// RESOURCE_EXHAUSTED RUN_QUEUE_FULL with RetryInfo when the workspace has too many
+	// queued runs. A start that joins an active run, repeats a request_id or has a
+	// holder is not refused for that.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// BeginRun leases a queued run, or one whose lease expired, to a holder.
 	// Repeated by the same holder it answers the same epoch.
@@ -254,8 +262,10 @@ type RunServiceServer interface {
 	// CancelRun ends a queued run at once and asks a running one to stop. A
 	// completed run is answered unchanged.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
-	// ListDispatchableRuns answers queued runs of types the caller owns, across
-	// workspaces, oldest first: the slips a service should have.
+	// ListDispatchableRuns returns queued runs of types the caller owns, workspace by
+	// workspace: those whose turn is next, up to 100 of a tenant and 1,000 of a
+	// workspace. They are the slips a service should have. A page may have fewer runs
+	// than asked for, or none, and still have a next_page_token.
 	ListDispatchableRuns(context.Context, *ListDispatchableRunsRequest) (*ListDispatchableRunsResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
 }
