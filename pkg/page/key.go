@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// FromConfig makes a Sealer of a configured key, 32 bytes as standard base64.
-// Without one it makes its own and warns: its tokens end with the process and
-// are refused by other replicas.
+// FromConfig returns a Sealer with a configured key, 32 bytes in standard base64.
+// Without a key it makes its own and logs a warning: its tokens are good until the
+// process ends, and other replicas refuse them.
 func FromConfig(key string, log *slog.Logger) (*Sealer, error) {
 	if key == "" {
 		log.Warn("no page key configured: page tokens are good for this process only")

@@ -11,7 +11,7 @@ type Page[C any] struct {
 	Limit int
 }
 
-// List is the answer to one list request in the making.
+// List is one list request while it is being served.
 type List[C any] struct {
 	Page[C]
 	sealer  *Sealer

@@ -1,6 +1,6 @@
-// Package page makes page tokens and page sizes. A token is sealed: nobody can
-// read it, change it, or use it for another list than the one it came from. It
-// does not page: that is the SQL of the list.
+// Package page is lists that are returned page by page: sizes, and tokens of the
+// next page. A token is sealed: nobody can read it, change it, or use it for another
+// list than the one it came from. The package reads no rows: a store does.
 package page
 
 import (
@@ -24,13 +24,13 @@ const (
 	maxToken    = 4096
 )
 
-// ErrExpired is why [Sealer.Open] refuses a token that was good once.
+// ErrExpired is why [Sealer.Open] refuses a token that is too old.
 var ErrExpired = errors.New("expired")
 
 // Sealer seals and opens the tokens of one service. Replicas need the same key.
 type Sealer struct{ aead cipher.AEAD }
 
-// NewSealer makes a Sealer of a key of 32 bytes.
+// NewSealer returns a Sealer with a key of 32 bytes.
 func NewSealer(key []byte) (*Sealer, error) {
 	if len(key) != 32 {
 		return nil, fmt.Errorf("page key: want 32 bytes, got %d", len(key))
@@ -46,16 +46,17 @@ func NewSealer(key []byte) (*Sealer, error) {
 	return &Sealer{aead: aead}, nil
 }
 
-// RandomKey is a key for a process that is alone: its tokens end with it.
+// RandomKey returns a key for a process without replicas. Its tokens are good until
+// the process ends.
 func RandomKey() []byte {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: it ends the process instead
 	return key
 }
 
-// Seal makes a token that remembers cursor. The binding is everything that made
-// the list what it is (workspace, filter, order); it is not in the token, but
-// [Sealer.Open] must be given the same.
+// Seal returns a token that holds cursor. The binding is everything that tells this
+// list from others, for example workspace, filter and order. It is not in the token,
+// but [Sealer.Open] needs the same one.
 func (s *Sealer) Seal(binding string, cursor any) (string, error) {
 	body, err := json.Marshal(cursor)
 	if err != nil {
@@ -67,8 +68,8 @@ func (s *Sealer) Seal(binding string, cursor any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// Open reads the cursor back, or answers Invalid (INVALID_PAGE_TOKEN) for a
-// token that is damaged, expired, or of another list.
+// Open reads the cursor back. It returns Invalid (INVALID_PAGE_TOKEN) for a token
+// that is damaged, too old, or of another list.
 func (s *Sealer) Open(token, binding string, cursor any) error {
 	if err := s.open(token, binding, cursor); err != nil {
 		return errs.Invalid("page_token", "is not a token of this list, or is too old; start from the first page").
@@ -99,8 +100,8 @@ func (s *Sealer) open(token, binding string, cursor any) error {
 	return json.Unmarshal(plain[8:], cursor)
 }
 
-// Size is the page size for what was asked: 0 is the default, more than the
-// limit is the limit, less than 0 is Invalid.
+// Size returns the page size for the one that was asked for: the default for 0, at
+// most the limit, and Invalid for less than 0.
 func Size(asked int32) (int, error) {
 	switch {
 	case asked < 0:

@@ -1,6 +1,6 @@
-// Package inventory is the inventory service: what tenants' configuration looks
-// like, and how completely it was read. It works on its runs in this process;
-// more replicas are more workers.
+// Package inventory is the inventory service: it stores what the configuration of
+// tenants looks like, and how completely it was read. It works on its runs in its
+// own process, so each replica is a worker.
 package inventory
 
 import (
@@ -64,7 +64,8 @@ func wire(p *service.Process, cfg Config) error {
 	return nil
 }
 
-// typeNames are the catalog's, in the order that a sync reads them.
+// typeNames returns the names of the catalog's types, in the order that a sync
+// reads them.
 func typeNames() []string {
 	var names []string
 	for _, t := range graph.Catalog() {

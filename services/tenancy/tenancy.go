@@ -1,6 +1,6 @@
-// Package tenancy is who is who: workspaces, members, API tokens, and Microsoft
-// 365 tenants with their Graph connections. Only tenancy sees a client secret;
-// other services get short-lived tokens from it. It calls no service.
+// Package tenancy keeps workspaces, their members and API tokens, and Microsoft 365
+// tenants with their Graph connections. Only tenancy sees a client secret; other
+// services get short-lived tokens from it. It calls no service.
 package tenancy
 
 import (

@@ -16,8 +16,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate makes the table that [Do] remembers requests in; it is a
-// service.Fragment. A service whose own migrations make that table needs it not.
+// Migrate makes the table in which [Do] remembers requests; it is a
+// service.Fragment. Tenancy does not need it: its own migrations make that table.
 func Migrate(ctx context.Context, ownerURL, appRole string) error {
 	return pg.Fragment{Name: "once", Migrations: migrations, Tables: []string{"answered_request"}}.Migrate(ctx, ownerURL, appRole)
 }

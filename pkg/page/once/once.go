@@ -51,15 +51,16 @@ func Of(ctx context.Context, req message) (Request, error) {
 	}, nil
 }
 
-// Digest returns the digest of a call of which all that matters is in call.
-// Digests are stored: the same call must have the same digest for ever.
+// Digest returns the digest of a call. The bytes must cover everything that makes
+// the call what it is. Digests are stored: how a call is written as bytes must never
+// change.
 func Digest(call []byte) []byte {
 	sum := sha256.Sum256(call)
 	return sum[:]
 }
 
-// Check reports whether a call with the digest now repeats the one with the
-// digest before. If not, its error is Invalid (REQUEST_ID_REUSED).
+// Check returns nil if a call with the digest now repeats the call with the digest
+// before, and else Invalid (REQUEST_ID_REUSED).
 func Check(before, now []byte) *errs.Error {
 	if bytes.Equal(before, now) {
 		return nil

@@ -1,5 +1,5 @@
-// Package api is the gRPC face of inventory: it checks what the protos cannot,
-// and turns wire into domain and back. It never calls Graph.
+// Package api is inventory's gRPC services: it checks what the protos cannot check,
+// and turns messages into domain types and back. It never calls Graph.
 package api
 
 import (

@@ -12,7 +12,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// GetCoverage answers how completely a tenant was last read, or by one run.
+// GetCoverage returns how completely each type of a tenant was read: last, or by
+// one run.
 func (r *reader) GetCoverage(ctx context.Context, req *inventoryv1.GetCoverageRequest) (*inventoryv1.GetCoverageResponse, error) {
 	if err := r.Tenants.Exists(ctx, req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func coverageMessage(c item.Coverage) *inventoryv1.Coverage {
 	}
 }
 
-// reason is unspecified for a type that was read completely.
+// reason returns why a type was not read completely, and unspecified if it was.
 func reason(c item.Coverage) operationsv1.FailureReason {
 	if c.Reason == "" {
 		return operationsv1.FailureReason_FAILURE_REASON_UNSPECIFIED
@@ -53,7 +54,7 @@ func reason(c item.Coverage) operationsv1.FailureReason {
 	return work.Reason(c.Reason)
 }
 
-// ListPolicyTypes answers what can be synced.
+// ListPolicyTypes returns the types that can be synced.
 func (r *reader) ListPolicyTypes(context.Context, *inventoryv1.ListPolicyTypesRequest) (*inventoryv1.ListPolicyTypesResponse, error) {
 	return &inventoryv1.ListPolicyTypesResponse{Types: slices.Clone(r.Types)}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// CreateSyncSchedule repeats a sync.
+// CreateSyncSchedule makes a schedule that repeats a sync.
 func (w *writer) CreateSyncSchedule(ctx context.Context, req *inventoryv1.CreateSyncScheduleRequest) (*inventoryv1.CreateSyncScheduleResponse, error) {
 	if _, err := item.Select(req.GetTypes(), w.Types); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (w *writer) UpdateSyncSchedule(ctx context.Context, req *inventoryv1.Update
 	return &inventoryv1.UpdateSyncScheduleResponse{SyncSchedule: scheduleMessage(s)}, nil
 }
 
-// DeleteSyncSchedule ends a schedule; runs it started go on.
+// DeleteSyncSchedule ends a schedule; runs that it has started go on.
 func (w *writer) DeleteSyncSchedule(ctx context.Context, req *inventoryv1.DeleteSyncScheduleRequest) (*inventoryv1.DeleteSyncScheduleResponse, error) {
 	if err := w.Schedules.Delete(ctx, req.GetWorkspaceId(), req.GetSyncScheduleId()); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// StartSync starts a sync, or answers the one that is active for the same types.
+// StartSync starts a sync, or returns the active one of the same types.
 func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncRequest) (*inventoryv1.StartSyncResponse, error) {
 	selected, err := w.selection(ctx, req)
 	if err != nil {
@@ -29,7 +29,7 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 	if err != nil {
 		return nil, err
 	}
-	// Who asks is in the user's token, which travels along.
+	// Operations takes the initiator from the user's token, which travels with the call.
 	resp, err := w.Worker.Start(ctx, &operationsv1.StartRunRequest{
 		WorkspaceId:    req.GetWorkspaceId(),
 		TenantId:       &req.TenantId,
@@ -37,7 +37,7 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 		IdentityInputs: selected.Hash(),
 		Context:        about,
 		InitiatorName:  withoutUser(ctx),
-		// With an id of our own an answer that gets lost is asked for again.
+		// With a request id of our own, the client repeats the call if its reply is lost.
 		RequestId: cmp.Or(req.GetRequestId(), rand.Text()),
 		RetryOf:   req.RetryOf,
 	})
@@ -47,9 +47,9 @@ func (w *writer) StartSync(ctx context.Context, req *inventoryv1.StartSyncReques
 	return &inventoryv1.StartSyncResponse{Run: resp.GetRun(), Started: resp.GetStarted()}, nil
 }
 
-// selection is the types that are named or, if none are, those of the sync to
-// repeat. Whether that one can be repeated is for StartRun to say: one that is not
-// to be seen, or is no sync, is left to it with all types.
+// selection returns the types that the request names or, if it names none, those
+// of the run that it repeats. If that run cannot be seen, or is no sync, it returns
+// all types: StartRun then refuses the request, in its own words.
 func (w *writer) selection(ctx context.Context, req *inventoryv1.StartSyncRequest) (item.Selection, error) {
 	if len(req.GetTypes()) > 0 || req.RetryOf == nil {
 		return item.Select(req.GetTypes(), w.Types)
@@ -69,7 +69,8 @@ func (w *writer) selection(ctx context.Context, req *inventoryv1.StartSyncReques
 	return selected, nil
 }
 
-// withoutUser names who asks where no end user does: the platform operator.
+// withoutUser returns the name of the calling service if the call has no end user,
+// and "" if it has one: then the user's token names the initiator.
 func withoutUser(ctx context.Context) string {
 	if _, ok := actor.From(ctx); ok {
 		return ""

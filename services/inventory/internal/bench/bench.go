@@ -1,6 +1,6 @@
-// Package bench measures an inventory sync against a bare HTTP client that makes
-// the same requests, a second sync against the first, and its memory. It serves
-// nobody but the command benchsync.
+// Package bench measures an inventory sync: against a bare HTTP client that makes the
+// same requests, a second sync against the first, and the memory that a sync needs.
+// Only the command benchsync uses it.
 package bench
 
 import (
@@ -11,31 +11,32 @@ import (
 	"slices"
 )
 
-// concurrency is the requests in flight, of the sync and of the bare client.
+// concurrency is the number of requests in flight, of the sync and of the bare client.
 const concurrency = 8
 
 // Bench is what is measured.
 type Bench struct {
 	Policies int // in the tenant whose sync is timed
-	Rounds   int // whose medians count
-	Large    int // policies in the tenant whose sync's memory is measured; 0: it is not
+	Rounds   int // how often everything is measured; the medians count
+	Large    int // policies in the tenant whose sync's memory is measured; 0: memory is not measured
 }
 
-// round is one measurement, everything in it right after the other.
+// round is one measurement of everything, one right after the other.
 type round struct {
 	first, bare, second outcome
 	firstWAL, secondWAL int64
 }
 
-// Run measures, and tells out. What is measured runs in children of this process,
-// which is started again with -child and must then call [Child].
+// Run measures, and writes the results to out. What it measures runs in child
+// processes: it starts this program again with -child, which must then call [Child].
 func (b Bench) Run(ctx context.Context, out io.Writer) error {
 	w, err := newWorld(ctx, b.Policies)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	// The first sync of all warms server and simulator up and is recorded; it does not count.
+	// The very first sync does not count: it warms up server and simulator, and its
+	// requests are recorded.
 	w.recorder.start()
 	warm, err := w.sync(ctx, "warm", 1)
 	if err != nil {
@@ -86,7 +87,7 @@ func report(out io.Writer, warm outcome, rounds []round, requests int) {
 	fmt.Fprintf(out, "peak memory   %8.1f MiB\n", mebi(warm.PeakBytes))
 }
 
-// memory is a sync of a large tenant, whose time is not compared.
+// memory measures the memory of a sync of a large tenant. Its time is not compared.
 func (b Bench) memory(ctx context.Context, out io.Writer) error {
 	w, err := newWorld(ctx, b.Large)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	stdsync "sync"
 )
 
-// request is one a sync made, to be made again.
+// request is one request of a sync, to be made again by the bare client.
 type request struct {
 	Method, URI string
 	Body        []byte
 }
 
-// recorder remembers the requests that pass through it while it is on.
+// recorder records the requests that pass through it while it is on.
 type recorder struct {
 	next http.Handler
 

@@ -33,7 +33,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/sync"
 )
 
-// task is what a child does: a sync to a database, or plain requests.
+// task is what a child process does: a sync into a database, or bare requests.
 type task struct {
 	Graph, CA, Token string
 	Database         string
@@ -41,7 +41,7 @@ type task struct {
 	Requests         []request
 }
 
-// outcome is what came of it.
+// outcome is the result of a task.
 type outcome struct {
 	Succeeded bool
 	Seconds   float64
@@ -49,7 +49,7 @@ type outcome struct {
 	PeakBytes int64
 }
 
-// Child does the one task told by in, and tells out what came of it.
+// Child does the one task that it reads from in, and writes the outcome to out.
 func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	var t task
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
@@ -97,14 +97,14 @@ func (t task) sync(ctx context.Context, trusted *x509.CertPool) (outcome, error)
 	}, err
 }
 
-// IssueGraphToken makes the task a tenancy of one token.
+// IssueGraphToken makes a task a tenancy service that has one token.
 func (t task) IssueGraphToken(context.Context, *tenancyv1.IssueGraphTokenRequest, ...grpc.CallOption) (*tenancyv1.IssueGraphTokenResponse, error) {
 	return &tenancyv1.IssueGraphTokenResponse{
 		AccessToken: t.Token, GraphUrl: t.Graph, ExpireTime: timestamppb.New(time.Now().Add(time.Hour)),
 	}, nil
 }
 
-// bare makes the requests in the order they were made, and reads the answers.
+// bare makes the recorded requests in their order, and reads the responses.
 func (t task) bare(ctx context.Context, trusted *x509.CertPool) (outcome, error) {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: concurrency,

@@ -27,8 +27,8 @@ const (
 	policies  = "configurationPolicies"
 )
 
-// world is a PostgreSQL that survives a power cut and a simulator, both in
-// their own processes' view: what is measured runs in a child.
+// world is a PostgreSQL with its full durability, and a simulator of Graph. What is
+// measured runs in child processes.
 type world struct {
 	dir      string
 	postgres *server.Server
@@ -83,7 +83,7 @@ func (w *world) close() {
 	_ = os.RemoveAll(w.dir)
 }
 
-// sync does run n on a database, made if it is not there.
+// sync does the sync of run n, on a database that it makes if there is none.
 func (w *world) sync(ctx context.Context, database string, n int64) (outcome, error) {
 	if err := pg.EnsureDatabase(ctx, w.postgres.URL(), inventory.Name, database); err != nil {
 		return outcome{}, err
@@ -102,7 +102,7 @@ func (w *world) bare(ctx context.Context, requests []request) (outcome, error) {
 	return w.child(ctx, task{Requests: requests})
 }
 
-// child does a task in a process of its own.
+// child does a task in another process.
 func (w *world) child(ctx context.Context, t task) (o outcome, err error) {
 	t.Graph, t.CA = w.graph.URL, w.file("ca.pem")
 	if t.Token, err = fetchToken(ctx, w.graph.Client(), w.graph.URL); err != nil {
@@ -125,8 +125,9 @@ func (w *world) child(ctx context.Context, t task) (o outcome, err error) {
 	return o, json.Unmarshal(answer, &o)
 }
 
-// wal is how many bytes f writes to the log. A checkpoint before makes every
-// page that f touches count in full once: the worst case for small changes.
+// wal returns how many bytes f writes to the write-ahead log. Because of a checkpoint
+// before it, each page that f changes is written in full once: the worst case for
+// small changes.
 func (w *world) wal(ctx context.Context, f func() error) (n int64, err error) {
 	db, err := pgx.Connect(ctx, w.postgres.URL())
 	if err != nil {

@@ -2,7 +2,7 @@ package item
 
 import "time"
 
-// Read is one reading of one type of one tenant by one attempt of a run.
+// Read is one pass over one type of one tenant, by one attempt of a run.
 type Read struct {
 	ID          int64 // greater than that of every read of the type before it
 	WorkspaceID int64
@@ -12,7 +12,7 @@ type Read struct {
 	Epoch       int64 // of the run's lease
 }
 
-// Counts are the objects of one read.
+// Counts are the numbers of objects in one read.
 type Counts struct {
 	Listed, Read, Failed        int64
 	Created, Updated, Unchanged int64
@@ -32,7 +32,7 @@ func (c *Counts) Count(change Change) {
 	}
 }
 
-// Add adds what d counted.
+// Add adds the counts of d.
 func (c *Counts) Add(d Counts) {
 	c.Listed += d.Listed
 	c.Read += d.Read
@@ -43,8 +43,8 @@ func (c *Counts) Add(d Counts) {
 	c.Removed += d.Removed
 }
 
-// Coverage says how completely a type was read. Only a complete read knows what
-// is gone; after any other, what was not seen is unknown.
+// Coverage is how completely a type was read. Only after a complete read is it known
+// which objects are gone; after any other, what was not seen is unknown.
 type Coverage struct {
 	Read
 	Counts

@@ -1,11 +1,11 @@
-// Package item is what a tenant's configuration consists of: items, their
-// immutable versions, and how completely their types were read. It decides what
-// seeing an object means; it neither reads Graph nor writes rows.
+// Package item is the domain of inventory: the items of a tenant's configuration,
+// their immutable versions, and how completely their types were read. It decides
+// what it means that a run sees an object. It neither reads Graph nor writes rows.
 package item
 
 import "time"
 
-// Item is one object of a tenant, named by (tenant, type, external id).
+// Item is one object of a tenant. Its identity is (tenant, type, external id).
 type Item struct {
 	ID          int64
 	WorkspaceID int64
@@ -22,7 +22,7 @@ type Item struct {
 	Removed     *time.Time // nil while it exists
 }
 
-// Version is what an item was at a time. Never changed.
+// Version is what an item looked like at one time. It never changes.
 type Version struct {
 	ItemID      int64
 	Number      int32
@@ -34,7 +34,8 @@ type Version struct {
 	Payload     []byte // nil where a list leaves it out
 }
 
-// Element is one element of a collection beside an object.
+// Element is one element of a collection that Graph has beside an object, for
+// example one assignment.
 type Element struct {
 	Collection string
 	ParentID   string // "" directly beside the object
@@ -52,7 +53,7 @@ type Seen struct {
 	Elements    []Element
 }
 
-// Size is about how much memory s takes.
+// Size returns about how much memory s takes.
 func (s Seen) Size() int {
 	n := len(s.Payload) + 256
 	for _, e := range s.Elements {

@@ -1,6 +1,6 @@
 package item
 
-// Known is what is stored of an object when it is seen again.
+// Known is what is stored of an object before a run sees it again.
 type Known struct {
 	ID         int64
 	Version    int32
@@ -9,7 +9,7 @@ type Known struct {
 	Removed    bool
 }
 
-// Change is what a sync tells people about an object.
+// Change is what happened to an object since it was last seen.
 type Change int
 
 // The changes.
@@ -19,11 +19,12 @@ const (
 	Updated          // has a new version
 )
 
-// See decides what it means that run saw s, known as k (nil: not known): how it
-// is counted, and the number of the version to write, 0 for none.
+// See decides what it means that a run saw the object s, of which k is stored (nil:
+// nothing is). It returns how the object is counted, and the number of the version
+// to write, or 0 to write none.
 //
-// A run that was interrupted reads its types again. What its earlier attempt
-// wrote counts as its own work, and is not written twice.
+// A run that was interrupted reads its types again. It counts what its earlier
+// attempt wrote as its own work, and does not write it twice.
 func (k *Known) See(s Seen, run int64) (Change, int32) {
 	switch {
 	case k == nil:

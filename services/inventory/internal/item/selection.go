@@ -20,11 +20,12 @@ type Repeated struct {
 	Types []string `json:"types"`
 }
 
-// Selection is the types of one sync: sorted, each once, at least one.
+// Selection is the types of one sync: at least one, sorted, each once.
 type Selection []string
 
-// Select is the types asked for; none asked for means all of the catalog. A
-// type the catalog lacks is Invalid, named by its place.
+// Select returns the selection of the types that were asked for, or of the whole
+// catalog if none were. For a type that is not in the catalog it returns Invalid,
+// which names the type's place in the list.
 func Select(asked, catalog []string) (Selection, error) {
 	if len(asked) == 0 {
 		asked = catalog
@@ -39,15 +40,16 @@ func Select(asked, catalog []string) (Selection, error) {
 	return slices.Compact(selected), nil
 }
 
-// Hash names the selection: syncs of a tenant with the same are the same work.
+// Hash returns the identity of the selection: two syncs of a tenant with the same
+// hash are the same work.
 func (s Selection) Hash() string {
 	list, _ := json.Marshal([]string(s)) // strings always can be
 	sum := sha256.Sum256(list)
 	return hex.EncodeToString(sum[:])
 }
 
-// Context is what a run remembers of the selection, and of the schedule that
-// started it (0 for none). Its values fit a protobuf Struct.
+// Context returns what a run remembers of the selection, and of the schedule that
+// started the run (0 for none). Its values fit a protobuf Struct.
 func (s Selection) Context(scheduleID int64) map[string]any {
 	types := make([]any, len(s))
 	for i, t := range s {
@@ -63,7 +65,8 @@ func (s Selection) Context(scheduleID int64) map[string]any {
 	return c
 }
 
-// TypesOf is what [Selection.Context] remembers of a selection; of another context, nothing.
+// TypesOf returns the types that a [Selection.Context] remembers, and none for
+// another kind of context.
 func TypesOf(context map[string]any) []string {
 	inputs, _ := context["inputs"].(map[string]any)
 	types, _ := inputs["types"].([]any)

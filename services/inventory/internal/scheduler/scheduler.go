@@ -1,5 +1,5 @@
-// Package scheduler starts the sync of a schedule's slot. When a slot is due, and
-// that it is started once, is the matter of pkg/schedule.
+// Package scheduler starts the sync of a schedule's slot. pkg/schedule decides when
+// a slot is due, and sees to it that each is started once.
 package scheduler
 
 import (

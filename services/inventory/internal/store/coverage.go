@@ -21,7 +21,7 @@ const latestCoverage = `-- store.latestCoverage
 		order by id desc limit 1) as c
 	order by c.type`
 
-// LatestCoverage answers the last ended read of each of types.
+// LatestCoverage returns the last read of each of the types that has ended.
 func (s *Store) LatestCoverage(ctx context.Context, workspaceID, tenantID int64, types []string) ([]item.Coverage, error) {
 	rows, err := s.db.Query(ctx, latestCoverage, workspaceID, tenantID, types)
 	if err != nil {
@@ -36,7 +36,8 @@ const runCoverage = `-- store.runCoverage
 	where c.operation_run_id = $3 and c.workspace_id = $1 and c.tenant_id = $2 and c.end_time is not null
 	order by c.type, c.id desc`
 
-// RunCoverage answers the last ended read of each type by one run.
+// RunCoverage returns the last read of each type by one run, of those that have
+// ended.
 func (s *Store) RunCoverage(ctx context.Context, workspaceID, tenantID, runID int64) ([]item.Coverage, error) {
 	rows, err := s.db.Query(ctx, runCoverage, workspaceID, tenantID, runID)
 	if err != nil {

@@ -10,19 +10,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrLockLost is the cause of a context that ended with its [Lock].
+// ErrLockLost is the cause of a context that ended because its [Lock] was lost.
 var ErrLockLost = errors.New("the lock on the policy type was lost with its connection")
 
 const (
 	lockAttempt = 500 * time.Millisecond
 	lockPing    = 5 * time.Second
-	// A process that stopped without dying keeps its connections: the server
-	// ends one that is silent for this long, and the lock with it.
+	// A process that hangs keeps its connections. The server ends a connection that
+	// is silent for this long, and the lock with it.
 	lockSilence = "25s"
 )
 
-// Lock is the right to read one type of one tenant. It lives as long as a
-// connection of its own.
+// Lock is the right to read one type of one tenant. It lasts as long as its own
+// connection to the database.
 type Lock struct{ conn *pgx.Conn }
 
 const takeLock = `-- store.takeLock
@@ -44,8 +44,8 @@ func (s *Store) Lock(ctx context.Context, tenantID int64, typ string) (*Lock, er
 	return l, nil
 }
 
-// take asks again and again: a statement that waits would run into the time
-// limits meant for all others.
+// take tries again and again: a statement that waited would run into the time limit
+// that is meant for all others.
 func (l *Lock) take(ctx context.Context, tenantID int64, typ string) error {
 	again := time.NewTicker(lockAttempt)
 	defer again.Stop()
@@ -63,8 +63,8 @@ func (l *Lock) take(ctx context.Context, tenantID int64, typ string) error {
 	}
 }
 
-// Hold answers a context that ends when the lock is lost, and the function that
-// ends the holding. What is written must be written under that context.
+// Hold returns a context that ends when the lock is lost, and a function that ends
+// the context. Whatever the lock protects must be written under that context.
 func (l *Lock) Hold(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -80,9 +80,9 @@ func (l *Lock) Hold(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// watch returns when ctx ends, or with an error as soon as the connection is
-// lost. Nobody notifies it: waiting is how a loss is noticed at once, and the
-// ping is for connections that die without a word.
+// watch returns nil when ctx ends, and an error as soon as the connection is lost.
+// It waits for a notification that never comes, because a wait notices a closed
+// connection at once. The ping notices a connection that died without a word.
 func (l *Lock) watch(ctx context.Context) error {
 	for ctx.Err() == nil {
 		quiet, cancel := context.WithTimeout(ctx, lockPing)
@@ -101,7 +101,7 @@ func (l *Lock) watch(ctx context.Context) error {
 	return nil
 }
 
-// Release gives the lock back. Call it after the holding has ended.
+// Release gives the lock back. Call it after the context of [Lock.Hold] has ended.
 func (l *Lock) Release() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

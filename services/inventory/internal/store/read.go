@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	// ErrReadClosed says that a read was closed by another that began after it:
-	// nothing more can be written under it, and it may begin again.
+	// ErrReadClosed says that a later read of the type has closed this one: nothing
+	// more can be written under it. Its worker may begin a new read.
 	ErrReadClosed = errors.New("the read was closed by a later one")
 	// ErrTakenOver says that another worker has the run; this one must stop.
 	ErrTakenOver = errors.New("the run was taken over by a later attempt")
@@ -30,9 +30,9 @@ const beginRead = `-- store.beginRead
 	where not exists (select from coverage where operation_run_id = $4 and type = $3 and lease_epoch > $5)
 	returning id`
 
-// BeginRead opens a read of r's type, under its [Lock], and closes the one that
-// a lost worker left open: in an instant that worker's writes are either before
-// this read or refused. A worker whose run has been taken over is refused here.
+// BeginRead opens a read of r's type, under its [Lock]. It closes the read that a
+// lost worker left open: each write of that worker is either done before this read
+// or refused. A worker whose run was taken over is refused here, with ErrTakenOver.
 func (s *Store) BeginRead(ctx context.Context, r item.Read) (item.Read, error) {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, closeReads, r.TenantID, r.Type); err != nil {
@@ -50,8 +50,8 @@ func (s *Store) BeginRead(ctx context.Context, r item.Read) (item.Read, error) {
 	return r, nil
 }
 
-// The row is locked until the transaction ends: whoever closes the read waits
-// for the batch, and a batch after that finds it closed.
+// The row stays locked until the transaction ends. Who closes the read waits for
+// the batch, and a later batch finds the read closed.
 const lockRead = `-- store.lockRead
 	select true from coverage where id = $1 and end_time is null for no key update`
 
@@ -70,8 +70,8 @@ const listUnseen = `-- store.listUnseen
 		and last_seen_read_id < $4
 	limit $5`
 
-// Unseen are external ids of items that [Store.EndRead] would remove if r were
-// complete now: all of them, or limit.
+// Unseen returns the external ids of the items that [Store.EndRead] would remove if
+// r were complete now, at most limit of them.
 func (s *Store) Unseen(ctx context.Context, r item.Read, limit int) ([]string, error) {
 	rows, err := s.db.Query(ctx, listUnseen, r.WorkspaceID, r.TenantID, r.Type, r.ID, limit)
 	if err != nil {
@@ -95,9 +95,9 @@ const endRead = `-- store.endRead
 		updated_count = $9, unchanged_count = $10, removed_count = $11
 	where id = $1`
 
-// EndRead closes the read c tells of. Only if it is complete, the items it did
-// not see are removed: those last seen by an earlier read. It answers c with
-// their number.
+// EndRead closes the read of c. If the read is complete, it also removes the items
+// that the read did not see, which are those last seen by an earlier read. It returns
+// c with their number.
 func (s *Store) EndRead(ctx context.Context, c item.Coverage) (item.Coverage, error) {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if err := lockOpenRead(ctx, tx, c.Read); err != nil {

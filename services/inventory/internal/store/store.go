@@ -16,7 +16,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations are the schema, for [pg.Migrate].
+// Migrations returns the migrations of inventory's own tables.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -28,7 +28,7 @@ func Migrations() fs.FS {
 // Store is safe for concurrent use.
 type Store struct{ db *pgxpool.Pool }
 
-// New works on a database with [Migrations], as the app role.
+// New returns the store in a database with the tables of [Migrations], as the app role.
 func New(db *pgxpool.Pool) *Store { return &Store{db: db} }
 
 // missing turns "no rows" into NotFound.

@@ -10,9 +10,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// Write stores a batch of objects the read saw, in one transaction, and answers
-// what they were. An object may be in a batch once. Writing the same again, by
-// the same run or another, adds no version.
+// Write stores a batch of objects that the read saw, in one transaction, and returns
+// how they are counted. An object may be in a batch once. If the same object is
+// written again, by this run or another, no version is added.
 func (s *Store) Write(ctx context.Context, r item.Read, normaliser int, batch []item.Seen) (item.Counts, error) {
 	w := write{read: r, normaliser: normaliser}
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
@@ -59,7 +59,7 @@ func knownItems(ctx context.Context, tx pgx.Tx, r item.Read, batch []item.Seen) 
 	return known, err
 }
 
-// write is one batch, sorted by what has to happen.
+// write is one batch, sorted by what has to be written.
 type write struct {
 	read       item.Read
 	normaliser int
@@ -156,7 +156,7 @@ const createItems = `-- store.createItems
 		as s (external_id, display_name, odata_type, canonical_hash)
 	returning external_id, id`
 
-// create makes the items that are new, and their first versions to be written.
+// create makes the new items, and adds their first versions to those to be written.
 func (w *write) create(ctx context.Context, tx pgx.Tx) error {
 	if len(w.created) == 0 {
 		return nil

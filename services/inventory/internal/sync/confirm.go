@@ -10,13 +10,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// mostAsked is how many objects that were in no page of a list are asked for by
-// id before they count as removed. A list that moved loses a few; where more are
-// gone, they were deleted.
+// mostAsked is how many missing objects of a type are asked for by id before they
+// count as removed. A list that changes while its pages are read loses a few
+// objects; if more are missing, they were deleted.
 const mostAsked = 50
 
-// confirm doubts a complete read that would remove something: an object Graph
-// still has was missed, and then the read was not complete. The error ends the run.
+// confirm asks Graph by id for the objects that a complete read would remove. If
+// Graph still has one of them, the list had missed it, and the read was not
+// complete. The error ends the run.
 func (r *reading) confirm(ctx context.Context, c item.Coverage) (item.Coverage, error) {
 	if !c.Complete {
 		return c, nil

@@ -11,7 +11,8 @@ import (
 
 const maxFailures = 100
 
-// failures are what went wrong, the first hundred in full.
+// failures keeps what went wrong: the first hundred entries, and the number of the
+// others.
 type failures struct {
 	kept []*operationsv1.Failure
 	more int
@@ -32,7 +33,7 @@ func (f *failures) addAll(other failures) {
 	f.more += other.more
 }
 
-// list ends with an entry for those left out.
+// list returns the entries, and one more with the number of those left out.
 func (f *failures) list() []*operationsv1.Failure {
 	if f.more == 0 {
 		return f.kept
@@ -42,7 +43,8 @@ func (f *failures) list() []*operationsv1.Failure {
 	})
 }
 
-// failure tells a person about err, met at what: a type, or "type/external id".
+// failure returns the entry for an error that was met at what, which is a type or
+// "type/external id".
 func failure(what string, err error) *operationsv1.Failure {
 	entry := &operationsv1.Failure{
 		Reason: work.Reason(graph.ReasonCode(err)), Message: message(err), Item: what,
@@ -55,7 +57,8 @@ func failure(what string, err error) *operationsv1.Failure {
 	return entry
 }
 
-// message says of errors that are not Graph's only that they were ours.
+// message returns the words of Graph's errors. For any other error it returns one
+// sentence: its own words are for the log.
 func message(err error) string {
 	var g *graph.Error
 	if errors.As(err, &g) {

@@ -23,11 +23,12 @@ const (
 	batchBytes   = 4 << 20
 )
 
-// errStore marks failures of our own database: they pass, the type is read again.
+// errStore marks failures of our own database. They pass, and then the type is read
+// again.
 var errStore = errors.New("store")
 
-// readType reads a type to its end, again from its beginning if the database
-// went away meanwhile. The error ends the run.
+// readType reads a type to its end. If the database goes away meanwhile, it waits
+// and begins again. The error ends the run.
 func (j *job) readType(ctx context.Context, t graph.Type) error {
 	err := work.Patiently(ctx, passing, func() error {
 		err := j.readLocked(ctx, t)
@@ -48,7 +49,7 @@ func passing(err error) bool {
 	return errors.Is(err, errStore) && !errors.Is(err, store.ErrTakenOver)
 }
 
-// readLocked reads a type as its only reader.
+// readLocked reads a type while no other worker reads it.
 func (j *job) readLocked(ctx context.Context, t graph.Type) error {
 	lock, err := j.store.Lock(ctx, j.run.TenantID, t.Name)
 	if err != nil {
@@ -80,8 +81,8 @@ func (j *job) readLocked(ctx context.Context, t graph.Type) error {
 	return nil
 }
 
-// stored marks err as the store's, unless the run's context ended first. A lost
-// lock is the store's too.
+// stored marks err as a failure of the store, unless the run's context ended first.
+// A lost lock is a failure of the store, too.
 func stored(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -89,7 +90,7 @@ func stored(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", errStore, err)
 }
 
-// cutShort is why ctx ended. A lock that was lost is the store's failure.
+// cutShort returns why ctx ended. A lock that was lost is a failure of the store.
 func cutShort(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), store.ErrLockLost) {
 		return fmt.Errorf("%w: %w", errStore, store.ErrLockLost)
@@ -97,8 +98,8 @@ func cutShort(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// abandon closes a read that was cut short, if the run is still ours. Whoever
-// reads the type next would close it too; this way people see it at once.
+// abandon closes a read that was cut short, if the run is still ours. The next
+// reader of the type would close it as well, but people should see it at once.
 func (j *job) abandon(ctx context.Context, c item.Coverage) {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, work.ErrLeaseLost) {
@@ -118,8 +119,8 @@ func (j *job) abandon(ctx context.Context, c item.Coverage) {
 	}
 }
 
-// reading is one read of one type: Graph's objects are gathered to batches
-// while the batch before is written.
+// reading is one read of one type. It gathers Graph's objects to a batch while the
+// batch before is being written.
 type reading struct {
 	*job
 	of      graph.Type
@@ -132,7 +133,8 @@ type reading struct {
 	failures failures
 }
 
-// stream answers what was read, and an error if that is to be thrown away.
+// stream reads all objects of the type and returns what was read. If there is an
+// error, nothing may be concluded from the read.
 func (r *reading) stream(ctx context.Context) (item.Coverage, error) {
 	coverage := item.Coverage{Read: r.read}
 	var written item.Counts
@@ -159,7 +161,8 @@ func (r *reading) stream(ctx context.Context) (item.Coverage, error) {
 	return r.judge(coverage, got, readErr)
 }
 
-// judge says how complete the read is. A tenant that refuses us ends the run.
+// judge decides how complete the read is. If the tenant refuses us, the error ends
+// the run.
 func (r *reading) judge(c item.Coverage, got graph.ReadResult, err error) (item.Coverage, error) {
 	var g *graph.Error
 	switch {
@@ -180,7 +183,7 @@ func (r *reading) judge(c item.Coverage, got graph.ReadResult, err error) (item.
 	return c, nil
 }
 
-// take gets one object from Graph. Of an object that failed nothing is stored.
+// take receives one object from Graph. Nothing is stored of an object that failed.
 func (r *reading) take(ctx context.Context, o graph.Object) error {
 	r.seen.Listed++
 	seen, err := look(o)
@@ -198,12 +201,12 @@ func (r *reading) take(ctx context.Context, o graph.Object) error {
 	return r.hand(ctx)
 }
 
-// maxID is longer than any id of Graph's, and shorter than what an entry of a
+// maxID is longer than any id that Graph has, and shorter than what an entry of a
 // PostgreSQL index holds.
 const maxID = 512
 
-// errUnstorable is an object one of whose ids the database cannot hold. Ids are
-// refused, not mended: two that differ must not become one.
+// errUnstorable is the error for an object with an id that the database cannot hold.
+// Such an id is refused and not mended: two ids that differ must not become one.
 var errUnstorable = &graph.Error{
 	Class: graph.ClassValidation, Code: graph.CodeMalformed, Message: "an id of the object is too long, or no text",
 }
@@ -212,7 +215,7 @@ func storable(id string) bool {
 	return len(id) <= maxID && utf8.ValidString(id) && !strings.Contains(id, "\x00")
 }
 
-// look makes what the domain knows of a whole object.
+// look turns an object of Graph into the domain's.
 func look(o graph.Object) (item.Seen, error) {
 	if o.Err != nil {
 		return item.Seen{}, o.Err
@@ -238,11 +241,12 @@ func look(o graph.Object) (item.Seen, error) {
 	return s, nil
 }
 
-// text is s without what PostgreSQL's text cannot hold, NUL and halves of
-// characters; the payload keeps all.
+// text returns s without what PostgreSQL's text cannot hold: NUL and halves of
+// characters. The payload keeps every byte.
 func text(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "") }
 
-// hand gives the batch to the writer, waiting until it has done the one before.
+// hand gives the batch to the writer. It waits until the writer has written the
+// batch before.
 func (r *reading) hand(ctx context.Context) error {
 	if len(r.batch) == 0 {
 		return nil
@@ -256,8 +260,8 @@ func (r *reading) hand(ctx context.Context) error {
 	}
 }
 
-// write stores batches as they come. It looks at ctx before each: a worker that
-// lost its run writes no more, and the store would refuse it too.
+// write stores batches as they come. It checks ctx before each: a worker that has
+// lost its run writes no more. The store would refuse it, too.
 func (r *reading) write(ctx context.Context) (item.Counts, error) {
 	var sum item.Counts
 	for batch := range r.batches {

@@ -1,6 +1,6 @@
-// Package sync is the inventory sync: it reads a tenant's policy types from
-// Graph and stores what it saw. It does not decide what seeing an object means,
-// nor speak HTTP: those are item's and pkg/graph's.
+// Package sync is the inventory sync: it reads a tenant's policy types from Graph
+// and stores what it sees. Package item decides what it means to see an object, and
+// pkg/graph speaks HTTP.
 package sync
 
 import (
@@ -18,12 +18,12 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
 )
 
-// atOnce is how many types of a run are read side by side: the second one keeps
-// the line busy while the first waits for its list or its last object. They share
-// the tenant's quota and number of requests in flight.
+// atOnce is how many types of a run are read at the same time: while one waits for
+// its list or its last object, the other keeps the connection busy. They share the
+// tenant's quota and its limit of requests in flight.
 const atOnce = 2
 
-// Syncer does syncs, many at a time.
+// Syncer syncs tenants. It is safe for concurrent use.
 type Syncer struct {
 	store   *store.Store
 	tenants *connect.Connector
@@ -41,9 +41,9 @@ func (s *Syncer) Job(ctx context.Context, r *work.Run) (work.Result, error) {
 	return s.Sync(ctx, r, r.Progress)
 }
 
-// Sync does run r and reports its counters as they move. Interrupted anywhere,
-// it can be called again: types this run has read completely are not read again,
-// and of the others nothing is stored twice.
+// Sync works on run r and reports its counters as they change. Wherever it is
+// interrupted, it can be called again for the same run: it does not read again the
+// types that the run has read completely, and stores nothing twice of the others.
 func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]int64)) (work.Result, error) {
 	types, err := selection(r)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]i
 	return j.tally.result(), nil
 }
 
-// selection is the types the run was started with.
+// selection returns the types that the run was started with.
 func selection(r *work.Run) ([]graph.Type, error) {
 	names := r.Context.GetFields()["inputs"].GetStructValue().GetFields()["types"].GetListValue().GetValues()
 	types := make([]graph.Type, len(names))
@@ -82,7 +82,7 @@ func selection(r *work.Run) ([]graph.Type, error) {
 	return types, nil
 }
 
-// job is one run being worked on.
+// job is one run while a worker works on it.
 type job struct {
 	*Syncer
 	run    *work.Run
@@ -91,8 +91,8 @@ type job struct {
 	tally  *tally
 }
 
-// resume takes over what an earlier attempt of this run read completely, and
-// what reads before it found, as an idea of how much there is.
+// resume takes over the types that an earlier attempt of this run read completely.
+// What the reads before the run found is what the run expects to find.
 func (j *job) resume(ctx context.Context, types []graph.Type) error {
 	names := make([]string, len(types))
 	for i, t := range types {
@@ -115,8 +115,8 @@ func (j *job) resume(ctx context.Context, types []graph.Type) error {
 	return nil
 }
 
-// readAll reads every type that is not read yet. Its error ends the run; what
-// goes wrong with a single type is in the tally.
+// readAll reads every type that is not read yet. Its error ends the run. A failure
+// of a single type does not: it is in the tally.
 func (j *job) readAll(ctx context.Context, types []graph.Type) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
@@ -134,7 +134,7 @@ func (j *job) readAll(ctx context.Context, types []graph.Type) error {
 	return group.Wait()
 }
 
-// throttled is told when Graph makes requests of the tenant wait.
+// throttled is called when Graph makes requests of the tenant wait until a time.
 func (j *job) throttled(until time.Time) {
 	j.tally.throttled(until)
 	j.log.Info("throttled", "run_id", j.run.ID, "tenant_id", j.run.TenantID, "until", until)
@@ -148,7 +148,7 @@ const (
 	unknown = operationsv1.FailureReason_FAILURE_REASON_UNKNOWN
 )
 
-// incomplete is c as a read that did not get everything, and why.
+// incomplete returns c as a read that did not get everything, with the reason.
 func incomplete(c item.Coverage, reason operationsv1.FailureReason, message string) item.Coverage {
 	c.Complete, c.Reason, c.Message = false, work.ReasonWord(reason), message
 	return c

@@ -8,8 +8,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// tally is what a run has come to so far: the counters people watch, and in the
-// end its result. Types are read side by side, so it is safe for concurrent use.
+// tally adds up what a run has done so far: the counters that people watch, and in
+// the end its result. It is safe for concurrent use, since types are read at the
+// same time.
 type tally struct {
 	report func(map[string]int64)
 	types  int // selected
@@ -32,7 +33,7 @@ func newTally(report func(map[string]int64), types int, now func() time.Time) *t
 	}
 }
 
-// expect takes what was listed before for how much there is.
+// expect takes the numbers of objects in earlier reads as those to expect.
 func (t *tally) expect(latest []item.Coverage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,7 +52,7 @@ func (t *tally) set(typ string, c item.Counts) {
 	t.report(t.counts())
 }
 
-// end takes the type's read as the run's last word on it.
+// end takes a read as the final one of its type in this run.
 func (t *tally) end(c item.Coverage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +80,8 @@ func (t *tally) fail(list failures) {
 	t.failures.addAll(list)
 }
 
-// throttled counts the time until until, once where waits overlap.
+// throttled adds the time until until to the time waited. Where two waits overlap,
+// the time counts once.
 func (t *tally) throttled(until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,9 +96,9 @@ func (t *tally) throttled(until time.Time) {
 	t.report(t.counts())
 }
 
-// counts are the run's counters. How many objects there are in all is known
-// only of types that were read before; until then the total is left out, since a
-// bar that is always full tells less than none.
+// counts returns the run's counters. The total number of objects is only known if
+// every type was read before. Otherwise it is left out: a progress bar that is
+// always full is worse than none.
 func (t *tally) counts() map[string]int64 {
 	var sum item.Counts
 	total, known := int64(0), true
@@ -122,8 +124,8 @@ func (t *tally) counts() map[string]int64 {
 	return counts
 }
 
-// notBegun is how many objects are expected of types nobody has begun to read;
-// false if that is unknown of one.
+// notBegun returns how many objects are expected of the types that are not begun
+// yet, and false if that is not known for one of them.
 func (t *tally) notBegun() (int64, bool) {
 	n, left := int64(0), t.types-len(t.done)-len(t.open)
 	for typ, expected := range t.expected {
@@ -136,7 +138,7 @@ func (t *tally) notBegun() (int64, bool) {
 	return n, left == 0
 }
 
-// result is how the run ends. It failed only if nothing at all was read.
+// result returns how the run ends. It is a failure only if nothing at all was read.
 func (t *tally) result() work.Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()

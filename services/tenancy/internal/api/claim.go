@@ -8,7 +8,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// ClaimUser says which identity an imported user is.
+// ClaimUser sets the identity of an imported user.
 func (a *API) ClaimUser(ctx context.Context, req *tenancyv1.ClaimUserRequest) (*tenancyv1.ClaimUserResponse, error) {
 	id, err := workspace.NewIdentity(req.GetIdentity().GetIssuer(), req.GetIdentity().GetSubject())
 	if err != nil {

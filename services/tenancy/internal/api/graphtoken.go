@@ -11,8 +11,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 )
 
-// IssueGraphToken answers an access token for a tenant. The connection is read
-// every time: a token remembered for a changed or deleted one is not answered.
+// IssueGraphToken returns an access token for a tenant. It reads the connection
+// every time, so it never returns a token that was remembered for a connection that
+// has since been changed or deleted.
 func (a *API) IssueGraphToken(ctx context.Context, req *tenancyv1.IssueGraphTokenRequest) (*tenancyv1.IssueGraphTokenResponse, error) {
 	c, err := a.connection(ctx, req.GetWorkspaceId(), req.GetTenantId())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// ImportWorkspaces takes workspaces over.
+// ImportWorkspaces imports workspaces of an older installation.
 func (a *API) ImportWorkspaces(ctx context.Context, req *tenancyv1.ImportWorkspacesRequest) (*tenancyv1.ImportWorkspacesResponse, error) {
 	results, err := imported(ctx, "ImportWorkspaces", req.GetWorkspaces(), req.GetValidateOnly(), a.Store.ImportWorkspaces,
 		func(w *tenancyv1.LegacyWorkspace) store.LegacyWorkspace {
@@ -20,7 +20,7 @@ func (a *API) ImportWorkspaces(ctx context.Context, req *tenancyv1.ImportWorkspa
 	return &tenancyv1.ImportWorkspacesResponse{Results: results}, err
 }
 
-// ImportUsers takes users over, for nobody to act as yet.
+// ImportUsers imports users. Nobody can act as one of them until the user is claimed.
 func (a *API) ImportUsers(ctx context.Context, req *tenancyv1.ImportUsersRequest) (*tenancyv1.ImportUsersResponse, error) {
 	results, err := imported(ctx, "ImportUsers", req.GetUsers(), req.GetValidateOnly(), a.Store.ImportUsers,
 		func(u *tenancyv1.LegacyUser) store.LegacyUser {
@@ -29,7 +29,7 @@ func (a *API) ImportUsers(ctx context.Context, req *tenancyv1.ImportUsersRequest
 	return &tenancyv1.ImportUsersResponse{Results: results}, err
 }
 
-// ImportTenants takes tenants over, without how they sign in.
+// ImportTenants imports tenants, without their Graph connections.
 func (a *API) ImportTenants(ctx context.Context, req *tenancyv1.ImportTenantsRequest) (*tenancyv1.ImportTenantsResponse, error) {
 	results, err := imported(ctx, "ImportTenants", req.GetTenants(), req.GetValidateOnly(), a.Store.ImportTenants,
 		func(t *tenancyv1.LegacyTenant) store.LegacyTenant {
@@ -42,14 +42,14 @@ func (a *API) ImportTenants(ctx context.Context, req *tenancyv1.ImportTenantsReq
 	return &tenancyv1.ImportTenantsResponse{Results: results}, err
 }
 
-// legacy is implemented by what has one id in the older installation.
+// legacy is a message with an id of the older installation.
 type legacy interface {
 	proto.Message
 	GetLegacyId() int64
 }
 
-// imported checks each item for itself, imports those that are sound as what
-// the store wants them to be, and says of each what became of it.
+// imported checks each item by itself, turns the sound ones into what the store
+// imports, imports them, and returns a result for each item.
 func imported[W legacy, T any](ctx context.Context, method string, items []W, validateOnly bool,
 	importAll func(context.Context, workspace.By, bool, []T) ([]store.Imported, []error, error), turn func(W) T,
 ) ([]*tenancyv1.ImportResult, error) {
@@ -77,14 +77,14 @@ func imported[W legacy, T any](ctx context.Context, method string, items []W, va
 	return results, nil
 }
 
-// entry is one item of a batch, and why it is refused.
+// entry is one item of a batch, and the error if it is refused.
 type entry struct {
 	*rpc.Entry
 	err error
 }
 
-// sound holds each item to its rules, and returns those that keep them with their
-// places.
+// sound checks each item by the rules of its message. It returns the items that pass
+// and their places in the batch.
 func sound[W proto.Message, T any](ctx context.Context, method string, items []W, turn func(W) T) (entries []entry, batch []T, places []int) {
 	for i, item := range items {
 		e := entry{Entry: rpc.BeginEntry(ctx, method, nil)}
@@ -96,7 +96,7 @@ func sound[W proto.Message, T any](ctx context.Context, method string, items []W
 	return entries, batch, places
 }
 
-// ImportMembers takes memberships over.
+// ImportMembers imports memberships.
 func (a *API) ImportMembers(ctx context.Context, req *tenancyv1.ImportMembersRequest) (*tenancyv1.ImportMembersResponse, error) {
 	results := make([]*tenancyv1.ImportMemberResult, len(req.GetMembers()))
 	for i, m := range req.GetMembers() {
@@ -111,7 +111,8 @@ func (a *API) ImportMembers(ctx context.Context, req *tenancyv1.ImportMembersReq
 		if entries[i].err = refused[n]; refused[n] != nil {
 			continue
 		}
-		// What a rehearsal took for imported has a negative id: it has none yet.
+		// In a rehearsal, what is not imported yet has a negative id. It is returned
+		// without one.
 		results[i].WorkspaceId, results[i].UserId = max(done[n].WorkspaceID, 0), max(done[n].UserID, 0)
 		results[i].Role, results[i].Outcome = wireRole(done[n].Role), wireOutcome(done[n].Outcome)
 	}

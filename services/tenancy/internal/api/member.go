@@ -59,7 +59,7 @@ func (a *API) UpdateMember(ctx context.Context, req *tenancyv1.UpdateMemberReque
 	return &tenancyv1.UpdateMemberResponse{Member: wireMember(m)}, nil
 }
 
-// RemoveMember ends a membership and revokes the API tokens it carried.
+// RemoveMember ends a membership and revokes the user's API tokens in the workspace.
 func (a *API) RemoveMember(ctx context.Context, req *tenancyv1.RemoveMemberRequest) (*tenancyv1.RemoveMemberResponse, error) {
 	id := req.GetWorkspaceId()
 	if err := a.Store.RemoveMember(ctx, by(ctx, id), id, req.GetUserId()); err != nil {
@@ -68,7 +68,7 @@ func (a *API) RemoveMember(ctx context.Context, req *tenancyv1.RemoveMemberReque
 	return &tenancyv1.RemoveMemberResponse{}, nil
 }
 
-// ListMembers answers who belongs to a workspace.
+// ListMembers returns a page of the members of a workspace.
 func (a *API) ListMembers(ctx context.Context, req *tenancyv1.ListMembersRequest) (*tenancyv1.ListMembersResponse, error) {
 	l, err := page.Begin[int64](a.Pages, req, "members|%d", req.GetWorkspaceId())
 	if err != nil {
@@ -85,8 +85,9 @@ func (a *API) ListMembers(ctx context.Context, req *tenancyv1.ListMembersRequest
 	return &tenancyv1.ListMembersResponse{Members: out, NextPageToken: next}, err
 }
 
-// exists keeps a list of nothing apart from a list in no workspace: services
-// that act for themselves were not checked for membership.
+// exists returns NotFound if there is no such workspace, for calls without an end
+// user: no membership was checked for them, and an empty list would look as if the
+// workspace existed.
 func (a *API) exists(ctx context.Context, workspaceID int64) error {
 	if _, acted := actor.From(ctx); acted {
 		return nil

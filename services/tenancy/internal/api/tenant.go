@@ -50,7 +50,7 @@ func (a *API) CreateTenant(ctx context.Context, req *tenancyv1.CreateTenantReque
 	return &tenancyv1.CreateTenantResponse{Tenant: wireTenant(t)}, nil
 }
 
-// credential seals a secret for the tenant's row; nil for none.
+// credential seals a secret for the tenant's row. It returns nil if there is none.
 func (a *API) credential(s *tenancyv1.ClientSecret, workspaceID, tenantID int64) (*tenant.Credential, error) {
 	if s == nil {
 		return nil, nil // may be set later
@@ -75,8 +75,8 @@ func (a *API) credential(s *tenancyv1.ClientSecret, workspaceID, tenantID int64)
 	return &tenant.Credential{ClientID: s.GetClientId(), Sealed: sealed, SecretExpiresAt: expires}, nil
 }
 
-// unpadded refuses what was copied with a blank or a line end too many: Entra
-// would refuse it later, and nobody would see why.
+// unpadded refuses a text with a blank or a line end around it, which comes from
+// copying: Entra would refuse it later, and nobody would see why.
 func unpadded(field, text string) error {
 	if strings.TrimSpace(text) != text {
 		return errs.Invalid(field, "must not begin or end with a blank or a line break")
@@ -84,7 +84,7 @@ func unpadded(field, text string) error {
 	return nil
 }
 
-// UpdateTenant changes what people call a tenant.
+// UpdateTenant renames a tenant.
 func (a *API) UpdateTenant(ctx context.Context, req *tenancyv1.UpdateTenantRequest) (*tenancyv1.UpdateTenantResponse, error) {
 	r := store.Rename{PrimaryDomain: req.GetPrimaryDomain(), Etag: req.GetEtag()}
 	if req.GetDisplayName() != "" {
@@ -113,7 +113,7 @@ func (a *API) SetGraphConnection(ctx context.Context, req *tenancyv1.SetGraphCon
 	return &tenancyv1.SetGraphConnectionResponse{Tenant: wireTenant(t)}, nil
 }
 
-// DeleteTenant forgets a tenant and destroys its secret.
+// DeleteTenant removes a tenant and its secret.
 func (a *API) DeleteTenant(ctx context.Context, req *tenancyv1.DeleteTenantRequest) (*tenancyv1.DeleteTenantResponse, error) {
 	if err := a.Store.DeleteTenant(ctx, by(ctx, req.GetWorkspaceId()), req.GetWorkspaceId(), req.GetTenantId()); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (a *API) DeleteTenant(ctx context.Context, req *tenancyv1.DeleteTenantReque
 	return &tenancyv1.DeleteTenantResponse{}, nil
 }
 
-// GetTenant answers one tenant.
+// GetTenant returns one tenant.
 func (a *API) GetTenant(ctx context.Context, req *tenancyv1.GetTenantRequest) (*tenancyv1.GetTenantResponse, error) {
 	t, err := a.Store.Tenant(ctx, req.GetWorkspaceId(), req.GetTenantId())
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *API) GetTenant(ctx context.Context, req *tenancyv1.GetTenantRequest) (*
 	return &tenancyv1.GetTenantResponse{Tenant: wireTenant(t)}, nil
 }
 
-// ListTenants answers the tenants of a workspace.
+// ListTenants returns a page of the tenants of a workspace.
 func (a *API) ListTenants(ctx context.Context, req *tenancyv1.ListTenantsRequest) (*tenancyv1.ListTenantsResponse, error) {
 	l, err := page.Begin[int64](a.Pages, req, "tenants|%d", req.GetWorkspaceId())
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // instant reads an optional time.
 func instant(field string, t *timestamppb.Timestamp) (*time.Time, error) {
 	if t == nil {
-		return nil, nil // absent means absent
+		return nil, nil // absent stays absent
 	}
 	if !t.IsValid() {
 		return nil, errs.Invalid(field, "is not a time between the years 1 and 9999")

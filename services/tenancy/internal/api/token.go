@@ -12,7 +12,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// CreateApiToken makes a token and shows it this once.
+// CreateApiToken makes a token and returns its text, which is never shown again.
 func (a *API) CreateApiToken(ctx context.Context, req *tenancyv1.CreateApiTokenRequest) (*tenancyv1.CreateApiTokenResponse, error) {
 	who := by(ctx, req.GetWorkspaceId())
 	userID := who.UserID
@@ -45,7 +45,7 @@ func (a *API) CreateApiToken(ctx context.Context, req *tenancyv1.CreateApiTokenR
 	return &tenancyv1.CreateApiTokenResponse{ApiToken: wireToken(t), Secret: secret.Reveal()}, nil
 }
 
-// ListApiTokens answers the end user's tokens; to owners, everyone's.
+// ListApiTokens returns the end user's tokens, and everyone's to an owner.
 func (a *API) ListApiTokens(ctx context.Context, req *tenancyv1.ListApiTokensRequest) (*tenancyv1.ListApiTokensResponse, error) {
 	who := by(ctx, req.GetWorkspaceId())
 	own := who.Administer() != nil
@@ -69,7 +69,7 @@ func (a *API) ListApiTokens(ctx context.Context, req *tenancyv1.ListApiTokensReq
 	return &tenancyv1.ListApiTokensResponse{ApiTokens: out, NextPageToken: next}, err
 }
 
-// RevokeApiToken stops a token working.
+// RevokeApiToken ends a token: it does not work any more.
 func (a *API) RevokeApiToken(ctx context.Context, req *tenancyv1.RevokeApiTokenRequest) (*tenancyv1.RevokeApiTokenResponse, error) {
 	t, err := a.Store.RevokeToken(ctx, by(ctx, req.GetWorkspaceId()), req.GetWorkspaceId(), req.GetApiTokenId())
 	if err != nil {
@@ -78,8 +78,8 @@ func (a *API) RevokeApiToken(ctx context.Context, req *tenancyv1.RevokeApiTokenR
 	return &tenancyv1.RevokeApiTokenResponse{ApiToken: wireToken(t)}, nil
 }
 
-// ResolveApiToken answers who a token stands for. Whatever is wrong with a
-// token, the answer is the same.
+// ResolveApiToken returns the user whom a token stands for. Whatever is wrong with a
+// token, the error is the same.
 func (a *API) ResolveApiToken(ctx context.Context, req *tenancyv1.ResolveApiTokenRequest) (*tenancyv1.ResolveApiTokenResponse, error) {
 	invalid := errs.Unauthenticated("TOKEN_INVALID", "the API token is not valid, or no longer")
 	secret, err := token.Parse(req.GetToken())

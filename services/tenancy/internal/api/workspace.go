@@ -53,7 +53,7 @@ func (a *API) UpdateWorkspace(ctx context.Context, req *tenancyv1.UpdateWorkspac
 	return &tenancyv1.UpdateWorkspaceResponse{Workspace: wireWorkspace(w)}, nil
 }
 
-// GetWorkspace answers one workspace.
+// GetWorkspace returns one workspace.
 func (a *API) GetWorkspace(ctx context.Context, req *tenancyv1.GetWorkspaceRequest) (*tenancyv1.GetWorkspaceResponse, error) {
 	w, err := a.Store.Workspace(ctx, req.GetWorkspaceId())
 	if err != nil {
@@ -62,7 +62,7 @@ func (a *API) GetWorkspace(ctx context.Context, req *tenancyv1.GetWorkspaceReque
 	return &tenancyv1.GetWorkspaceResponse{Workspace: wireWorkspace(w)}, nil
 }
 
-// ListWorkspaces answers the end user's workspaces, or all to the operator.
+// ListWorkspaces returns the end user's workspaces, and all of them to the operator.
 func (a *API) ListWorkspaces(ctx context.Context, req *tenancyv1.ListWorkspacesRequest) (*tenancyv1.ListWorkspacesResponse, error) {
 	user, acted := actor.From(ctx)
 	if !acted && rpc.CallerFrom(ctx).Service != "operator" {
@@ -87,7 +87,8 @@ func (a *API) workspaces(ctx context.Context, user actor.Actor, acted bool, p pa
 	return a.Store.WorkspacesOf(ctx, memberOf(user), p)
 }
 
-// memberOf is never nil: nil would stand for every workspace.
+// memberOf returns the ids of a user's workspaces. They are never nil, which would
+// stand for every workspace.
 func memberOf(user actor.Actor) []int64 {
 	ids := make([]int64, len(user.Memberships))
 	for i, m := range user.Memberships {

@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	margin         = 5 * time.Minute  // a token is renewed that long before its end
-	refusalLasts   = 30 * time.Second // a wrong secret is not tried more often
-	unreachableFor = 2 * time.Second  // whoever waited in line shares the answer
-	patience       = 6 * time.Second  // with an authority that does not answer
+	margin         = 5 * time.Minute  // a token is renewed this long before it ends
+	refusalLasts   = 30 * time.Second // a wrong secret is tried at most this often
+	unreachableFor = 2 * time.Second  // calls that waited for a failed one fail with it
+	patience       = 6 * time.Second  // how long an authority may take
 	tenantAuth     = "TENANT_AUTH"
 )
 
-// desk is one tenant's: whoever holds its turn may read and write the rest.
+// desk is what is remembered of one tenant. Who holds its turn may read and write
+// the other fields.
 type desk struct {
-	turn       chan struct{} // holds one value while somebody is at it: a lock that ctx can leave
+	turn       chan struct{} // a lock, held while there is a value in it; waiting for it can end with a context
 	generation string
 	token      Token
 	fetchedAt  time.Time
@@ -25,14 +26,14 @@ type desk struct {
 	refusedTil time.Time
 }
 
-// answer is what a desk answers: a token or why there is none.
+// answer is a token, or the error why there is none.
 type answer struct {
 	token Token
 	err   error
 }
 
-// remembered is the answer that is still good, if there is one. Whoever forces
-// takes no token that was fetched before they asked.
+// remembered returns the answer that is still good, and whether there is one. With
+// force, a token that was fetched before the call is not good.
 func (d *desk) remembered(generation string, now time.Time, force bool, asked time.Time) (answer, bool) {
 	switch {
 	case d.generation != generation:
@@ -52,7 +53,7 @@ func (d *desk) remember(generation string, now time.Time, t Token, err error) {
 	switch {
 	case err == nil:
 		d.fetchedAt = now
-		// A token shorter than the margin is still good for most of its life.
+		// Three quarters of the life of a token that lives only for minutes are used.
 		d.renewAt = t.ExpiresAt.Add(-min(margin, t.ExpiresAt.Sub(now)/4))
 	case errs.Reason(err) == tenantAuth:
 		d.refusedTil = now.Add(refusalLasts)

@@ -1,7 +1,7 @@
-// Package graphtoken signs in to tenants: it turns a client secret into a
-// short-lived Microsoft Graph token, and remembers both tokens and refusals for
-// as long as they are good. It stores nothing, and never puts a secret, a token
-// or the authority's answer into an error.
+// Package graphtoken signs in to tenants: it turns a client secret into a short-lived
+// Microsoft Graph token. It remembers tokens, and refusals, as long as they are good.
+// It stores nothing, and its errors never hold a secret, a token or a response of the
+// authority.
 package graphtoken
 
 import (
@@ -21,15 +21,15 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/tenant"
 )
 
-// Config moves every tenant's authority and Graph elsewhere: to a simulator, or
-// behind a proxy. Empty leaves those of the tenant's cloud.
+// Config replaces the authority and the Graph of every tenant, by a simulator's or a
+// proxy's. Empty fields leave those of the tenant's cloud.
 type Config struct {
 	AuthorityOverride string // https
 	GraphOverride     string // https
 	ExtraCA           string // a PEM file of authorities to trust beside the system's
 }
 
-// Token is an access token. It does not print itself.
+// Token is an access token. Printing it does not show it.
 type Token struct {
 	Value     string
 	ExpiresAt time.Time
@@ -44,11 +44,11 @@ type Connection struct {
 	DirectoryID           string
 	ClientID              string
 	Secret                string
-	Generation            string // differs whenever client or secret were set anew
+	Generation            string // another one whenever client or secret are set
 	Hosts                 tenant.Hosts
 }
 
-// Issuer issues tokens. It is safe for use by many.
+// Issuer issues tokens. It is safe for concurrent use.
 type Issuer struct {
 	cfg    Config
 	client *http.Client
@@ -60,8 +60,8 @@ type Issuer struct {
 
 type key struct{ workspaceID, tenantID int64 }
 
-// New makes an Issuer. It fails if an override is not an https address or the
-// CA file cannot be read.
+// New returns an Issuer. It fails if an override is not an https address or the CA
+// file cannot be read.
 func New(cfg Config) (*Issuer, error) {
 	for _, override := range []string{cfg.AuthorityOverride, cfg.GraphOverride} {
 		u, err := url.Parse(override)
@@ -81,14 +81,14 @@ func New(cfg Config) (*Issuer, error) {
 		ForceAttemptHTTP2:   true,
 	}
 	client := &http.Client{
-		// The trace goes along; baggage is nobody's business there.
+		// The trace travels with the request. Baggage does not: it is not Microsoft's business.
 		Transport:     otelhttp.NewTransport(transport, otelhttp.WithPropagators(propagation.TraceContext{})),
 		CheckRedirect: stay,
 	}
 	return &Issuer{cfg: cfg, client: client, now: time.Now, desks: map[key]*desk{}}, nil
 }
 
-// stay follows no redirect: the request carries the secret.
+// stay follows no redirect, because the request holds the secret.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func trust(file string) (*x509.CertPool, error) {
@@ -102,7 +102,8 @@ func trust(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Hosts is where tenants of a cloud sign in, and where their Graph is.
+// Hosts returns the addresses where tenants of a cloud sign in and where their Graph
+// is.
 func (i *Issuer) Hosts(c tenant.Cloud) tenant.Hosts {
 	h := c.Hosts()
 	if i.cfg.AuthorityOverride != "" {
@@ -114,9 +115,9 @@ func (i *Issuer) Hosts(c tenant.Cloud) tenant.Hosts {
 	return h
 }
 
-// Token answers a token for c, remembered if it is good for a while. force asks
-// the authority for another one, since Graph refused the last; not, though,
-// where the authority itself has just refused c.
+// Token returns a token for c, a remembered one if it is good for a while. With force
+// it asks the authority for a new one, because Graph has refused the last. Even then
+// it does not ask if the authority has just refused c.
 func (i *Issuer) Token(ctx context.Context, c Connection, force bool) (Token, error) {
 	asked := i.now()
 	d := i.desk(key{c.WorkspaceID, c.TenantID})
@@ -131,27 +132,28 @@ func (i *Issuer) Token(ctx context.Context, c Connection, force bool) (Token, er
 	}
 	t, err := i.signInWithin(ctx, c)
 	if ctx.Err() != nil {
-		return Token{}, ctx.Err() // says nothing about the tenant
+		return Token{}, ctx.Err() // nothing to remember of the tenant
 	}
 	d.remember(c.Generation, i.now(), t, err)
 	return t, err
 }
 
-// signInWithin leaves the caller time to be told that the authority is silent.
+// signInWithin gives up early enough for the caller to learn that the authority does
+// not respond.
 func (i *Issuer) signInWithin(ctx context.Context, c Connection) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return i.signIn(ctx, c)
 }
 
-// Forget drops what is remembered of a tenant that is gone.
+// Forget drops what is remembered of a tenant that was deleted.
 func (i *Issuer) Forget(workspaceID, tenantID int64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.desks, key{workspaceID, tenantID})
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (i *Issuer) Close() { i.client.CloseIdleConnections() }
 
 func (i *Issuer) desk(k key) *desk {

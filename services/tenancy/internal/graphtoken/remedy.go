@@ -1,6 +1,6 @@
 package graphtoken
 
-// remedy is what a person does about one of Entra's error numbers.
+// remedy returns what a person should do about one of Entra's error numbers.
 func remedy(code string) string {
 	switch code {
 	case "AADSTS7000215":

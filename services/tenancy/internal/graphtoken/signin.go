@@ -19,8 +19,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// trip remembers why the last request got no answer: the library's own error
-// may quote an answer, and an answer may hold a token.
+// trip is the library's HTTP client. It remembers why the last request got no
+// response, because the error of the library may quote a response, and a response
+// may hold a token.
 type trip struct {
 	client *http.Client
 	err    error
@@ -32,8 +33,8 @@ func (t *trip) Do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// signIn asks the authority for a token. The credential lives for this one
-// question, so that nothing but the desk remembers, and no secret stays.
+// signIn asks the authority for a token. The library's credential is used once and
+// dropped: only the desk remembers tokens, and no secret stays in memory.
 func (i *Issuer) signIn(ctx context.Context, c Connection) (Token, error) {
 	t := &trip{client: i.client}
 	cred, err := azidentity.NewClientSecretCredential(c.DirectoryID, c.ClientID, c.Secret, &azidentity.ClientSecretCredentialOptions{
@@ -42,7 +43,7 @@ func (i *Issuer) signIn(ctx context.Context, c Connection) (Token, error) {
 			Transport: t,
 			Retry:     policy.RetryOptions{MaxRetries: 1, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second},
 		},
-		// An authority of our own choice is not one that Microsoft knows of.
+		// Microsoft does not know the authority of a simulator.
 		DisableInstanceDiscovery: i.cfg.AuthorityOverride != "",
 	})
 	if err != nil {
@@ -58,8 +59,8 @@ func (i *Issuer) signIn(ctx context.Context, c Connection) (Token, error) {
 	return Token{Value: got.Token, ExpiresAt: got.ExpiresOn}, nil
 }
 
-// explain tells a refusal, which a person must act on, from an authority that
-// cannot be asked just now.
+// explain decides whether an error is a refusal, which a person must do something
+// about, or whether the authority is not available just now.
 func explain(err, lost error) error {
 	failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err)
 	if !ok || failed.RawResponse == nil {
@@ -80,13 +81,14 @@ func unreachable(cause error) error {
 	return errs.Unavailable("AUTHORITY_UNAVAILABLE", "the tenant's sign-in service cannot be reached just now").Wrap(cause)
 }
 
-// refused is an answer that stays the same until a person changes something.
+// refused returns the error for a sign-in that fails until a person changes something.
 func refused(code, remediation string) error {
 	return errs.Conflict(tenantAuth, "Entra refused the tenant's credential (%s)", code).
 		With("code", code).With("remediation", remediation)
 }
 
-// readRefusal finds the authority's error number; nothing else of the answer is kept.
+// readRefusal returns the authority's error number. It keeps nothing else of the
+// response.
 func readRefusal(resp *http.Response) (code string, transient bool) {
 	body, err := runtime.Payload(resp)
 	if err != nil {
@@ -102,7 +104,7 @@ func readRefusal(resp *http.Response) (code string, transient bool) {
 	return fmt.Sprintf("AADSTS%d", answer.Codes[0]), answer.Error == "temporarily_unavailable"
 }
 
-// directoryOf is the tid claim of a token, "" if the token is not for us to read.
+// directoryOf returns the tid claim of a token, and "" if the token is no JWT.
 func directoryOf(token string) string {
 	part := strings.Split(token, ".")
 	if len(part) != 3 {

@@ -1,7 +1,6 @@
-// Package seal keeps secrets that must be read again: authenticated encryption
-// under the service's master keys, bound to the row the secret belongs to. It
-// does not store, and it is not for what need only be recognised (API tokens
-// are hashed).
+// Package seal encrypts secrets that must be read again, under the service's master
+// keys and bound to the row that the secret belongs to. It stores nothing. A secret
+// that only has to be recognised, such as an API token, is hashed instead.
 package seal
 
 import (
@@ -43,9 +42,9 @@ func Load(file string) (*Box, error) {
 }
 
 // New reads the master keys from text: one a line, 32 random bytes in base64
-// (openssl rand -base64 32), lines that begin with # left out. The first seals;
-// all of them open, so that a new key is put on top and the old ones stay until
-// nothing is sealed with them.
+// (openssl rand -base64 32). Lines that begin with # are comments. The first key
+// seals, and all of them open: to change the key, put a new one on top, and keep the
+// old ones until nothing is sealed with them.
 func New(text string) (*Box, error) {
 	keys := keyset.NewManager()
 	var primary uint32
@@ -70,7 +69,7 @@ func New(text string) (*Box, error) {
 	return open(keys, primary)
 }
 
-// add never quotes the entry in an error: it may be a key with a typing error.
+// add never has the entry in its error: it may be a key with a typing error.
 func add(keys *keyset.Manager, entry string) (uint32, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(entry)
 	if err != nil || len(raw) != keySize {
@@ -82,8 +81,8 @@ func add(keys *keyset.Manager, entry string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The id travels in front of every ciphertext and must be the same for a key
-	// wherever it stands in the file.
+	// The id is the beginning of every ciphertext. It must not depend on the key's
+	// place in the file.
 	sum := sha256.Sum256(append([]byte("tenantpilot master key id\x00"), raw...))
 	id := max(binary.BigEndian.Uint32(sum[:4]), 1)
 	key, err := aesgcm.NewKey(secretdata.NewBytesFromData(raw, insecuresecretdataaccess.Token{}), id, parameters)
@@ -111,8 +110,8 @@ func open(keys *keyset.Manager, primary uint32) (*Box, error) {
 	return &Box{aead: a}, nil
 }
 
-// Seal encrypts secret. It opens only under the same binding, which names the
-// row and the purpose.
+// Seal encrypts secret. The result can be opened only with the same binding, which
+// names the row and the purpose.
 func (b *Box) Seal(secret, binding string) ([]byte, error) {
 	sealed, err := b.aead.Encrypt([]byte(secret), []byte(binding))
 	if err != nil {
@@ -121,7 +120,8 @@ func (b *Box) Seal(secret, binding string) ([]byte, error) {
 	return sealed, nil
 }
 
-// Open decrypts what Seal made under the same binding; anything else is an error.
+// Open decrypts what Seal made with the same binding. It returns an error for anything
+// else.
 func (b *Box) Open(sealed []byte, binding string) (string, error) {
 	secret, err := b.aead.Decrypt(sealed, []byte(binding))
 	if err != nil {

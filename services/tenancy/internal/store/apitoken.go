@@ -19,8 +19,8 @@ const insertToken = `-- store.insertToken
 	values ($1, $2, $3, $4, $5, $6, $7)
 	returning id, workspace_id, user_id, display_name, key_id, max_role, expires_at, revoked_at, last_used_at, created_at`
 
-// CreateToken stores a token of which only the hash is known. MaxRole is what
-// was asked for, empty for all that its user may.
+// CreateToken stores a token by its hash. MaxRole is the role that was asked for, or
+// empty for the role of its user.
 func (s *Store) CreateToken(ctx context.Context, by workspace.By, t workspace.APIToken, hash []byte) (workspace.APIToken, error) {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if err := enter(ctx, tx, &by, t.WorkspaceID); err != nil {
@@ -80,8 +80,8 @@ const revokeToken = `-- store.revokeToken
 	update api_token set revoked_at = now() where workspace_id = $1 and id = $2
 	returning id, workspace_id, user_id, display_name, key_id, max_role, expires_at, revoked_at, last_used_at, created_at`
 
-// RevokeToken stops a token working; once revoked it stays as it is. The tokens
-// of others exist for owners only.
+// RevokeToken ends a token. A token that is revoked already stays as it is. For a user
+// who is no owner, the tokens of others do not exist.
 func (s *Store) RevokeToken(ctx context.Context, by workspace.By, workspaceID, id int64) (workspace.APIToken, error) {
 	var t workspace.APIToken
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
@@ -106,7 +106,7 @@ func (s *Store) RevokeToken(ctx context.Context, by workspace.By, workspaceID, i
 	return t, err
 }
 
-// Held is what is stored of a token that works, to be compared with the token.
+// Held is what is stored of a token that works, to compare the token with.
 type Held struct {
 	TokenID int64
 	Hash    []byte
@@ -114,7 +114,7 @@ type Held struct {
 	workspace.Holder
 }
 
-// heldRow has no nested struct, as rows are read by position.
+// heldRow is Held without the nested struct, because rows are read by position.
 type heldRow struct {
 	TokenID       int64
 	Hash          []byte
@@ -134,8 +134,8 @@ const resolveToken = `-- store.resolveToken
 	join app_user u on u.id = t.user_id
 	where t.key_id = $1 and t.revoked_at is null and t.expires_at > now() and u.claimed_at is not null`
 
-// Token reads what the token of that key id stands for; nil if there is none
-// that works, for whatever reason.
+// Token reads the token with the key id. It returns nil if there is none that works,
+// whatever the reason.
 func (s *Store) Token(ctx context.Context, keyID string) (*Held, error) {
 	r, err := one[heldRow](ctx, s.db, resolveToken, keyID)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -23,7 +23,7 @@ const writeEvent = `-- store.writeEvent
 	insert into audit_event (workspace_id, service, user_id, user_name, action, object_kind, object_id, request_id, detail)
 	values (nullif($1::bigint, 0), $2, nullif($3::bigint, 0), $4, $5, $6, $7, $8, $9)`
 
-// record writes c in the transaction of the change itself: neither is there
+// record writes c in the transaction of the change itself, so that neither exists
 // without the other.
 func record(ctx context.Context, tx pgx.Tx, by workspace.By, c change) error {
 	if c.detail == nil {

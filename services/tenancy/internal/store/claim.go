@@ -11,7 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// Whoever is making the user a member somewhere is waited for.
+// This waits for a transaction that makes the user a member somewhere.
 const lockUser = `-- store.lockUser
 	select id from app_user where id = $1 for update`
 
@@ -25,7 +25,7 @@ const claimUser = `-- store.claimUser
 		home_workspace_id = coalesce(home_workspace_id, $2)
 	where id = $1`
 
-// ClaimUser says which identity an imported member is.
+// ClaimUser sets the identity of an imported member.
 func (s *Store) ClaimUser(ctx context.Context, by workspace.By, r once.Request, workspaceID, userID int64, id workspace.Identity) (workspace.Member, error) {
 	var m workspace.Member
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {

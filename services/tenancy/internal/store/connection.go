@@ -28,7 +28,7 @@ func putConnection(ctx context.Context, tx pgx.Tx, workspaceID, tenantID int64, 
 const touchTenant = `-- store.touchTenant
 	update tenant set revision = revision + 1, updated_at = now() where workspace_id = $1 and id = $2`
 
-// SetConnection stores how to sign in to a tenant, in place of what was there.
+// SetConnection replaces the Graph connection of a tenant.
 func (s *Store) SetConnection(ctx context.Context, by workspace.By, workspaceID, tenantID int64, c tenant.Credential) (tenant.Tenant, error) {
 	var t tenant.Tenant
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
@@ -57,7 +57,8 @@ func (s *Store) SetConnection(ctx context.Context, by workspace.By, workspaceID,
 const readCredential = `-- store.readCredential
 	select client_id, secret_sealed, secret_expires_at from graph_connection where workspace_id = $1 and tenant_id = $2`
 
-// Credential reads how to sign in to a tenant; NotFound if nobody has said.
+// Credential reads how to sign in to a tenant. It returns NotFound if the tenant has
+// no connection.
 func (s *Store) Credential(ctx context.Context, workspaceID, tenantID int64) (tenant.Credential, error) {
 	c, err := one[tenant.Credential](ctx, s.db, readCredential, workspaceID, tenantID)
 	return c, missing(err, "Graph connection")

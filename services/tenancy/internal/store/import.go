@@ -12,15 +12,16 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/tenancy/internal/workspace"
 )
 
-// Imported is what became of an object of an older installation.
+// Imported is the result of importing an object of an older installation.
 type Imported struct {
 	ID      int64
 	Name    string // what it is called here
 	Outcome workspace.Outcome
 }
 
-// Imports queue here, a batch at a time: which of two equal names is the first
-// depends on nothing else. They wait as long as the call may take.
+// Only one batch is imported at a time, so that which of two objects with equal names
+// comes first depends on the batches alone. A batch waits for the one before it as
+// long as its call may take.
 const lockImport = `-- store.lockImport
 	select set_config('lock_timeout', '0', true)`
 
@@ -29,8 +30,8 @@ const awaitImport = `-- store.awaitImport
 
 var errRehearsed = errors.New("rehearsed")
 
-// importing runs f in a transaction, alone. A rehearsal does the same, and is
-// undone in the end.
+// importing calls f in a transaction, while no other import runs. The transaction of
+// a rehearsal is rolled back in the end.
 func (s *Store) importing(ctx context.Context, rehearse bool, f func(pgx.Tx) error) error {
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockImport); err != nil {
@@ -53,8 +54,8 @@ func (s *Store) importing(ctx context.Context, rehearse bool, f func(pgx.Tx) err
 	return err
 }
 
-// each imports items one by one. What is refused, before anything of it was
-// written, is refused for itself; any other error ends them all.
+// each imports items one by one. An item that is refused, before anything of it is
+// written, does not stop the others; any other error ends the whole batch.
 func each[T, R any](items []T, one func(T) (R, error)) (done []R, refused []error, err error) {
 	done, refused = make([]R, len(items)), make([]error, len(items))
 	for i, item := range items {
@@ -68,7 +69,7 @@ func each[T, R any](items []T, one func(T) (R, error)) (done []R, refused []erro
 	return done, refused, nil
 }
 
-// maybe reads the single row of a query, nil if there is none.
+// maybe reads the single row of a query. It returns nil if there is none.
 func maybe[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) (*T, error) {
 	v, err := one[T](ctx, tx, sql, args...)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -77,7 +78,7 @@ func maybe[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) (*T, 
 	return &v, err
 }
 
-// kept is an imported row.
+// kept is a row that an import has made or found.
 type kept struct {
 	ID   int64
 	Name string
@@ -89,8 +90,8 @@ type LegacyWorkspace struct {
 	DisplayName string
 }
 
-// ImportWorkspaces makes those of a batch that are not here yet. Each has a
-// result or a refusal, in order.
+// ImportWorkspaces makes the workspaces of a batch that are not here yet. It returns a
+// result or an error for each, in the order of the batch.
 func (s *Store) ImportWorkspaces(ctx context.Context, by workspace.By, rehearse bool, batch []LegacyWorkspace) (done []Imported, refused []error, err error) {
 	err = s.importing(ctx, rehearse, func(tx pgx.Tx) error {
 		done, refused, err = each(batch, func(w LegacyWorkspace) (Imported, error) { return importWorkspace(ctx, tx, by, w) })
@@ -131,8 +132,8 @@ func importWorkspace(ctx context.Context, tx pgx.Tx, by workspace.By, w LegacyWo
 	return Imported{}, nameTaken("WORKSPACE_EXISTS")
 }
 
-// nameTaken is for a name that is taken even with the suffix that no two
-// imported objects share.
+// nameTaken is the error for an object whose name is taken, with and without the
+// suffix that [workspace.Apart] adds.
 func nameTaken(reason string) error {
 	return errs.Exists(reason, "the name is taken, and so is the same with its legacy id: rename one that is here").With("field", "display_name")
 }
@@ -144,8 +145,8 @@ type LegacyUser struct {
 	Email       string
 }
 
-// ImportUsers makes those of a batch that are not here yet, for nobody to act
-// as until they are claimed.
+// ImportUsers makes the users of a batch that are not here yet. Nobody can act as one
+// of them until the user is claimed.
 func (s *Store) ImportUsers(ctx context.Context, by workspace.By, rehearse bool, batch []LegacyUser) (done []Imported, refused []error, err error) {
 	err = s.importing(ctx, rehearse, func(tx pgx.Tx) error {
 		done, refused, err = each(batch, func(u LegacyUser) (Imported, error) { return importUser(ctx, tx, by, u) })

@@ -16,16 +16,16 @@ type LegacyMember struct {
 	Role                            workspace.Role
 }
 
-// ImportedMember is what became of a membership. In a rehearsal a workspace or
-// user that is not imported yet has a negative id.
+// ImportedMember is the result of importing a membership. In a rehearsal, a workspace
+// or user that is not imported yet has a negative id.
 type ImportedMember struct {
 	WorkspaceID, UserID int64
 	Role                workspace.Role // as it is now; empty if the member was removed here
 	Outcome             workspace.Outcome
 }
 
-// ImportMembers makes those of a batch that were never here. To a rehearsal,
-// what is not imported yet is there.
+// ImportMembers makes the memberships of a batch that were never here. A rehearsal
+// acts as if the workspaces and users that are not imported yet were.
 func (s *Store) ImportMembers(ctx context.Context, by workspace.By, rehearse bool, batch []LegacyMember) (done []ImportedMember, refused []error, err error) {
 	err = s.importing(ctx, rehearse, func(tx pgx.Tx) error {
 		p, err := partiesOf(ctx, tx, rehearse, batch)
@@ -38,7 +38,7 @@ func (s *Store) ImportMembers(ctx context.Context, by workspace.By, rehearse boo
 	return done, refused, err
 }
 
-// parties are who a batch of members is about, by legacy id.
+// parties are the workspaces and users of a batch of memberships, by legacy id.
 type parties struct {
 	workspaces map[int64]int64
 	users      map[int64]party
@@ -49,8 +49,9 @@ type party struct {
 	Claimed      bool
 }
 
-// Workspaces before users, each in order of ids, as every change of members
-// locks them: nobody waits in a circle. A claim waits for us, or we see it.
+// Workspaces are locked before users, each in the order of ids. Every change of
+// members locks in that order, so that there is no deadlock. A claim of one of these
+// users either waits for this transaction or is seen by it.
 const lockImportedWorkspaces = `-- store.lockImportedWorkspaces
 	select legacy_id, id, true from workspace where legacy_id = any($1) order by id for no key update`
 
@@ -132,7 +133,7 @@ const standInUserFor = `-- store.standInUsers
 	select -l, 'not imported yet', l, null from unnest($1::bigint[]) l
 	on conflict do nothing`
 
-// standIn makes what is not here, for a rehearsal.
+// standIn makes the workspaces and users that are not here, for a rehearsal.
 func standIn(ctx context.Context, tx pgx.Tx, workspaces, users []int64) error {
 	if err := standInWorkspaces(ctx, tx, workspaces); err != nil {
 		return err

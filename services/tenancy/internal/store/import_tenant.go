@@ -15,7 +15,7 @@ import (
 // LegacyTenant is a tenant to be imported.
 type LegacyTenant struct {
 	LegacyID          int64
-	LegacyWorkspaceID int64 // 0: WorkspaceID says where it belongs
+	LegacyWorkspaceID int64 // 0: the tenant belongs to WorkspaceID
 	WorkspaceID       int64
 	DisplayName       string
 	DirectoryID       string
@@ -23,8 +23,8 @@ type LegacyTenant struct {
 	Cloud             tenant.Cloud
 }
 
-// ImportTenants makes those of a batch that are not here yet. To a rehearsal,
-// workspaces that are not imported yet are there.
+// ImportTenants makes the tenants of a batch that are not here yet. A rehearsal acts
+// as if the workspaces that are not imported yet were.
 func (s *Store) ImportTenants(ctx context.Context, by workspace.By, rehearse bool, batch []LegacyTenant) (done []Imported, refused []error, err error) {
 	err = s.importing(ctx, rehearse, func(tx pgx.Tx) error {
 		if rehearse {
@@ -92,7 +92,7 @@ const readWorkspaceOfLegacy = `-- store.readWorkspaceOfLegacy
 const readWorkspaceID = `-- store.readWorkspaceID
 	select id from workspace where id = $1`
 
-// workspaceOf is the id here of the workspace t belongs to.
+// workspaceOf returns the id that the workspace of t has in this installation.
 func workspaceOf(ctx context.Context, tx pgx.Tx, t LegacyTenant) (int64, error) {
 	sql, id, field, problem := readWorkspaceOfLegacy, t.LegacyWorkspaceID, "legacy_workspace_id", "is not imported: import the workspace first"
 	if t.LegacyWorkspaceID == 0 {
@@ -120,8 +120,9 @@ const importTenantAs = `-- store.importTenantAs
 	values ($1, $2, $3, $4, $5, $6) on conflict do nothing
 	returning id, display_name`
 
-// adoptOrMake looks for the directory again before each name it tries: what was
-// in the way of the first may have been made meanwhile, with the directory.
+// adoptOrMake adopts the tenant that has the directory already, or makes one. It looks
+// for the directory again before each name that it tries: the tenant that took the
+// first name meanwhile may be the one with the directory.
 func adoptOrMake(ctx context.Context, tx pgx.Tx, t LegacyTenant) (Imported, error) {
 	name := workspace.LegacyName("Tenant", t.DisplayName, t.LegacyID)
 	for _, name := range []string{name, workspace.Apart(name, t.LegacyID)} {
@@ -146,7 +147,7 @@ func adoptOrMake(ctx context.Context, tx pgx.Tx, t LegacyTenant) (Imported, erro
 	return Imported{}, nameTaken("TENANT_EXISTS")
 }
 
-// directoryFree refuses a directory that another legacy tenant brought.
+// directoryFree refuses a directory that was imported with another legacy tenant.
 func directoryFree(ctx context.Context, tx pgx.Tx, t LegacyTenant) error {
 	other, err := maybe[struct{ ID, LegacyID int64 }](ctx, tx, readTenantInTheWay, t.WorkspaceID, t.DirectoryID)
 	if err != nil {
@@ -164,7 +165,7 @@ const standInWorkspaceFor = `-- store.standInWorkspaces
 	select -l, gen_random_uuid()::text, l from unnest($1::bigint[]) l
 	on conflict do nothing`
 
-// standInWorkspaces makes the legacy workspaces that are not here, for a
+// standInWorkspaces makes the legacy workspaces that are not imported yet, for a
 // rehearsal. Their ids are negative.
 func standInWorkspaces(ctx context.Context, tx pgx.Tx, legacy []int64) error {
 	if _, err := tx.Exec(ctx, standInWorkspaceFor, legacy); err != nil {

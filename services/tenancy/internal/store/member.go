@@ -39,8 +39,8 @@ func insertMember(ctx context.Context, tx pgx.Tx, workspaceID, userID int64, rol
 	return m, nil
 }
 
-// All changes of one workspace's members queue here: what was counted (the
-// owners) and who was asked (the changer's role) stay true until the commit.
+// Changes of the members of a workspace wait for each other here. So the number of
+// owners, and the role of whoever makes the change, stay true until the commit.
 const lockWorkspace = `-- store.lockWorkspace
 	select id from workspace where id = $1 for no key update`
 
@@ -48,7 +48,8 @@ const readRole = `-- store.readRole
 	select m.role, u.claimed_at from member m join app_user u on u.id = m.user_id
 	where m.workspace_id = $1 and m.user_id = $2`
 
-// enter locks a workspace for a change by by, with the role they have now.
+// enter locks a workspace for a change that by makes, and lowers the role in by to
+// the one that the user has now.
 func enter(ctx context.Context, tx pgx.Tx, by *workspace.By, workspaceID int64) error {
 	var locked int64
 	if err := tx.QueryRow(ctx, lockWorkspace, workspaceID).Scan(&locked); err != nil {
@@ -65,14 +66,14 @@ func enter(ctx context.Context, tx pgx.Tx, by *workspace.By, workspaceID int64) 
 	return now.Acts()
 }
 
-// NewMember is a user to be given a role: an existing one, or one to be made.
+// NewMember is a user who is to get a role: an existing user, or one to be made.
 type NewMember struct {
 	WorkspaceID int64
 	UserID      int64 // 0 makes User
 	User        workspace.User
 	Role        workspace.Role
-	// Among are the workspaces the asker sees: only users of these, or made in
-	// WorkspaceID, exist for them. Nil sees all.
+	// Among are the workspaces that the caller may see. For the caller, only users of
+	// these, or made in WorkspaceID, exist. Nil means all workspaces.
 	Among []int64
 }
 
@@ -138,8 +139,8 @@ const readMember = `-- store.readMember
 	from member m join app_user u on u.id = m.user_id
 	where m.workspace_id = $1 and m.user_id = $2`
 
-// An owner nobody has claimed administers nothing: they do not make a claimed
-// one dispensable.
+// An owner whom nobody has claimed cannot act. So the last claimed owner must stay,
+// even if there are others who are not claimed.
 const countOwners = `-- store.countOwners
 	select count(*) from member m join app_user u on u.id = m.user_id
 	where m.workspace_id = $1 and m.role = 'owner' and (u.claimed_at is not null or not $2)`
@@ -178,7 +179,7 @@ const deleteMember = `-- store.deleteMember
 const revokeTokensOf = `-- store.revokeTokensOf
 	update api_token set revoked_at = now() where workspace_id = $1 and user_id = $2 and revoked_at is null`
 
-// RemoveMember ends a membership and revokes the API tokens it carried.
+// RemoveMember ends a membership and revokes the user's API tokens in the workspace.
 func (s *Store) RemoveMember(ctx context.Context, by workspace.By, workspaceID, userID int64) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		m, owners, err := s.lockMember(ctx, tx, &by, workspaceID, userID)
@@ -202,7 +203,8 @@ func (s *Store) RemoveMember(ctx context.Context, by workspace.By, workspaceID, 
 	})
 }
 
-// lockMember reads a member whom by wants to change, with the number of owners.
+// lockMember locks the workspace, and reads the member whom by wants to change and
+// the number of owners.
 func (s *Store) lockMember(ctx context.Context, tx pgx.Tx, by *workspace.By, workspaceID, userID int64) (m workspace.Member, owners int, err error) {
 	if err := enter(ctx, tx, by, workspaceID); err != nil {
 		return m, 0, err

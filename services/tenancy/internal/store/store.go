@@ -1,5 +1,5 @@
-// Package store is tenancy's SQL, all of it. Exported methods own their
-// transaction; each change is written together with its audit event.
+// Package store is all the SQL of tenancy. Each exported method has its own
+// transaction. A change and its audit event are written in the same one.
 package store
 
 import (
@@ -16,7 +16,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations are the steps that make the schema.
+// Migrations returns the migrations of tenancy's tables.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -28,7 +28,7 @@ func Migrations() fs.FS {
 // Store is tenancy's database.
 type Store struct{ db *pgxpool.Pool }
 
-// New makes a Store on db, connected as the app role.
+// New returns the store in db, a pool of the app role.
 func New(db *pgxpool.Pool) *Store { return &Store{db: db} }
 
 const lockBootstrap = `-- store.lockBootstrap
@@ -37,7 +37,7 @@ const lockBootstrap = `-- store.lockBootstrap
 const unlockBootstrap = `-- store.unlockBootstrap
 	select pg_advisory_unlock(hashtext('tenantpilot tenancy bootstrap'))`
 
-// Alone runs f while no other process is inside Alone.
+// Alone calls f while no other process is inside Alone.
 func (s *Store) Alone(ctx context.Context, f func() error) error {
 	return s.db.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		if _, err := c.Exec(ctx, lockBootstrap); err != nil {
@@ -54,7 +54,7 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// one reads the single row of a query; pgx.ErrNoRows if there is none.
+// one reads the single row of a query. It returns pgx.ErrNoRows if there is none.
 func one[T any](ctx context.Context, q querier, sql string, args ...any) (T, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {

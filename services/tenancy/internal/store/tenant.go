@@ -90,7 +90,8 @@ func (s *Store) Tenants(ctx context.Context, workspaceID int64, p page.Page[int6
 const nextTenantID = `-- store.nextTenantID
 	select nextval(pg_get_serial_sequence('tenant', 'id'))`
 
-// NextTenantID is the id of a tenant to be created: its secret is sealed under it.
+// NextTenantID returns the id of a tenant that is to be created. Its secret is sealed
+// with the id before the row exists.
 func (s *Store) NextTenantID(ctx context.Context) (int64, error) {
 	var id int64
 	if err := s.db.QueryRow(ctx, nextTenantID).Scan(&id); err != nil {
@@ -103,8 +104,8 @@ const insertTenant = `-- store.insertTenant
 	insert into tenant (id, workspace_id, display_name, directory_id, primary_domain, national_cloud)
 	overriding system value values ($1, $2, $3, $4, $5, $6)`
 
-// CreateTenant adds t under an id of [Store.NextTenantID], with how to sign in
-// to it unless c is nil.
+// CreateTenant adds t, whose id comes from [Store.NextTenantID]. If c is not nil, the
+// tenant gets that Graph connection.
 func (s *Store) CreateTenant(ctx context.Context, by workspace.By, r once.Request, t tenant.Tenant, c *tenant.Credential) (tenant.Tenant, error) {
 	var made tenant.Tenant
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
@@ -146,10 +147,10 @@ const updateTenant = `-- store.updateTenant
 	update tenant set display_name = $3, primary_domain = $4, revision = revision + 1, updated_at = now()
 	where workspace_id = $1 and id = $2`
 
-// Rename is what UpdateTenant may change; what is empty stays.
+// Rename is what UpdateTenant may change. An empty field stays as it is.
 type Rename struct{ DisplayName, PrimaryDomain, Etag string }
 
-// UpdateTenant changes what people call a tenant.
+// UpdateTenant renames a tenant.
 func (s *Store) UpdateTenant(ctx context.Context, by workspace.By, workspaceID, id int64, r Rename) (tenant.Tenant, error) {
 	var t tenant.Tenant
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
@@ -181,8 +182,8 @@ const deleteTenant = `-- store.deleteTenant
 	insert into deleted_tenant (legacy_id, workspace_id, tenant_id)
 	select legacy_id, workspace_id, id from gone where legacy_id is not null`
 
-// DeleteTenant forgets a tenant; its sealed secret goes with the row. Of an
-// imported one the ids stay, or the next import would bring it back.
+// DeleteTenant removes a tenant with its sealed secret. The ids of an imported tenant
+// are kept: otherwise the next import would bring it back.
 func (s *Store) DeleteTenant(ctx context.Context, by workspace.By, workspaceID, id int64) error {
 	return pg.InTx(ctx, s.db, func(tx pgx.Tx) error {
 		t, err := oneTenant(ctx, tx, lockTenant, workspaceID, id)
@@ -199,7 +200,8 @@ func (s *Store) DeleteTenant(ctx context.Context, by workspace.By, workspaceID, 
 	})
 }
 
-// tenantTaken says which of a tenant's names is another tenant's.
+// tenantTaken turns the violation of a unique constraint into an error that names
+// the field which another tenant already has.
 func tenantTaken(err error) error {
 	if err == nil {
 		return nil

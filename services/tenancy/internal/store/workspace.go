@@ -90,7 +90,7 @@ func (s *Store) Workspace(ctx context.Context, id int64) (workspace.Workspace, e
 const readWorkspaceNamed = `-- store.readWorkspaceNamed
 	select id, display_name, created_at, updated_at from workspace where display_name = $1`
 
-// WorkspaceNamed reads the workspace of that name.
+// WorkspaceNamed reads the workspace with the name.
 func (s *Store) WorkspaceNamed(ctx context.Context, name string) (workspace.Workspace, error) {
 	w, err := one[workspace.Workspace](ctx, s.db, readWorkspaceNamed, name)
 	return w, missing(err, "workspace")
@@ -113,7 +113,7 @@ func (s *Store) WorkspacesOf(ctx context.Context, ids []int64, p page.Page[int64
 	return many[workspace.Workspace](ctx, s.db, listWorkspacesOf, p.After, p.Limit, ids)
 }
 
-// missing says NotFound of what was not found; other errors stay.
+// missing turns "no rows" into NotFound and returns other errors unchanged.
 func missing(err error, resource string) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errs.NotFound(resource)
@@ -121,7 +121,8 @@ func missing(err error, resource string) error {
 	return err
 }
 
-// named says that a name is taken, if err is the violation of constraint.
+// named turns a violation of constraint into Exists, with a reason and a sentence. It
+// returns other errors unchanged.
 func named(err error, constraint, reason, sentence string) error {
 	if err != nil && pg.Constraint(err) == constraint {
 		return errs.Exists(reason, "%s", sentence).Wrap(err)

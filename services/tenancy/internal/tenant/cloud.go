@@ -11,11 +11,11 @@ const (
 	China    Cloud = "china"
 )
 
-// Hosts is where a cloud signs applications in, and where its Graph is. They
-// are never fields of a tenant: the authority receives the secret.
+// Hosts are the addresses where a cloud signs applications in and where its Graph
+// is. They are never fields of a tenant: nobody may choose where secrets are sent.
 type Hosts struct{ Authority, Graph string }
 
-// Hosts answers the hosts of c, none for a cloud that does not exist.
+// Hosts returns the hosts of c, and empty ones for a cloud that does not exist.
 func (c Cloud) Hosts() Hosts {
 	switch c {
 	case Global:

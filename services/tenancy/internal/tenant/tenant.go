@@ -1,5 +1,5 @@
-// Package tenant is one Microsoft 365 tenant of a workspace and how to sign in
-// to it. It neither stores nor signs in.
+// Package tenant is a Microsoft 365 tenant of a workspace, and what is needed to
+// sign in to it. It stores nothing and signs in nowhere.
 package tenant
 
 import (
@@ -26,25 +26,25 @@ type Tenant struct {
 	UpdatedAt     time.Time
 }
 
-// Connection is what people see of how we sign in to a tenant.
+// Connection is how we sign in to a tenant, as far as people may see it.
 type Connection struct {
 	ClientID        string
 	SecretSetAt     time.Time
-	SecretExpiresAt *time.Time // as told by whoever set it
+	SecretExpiresAt *time.Time // as the person who set it stated it
 }
 
-// Credential is how we sign in, its secret sealed.
+// Credential is how we sign in, with the secret sealed.
 type Credential struct {
 	ClientID        string
 	Sealed          []byte
 	SecretExpiresAt *time.Time
 }
 
-// Etag changes with every change of t.
+// Etag returns a text that changes with every change of t.
 func (t *Tenant) Etag() string { return "r" + strconv.FormatInt(t.Revision, 10) }
 
-// Change renames t; what is empty stays. It reports whether anything changed,
-// and is refused if etag is not empty and t is not what it was read as.
+// Change renames t; an empty name stays as it is. It reports whether anything
+// changed. It refuses if etag is not empty and t has changed since etag was read.
 func (t *Tenant) Change(name, domain, etag string) (bool, error) {
 	if etag != "" && etag != t.Etag() {
 		return false, errs.Aborted("ETAG_MISMATCH", "the tenant was changed meanwhile; read it again").With("etag", t.Etag())
@@ -59,8 +59,8 @@ func (t *Tenant) Change(name, domain, etag string) (bool, error) {
 	return t.DisplayName != before.DisplayName || t.PrimaryDomain != before.PrimaryDomain, nil
 }
 
-// Directory is a directory id in the one spelling we keep, or Invalid if it is
-// not a GUID.
+// Directory returns a directory id in the spelling that is stored, lower case, or
+// Invalid if it is not a GUID.
 func Directory(id string) (string, error) {
 	lower := strings.ToLower(id)
 	if !guid.MatchString(lower) {
@@ -71,8 +71,8 @@ func Directory(id string) (string, error) {
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// Binding ties a sealed client secret to its row: the same bytes in another
-// tenant's row do not open.
+// Binding returns the binding of a tenant's sealed secret: a secret that was copied
+// into another tenant's row cannot be opened.
 func Binding(workspaceID, tenantID int64) string {
 	return fmt.Sprintf("tenantpilot/graph_connection|%d|%d|client_secret", workspaceID, tenantID)
 }

@@ -1,6 +1,6 @@
-// Package token is the text of an API token: how it is made, told from a typing
-// error, and compared with what is stored of it. Who holds one, and for how
-// long, is not its business.
+// Package token is the text of an API token: how it is made, how a typing error is
+// found in it, and how it is compared with its stored hash. It does not know who
+// holds a token, nor for how long.
 package token
 
 import (
@@ -21,18 +21,18 @@ const (
 	checkLen  = 6  // 4 bytes in base 62
 )
 
-// ErrMalformed says that a text cannot be a token, whatever is stored.
+// ErrMalformed is the error for a text that cannot be a token.
 var ErrMalformed = errors.New("not an API token")
 
-// Secret is a whole token. It does not print itself.
+// Secret is a whole token. Printing it does not show it.
 type Secret struct{ keyID, secret string }
 
-// New makes a token of 32 random bytes.
+// New returns a token with 32 random bytes.
 func New() Secret {
 	return Secret{keyID: random(8, keyIDLen), secret: random(32, secretLen)}
 }
 
-// Parse reads a token as [Secret.Reveal] wrote it, or answers ErrMalformed.
+// Parse reads a token as [Secret.Reveal] wrote it, or returns ErrMalformed.
 func Parse(text string) (Secret, error) {
 	part := strings.Split(text, "_")
 	if len(part) != 4 || part[0] != prefix || len(part[1]) != keyIDLen || len(part[2]) != secretLen {
@@ -45,25 +45,25 @@ func Parse(text string) (Secret, error) {
 	return s, nil
 }
 
-// Reveal is the token's text, to be shown to its holder once. The checksum at
-// its end lets a scanner, and us, tell a token from a typing error.
+// Reveal returns the token's text, to be shown to its holder once. With the checksum
+// at its end, we and scanners for leaked secrets can tell a token from other text.
 func (s Secret) Reveal() string {
 	body := prefix + "_" + s.keyID + "_" + s.secret
 	sum := crc32.ChecksumIEEE([]byte(body))
 	return body + "_" + base62([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, checkLen)
 }
 
-// KeyID is the part by which a token is found and may be named in logs.
+// KeyID returns the part by which a token is found. It is no secret: logs may show it.
 func (s Secret) KeyID() string { return s.keyID }
 
-// Hash is what is stored of a token. The secret is as long as the hash and
-// random, so that nothing slower than SHA-256 is needed.
+// Hash returns what is stored of a token. SHA-256 is slow enough, because the secret
+// is random and as long as the hash.
 func (s Secret) Hash() []byte {
 	sum := sha256.Sum256([]byte(s.secret))
 	return sum[:]
 }
 
-// Matches compares with a stored hash, in a time that tells nothing.
+// Matches compares the token with a stored hash, in constant time.
 func (s Secret) Matches(hash []byte) bool { return subtle.ConstantTimeCompare(s.Hash(), hash) == 1 }
 
 // Format keeps the secret out of every log and error: %v, %s and %+v alike.

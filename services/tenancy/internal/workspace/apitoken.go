@@ -18,22 +18,22 @@ type APIToken struct {
 	UserID      int64
 	DisplayName string
 	KeyID       string // the visible part of the token
-	MaxRole     Role   // the most it may do, whatever its user's role
+	MaxRole     Role   // the token never has more than this role, whatever its user's role is
 	ExpiresAt   time.Time
 	RevokedAt   *time.Time
 	LastUsedAt  *time.Time
 	CreatedAt   time.Time
 }
 
-// Holder is who a token stands for, as far as it is good.
+// Holder is the user whom a token stands for, in the token's workspace.
 type Holder struct {
 	User        User
 	WorkspaceID int64
 	Role        Role // the lesser of the user's and the token's
 }
 
-// TokenExpiry is when a token made now ends: when asked for, within a year, or
-// in 90 days if nothing was asked.
+// TokenExpiry returns when a token that is made now ends: at the time asked for, which
+// must be within a year, or in 90 days if none was asked for.
 func TokenExpiry(asked *time.Time, now time.Time) (time.Time, error) {
 	switch {
 	case asked == nil:
@@ -46,8 +46,8 @@ func TokenExpiry(asked *time.Time, now time.Time) (time.Time, error) {
 	return *asked, nil
 }
 
-// TokenRole is the most a new token may do: asked, or everything its user may
-// if nothing was asked. It is never more than by or the user may themselves.
+// TokenRole returns the highest role of a new token: the one asked for, or the user's
+// if none was asked for. It is never higher than the role of by or of the user.
 func TokenRole(by By, user Member, asked Role) (Role, error) {
 	if asked == "" {
 		return Least(by.Role, user.Role), nil

@@ -9,13 +9,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// Identity is who somebody is to an identity provider: its issuer, and what it
-// calls the user there. The zero value is nobody's.
+// Identity is a user as an identity provider knows them: the provider's issuer, and
+// its name for the user. The zero value belongs to nobody.
 type Identity struct{ Issuer, Subject string }
 
-// NewIdentity is an identity as OpenID Connect allows it, or Invalid naming the
-// part that is not. An e-mail address is refused: whoever gets hold of one
-// would be the user.
+// NewIdentity returns an identity as OpenID Connect allows it, or Invalid, which
+// names the wrong part. It refuses an e-mail address as a subject: whoever got that
+// address later would be the user.
 func NewIdentity(issuer, subject string) (Identity, error) {
 	if err := checkIssuer(issuer); err != nil {
 		return Identity{}, err
@@ -40,13 +40,13 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// Identity is what m was claimed for.
+// Identity returns the identity that m was claimed for.
 func (m *Member) Identity() Identity { return Identity{Issuer: m.Issuer, Subject: m.Subject} }
 
 // Claimed reports whether anybody may act as m.
 func (m *Member) Claimed() bool { return m.ClaimedAt != nil }
 
-// Acts refuses what would be done as m while nobody is m.
+// Acts refuses a change that is made in the name of m while m is not claimed.
 func (m *Member) Acts() error {
 	if m.Claimed() {
 		return nil
@@ -55,9 +55,9 @@ func (m *Member) Acts() error {
 		"the user was imported and nobody has claimed them yet: an owner says first which identity they are (ClaimUser)")
 }
 
-// Claim says that m is id and reports whether that changed anything. elsewhere
-// is whether the user belongs to a workspace that by does not own: who they are
-// there is not for by to say.
+// Claim sets the identity of m and reports whether that changed anything. elsewhere
+// tells whether the user also belongs to a workspace that by does not own: then by
+// must not decide who the user is.
 func (m *Member) Claim(by By, id Identity, elsewhere bool) (bool, error) {
 	switch {
 	case m.Claimed() && m.Identity() == id:

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Outcome is how an imported object came to be here.
+// Outcome is what an import did with an object.
 type Outcome int
 
 // The outcomes.
@@ -16,9 +16,9 @@ const (
 	Adopted         // made here before, and imported now
 )
 
-// LegacyName makes a name of what an older installation called text, which may
-// have had other rules: nothing is refused for its name. What has none is
-// called by its kind and id.
+// LegacyName turns the name that an object has in an older installation into one
+// that is allowed here. Nothing is refused for its name, since that installation may
+// have had other rules. An object without a name is named by its kind and id.
 func LegacyName(kind, text string, id int64) string {
 	line := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -32,13 +32,14 @@ func LegacyName(kind, text string, id int64) string {
 	return Apart(kind, id)
 }
 
-// Apart tells the imported object of that id from another of its name.
+// Apart returns the name with the legacy id behind it, which tells an imported object
+// from another one with the same name.
 func Apart(name string, id int64) string {
 	suffix := fmt.Sprintf(" (legacy %d)", id)
 	return cut(name, maxName-len(suffix)) + suffix
 }
 
-// cut is at most the first n characters of text, without blanks around them.
+// cut returns at most the first n characters of text, without blanks around them.
 func cut(text string, n int) string {
 	text = strings.TrimSpace(text)
 	if all := []rune(text); len(all) > n {

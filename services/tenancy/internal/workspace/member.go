@@ -6,7 +6,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// By is who asks for a change.
+// By is who makes a change.
 type By struct {
 	Service   string // the calling service, by its certificate
 	UserID    int64  // the end user; 0 if the service acts for itself
@@ -15,7 +15,7 @@ type By struct {
 	RequestID string // ties the change to the log lines of its call
 }
 
-// Member is a user's place in a workspace.
+// Member is a user in a workspace.
 type Member struct {
 	WorkspaceID int64
 	UserID      int64
@@ -29,7 +29,8 @@ type Member struct {
 	LegacyID    *int64 // of an imported user
 }
 
-// Grant reports whether by may give somebody role: nobody gives more than they have.
+// Grant returns an error if by may not give somebody the role: nobody can give more
+// than they have.
 func (b By) Grant(role Role) error {
 	if role.Above(b.Role) {
 		return errs.Denied("ROLE_ABOVE_OWN", "%s is above your own role, %s", role, b.Role).With("role", string(role))
@@ -37,8 +38,8 @@ func (b By) Grant(role Role) error {
 	return nil
 }
 
-// Administer reports whether by may change members. The call was checked on the
-// way in, but by a token that may be older than the last change of its user's role.
+// Administer returns an error if by may not change members. The call was already
+// checked, but by a token that may be older than the last change of the user's role.
 func (b By) Administer() error {
 	if b.Role != Owner {
 		return errs.Denied("CAPABILITY_MISSING", "your role does not include ADMINISTER").With("capability", "ADMINISTER")
@@ -64,7 +65,8 @@ func (m *Member) SetRole(by By, role Role, owners int) (bool, error) {
 	return true, nil
 }
 
-// Leave reports whether m may be removed from a workspace with that many owners.
+// Leave returns an error if m may not be removed from a workspace with that many
+// owners.
 func (m *Member) Leave(owners int) error {
 	if m.Role == Owner && owners <= 1 {
 		return lastOwner()

@@ -21,7 +21,8 @@ func (r Role) Valid() bool { return r.rank() >= 0 }
 // Above reports whether r may do more than other.
 func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
 
-// Least is the lesser of two roles: what a token and its user may do together.
+// Least returns the lesser of two roles. A token may do what both its own role and
+// its user's role allow.
 func Least(a, b Role) Role {
 	if a.Above(b) {
 		return b

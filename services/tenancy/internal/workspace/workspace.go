@@ -1,6 +1,6 @@
-// Package workspace is who is who: workspaces, users, members with their roles
-// and API tokens, and the rules of giving and taking roles. It stores nothing
-// and knows no wire format.
+// Package workspace is the domain of workspaces: users, members with their roles,
+// API tokens, and the rules of giving and taking roles. It stores nothing and knows
+// no message format.
 package workspace
 
 import (
@@ -14,7 +14,8 @@ import (
 
 const maxName = 200
 
-// Workspace is one customer's or team's room; nothing reaches across it.
+// Workspace belongs to one customer or team. Nothing reaches from one workspace into
+// another.
 type Workspace struct {
 	ID          int64
 	DisplayName string
@@ -22,7 +23,7 @@ type Workspace struct {
 	UpdatedAt   time.Time
 }
 
-// User is a person, or an automation acting as one.
+// User is a person, or a program that acts as one.
 type User struct {
 	ID          int64
 	DisplayName string
@@ -30,8 +31,9 @@ type User struct {
 	CreatedAt   time.Time
 }
 
-// Name is a display name without the blanks around it, or Invalid naming field
-// if nothing is left of it, it is too long, or it is more than one line.
+// Name returns a display name without the blanks around it. It returns Invalid,
+// which names the field, if nothing is left, or if the name is too long or has more
+// than one line.
 func Name(field, text string) (string, error) {
 	name := strings.TrimSpace(text)
 	switch {
