@@ -1,5 +1,5 @@
-// Package api is the gRPC face of operations: it checks what proto rules can't
-// say and turns wire into domain and back. It decides nothing about runs.
+// Package api is the gRPC API of operations. It checks what rules in the protos cannot
+// express, and converts messages to the domain and back. It decides nothing about runs.
 package api
 
 import (
@@ -37,8 +37,8 @@ func Register(s grpc.ServiceRegistrar, p Parts) {
 	})
 }
 
-// visible answers run id if the end user behind the call, if any, may see it:
-// malformed, missing and foreign are the same NOT_FOUND.
+// visible returns run id. If the call is made for an end user who must not see the run,
+// the error is the same NOT_FOUND as for an id that is malformed or does not exist.
 func visible(ctx context.Context, st *store.Store, id int64) (*run.Run, error) {
 	if id <= 0 {
 		return nil, errs.NotFound("run")
@@ -50,8 +50,8 @@ func visible(ctx context.Context, st *store.Store, id int64) (*run.Run, error) {
 	return r, rpc.Authorize(ctx, r.WorkspaceID)
 }
 
-// authorizeMove checks the end user behind a worker's call, if any; workers
-// themselves act for their service, which the store holds against the run's type.
+// authorizeMove checks that the end user for whom the call is made may move run id. A
+// worker calls for no user; the store checks that its service owns the type of the run.
 func authorizeMove(ctx context.Context, st *store.Store, id int64) error {
 	if _, ok := actor.From(ctx); !ok {
 		return nil

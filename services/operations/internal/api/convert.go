@@ -54,7 +54,7 @@ func toProto(r *run.Run) *operationsv1.Run {
 	return p
 }
 
-// basic answers a run as lists show it, without context and failures.
+// basic converts r without context and failures, as lists show it.
 func basic(r *run.Run) *operationsv1.Run {
 	p := &operationsv1.Run{
 		Id: r.ID, WorkspaceId: r.WorkspaceID, TenantId: r.TenantID, UserId: r.UserID, InitiatorName: r.InitiatorName,

@@ -15,7 +15,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// What a filter may be at most: enough for any question a person asks.
+// The limits of a filter are far above what a person writes.
 const (
 	maxFilter      = 2000
 	maxFilterDepth = 8
@@ -23,8 +23,9 @@ const (
 	maxFilterValue = 256
 )
 
-// parseFilter reads the part of AIP-160 that ListRuns promises: terms joined by
-// AND, each field = value, times compared. What is not promised is refused by name.
+// parseFilter parses the part of AIP-160 that ListRuns supports: terms joined by AND, each
+// "field = value"; times may also be compared with < <= > >=. An error names what is not
+// supported.
 func parseFilter(filter string, types run.Types) (run.Filter, error) {
 	p := filterParser{types: types}
 	if strings.TrimSpace(filter) == "" {
@@ -47,7 +48,7 @@ func invalidFilter(format string, args ...any) error {
 	return errs.Invalid("filter", format, args...).WithReason("INVALID_FILTER")
 }
 
-// plain refuses what a recursive parser should not be given.
+// plain returns an error for a filter that could make the recursive parser overflow.
 func plain(filter string) error {
 	if len(filter) > maxFilter {
 		return invalidFilter("is %d bytes long; at most %d are read", len(filter), maxFilter)
@@ -79,8 +80,8 @@ func plain(filter string) error {
 	return nil
 }
 
-// notAFilter says what the parser stumbled over, the innermost of its errors,
-// and where.
+// notAFilter returns an error with the innermost message of the parser, and where in the
+// filter it belongs.
 func notAFilter(err error) error {
 	said, where := "it ends too soon", ""
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -94,7 +95,7 @@ func notAFilter(err error) error {
 	return invalidFilter("is not an AIP-160 filter: %s%s", said, where)
 }
 
-// filterParser gathers a filter term by term.
+// filterParser builds a filter term by term.
 type filterParser struct {
 	types  run.Types
 	filter run.Filter
@@ -139,7 +140,8 @@ func (p *filterParser) add(e *expr.Expr) error {
 	return p.equal(field, value)
 }
 
-// fieldPath answers "status" or "context.backup_schedule_id"; empty if e is neither.
+// fieldPath returns the field that e names, for example "status" or
+// "context.backup_schedule_id", or "".
 func fieldPath(e *expr.Expr) string {
 	if id := e.GetIdentExpr(); id != nil {
 		return id.Name
@@ -215,7 +217,7 @@ func (p *filterParser) equal(field, value string) error {
 	return p.word(field, value)
 }
 
-// word sets a field that takes any word, or an id.
+// word sets a field whose value is a word or an id.
 func (p *filterParser) word(field, value string) error {
 	f := &p.filter
 	words := map[string]*string{

@@ -11,11 +11,11 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Contexts are read and written by hand: by way of maps, as encoding/json does it,
-// they took a sixth of the service's time.
+// Contexts are encoded and decoded by hand. With encoding/json, which goes by way of maps,
+// they took a sixth of the service's CPU time.
 
-// appendObject appends s to b as encoding/json writes the same map: keys in
-// order, no spaces. The numbers of s are finite.
+// appendObject appends s to b as encoding/json encodes the same map: keys sorted, no
+// spaces. The numbers of s must be finite.
 func appendObject(b []byte, s *structpb.Struct) []byte {
 	b = append(b, '{')
 	for i, key := range slices.Sorted(maps.Keys(s.GetFields())) {
@@ -67,15 +67,15 @@ func appendNumber(b []byte, n float64) []byte {
 	return appendJSON(b, n)
 }
 
-// appendJSON appends v the long way; it is a string or a finite number, which
+// appendJSON appends v as encoding/json encodes it. For a string or a finite number, that
 // cannot fail.
 func appendJSON(b []byte, v any) []byte {
 	raw, _ := json.Marshal(v)
 	return append(b, raw...)
 }
 
-// object answers stored JSON, which the database guarantees to be an object, and
-// nil for what is none or holds a number that is none of ours.
+// object decodes a stored JSON object. It returns nil if raw is none, or has a number that
+// does not fit into a float64.
 func object(raw json.RawMessage) *structpb.Struct {
 	r := jsonReader{rest: string(raw)}
 	s := r.object()
@@ -85,7 +85,8 @@ func object(raw json.RawMessage) *structpb.Struct {
 	return s
 }
 
-// jsonReader reads JSON that is well-formed; of anything else it only says that it is bad.
+// jsonReader decodes well-formed JSON. If something is malformed, bad is set, and what it
+// returns means nothing.
 type jsonReader struct {
 	rest string
 	bad  bool
@@ -93,7 +94,7 @@ type jsonReader struct {
 
 func (r *jsonReader) skip() { r.rest = strings.TrimLeft(r.rest, " \t\r\n") }
 
-// take reports whether the next thing is token, and passes it if so.
+// take skips token if it comes next, and reports whether it did.
 func (r *jsonReader) take(token string) bool {
 	r.skip()
 	rest, ok := strings.CutPrefix(r.rest, token)
@@ -101,7 +102,7 @@ func (r *jsonReader) take(token string) bool {
 	return ok
 }
 
-// must passes token.
+// must skips token, which must come next.
 func (r *jsonReader) must(token string) { r.bad = !r.take(token) || r.bad }
 
 func (r *jsonReader) object() *structpb.Struct {
@@ -174,7 +175,7 @@ func (r *jsonReader) string() string {
 	return r.escaped()
 }
 
-// escaped reads the rest of a string with escapes in it.
+// escaped decodes the rest of a string that has escapes.
 func (r *jsonReader) escaped() string {
 	end := 0
 	for end < len(r.rest) && r.rest[end] != '"' {

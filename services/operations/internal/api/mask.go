@@ -8,11 +8,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// mask is the fields of a run that a list answers.
+// mask is the set of fields that a list shows of a run.
 type mask map[protoreflect.Name]bool
 
-// fieldsOf answers what a list shows: the fields of the read mask, or else those
-// of the view.
+// fieldsOf returns the fields that a list shows: those of the read mask, or else those of
+// the view.
 func fieldsOf(view operationsv1.RunView, read *fieldmaskpb.FieldMask) (mask, error) {
 	m := mask{}
 	fields := (&operationsv1.Run{}).ProtoReflect().Descriptor().Fields()
@@ -42,10 +42,10 @@ func fieldsOf(view operationsv1.RunView, read *fieldmaskpb.FieldMask) (mask, err
 	return m, nil
 }
 
-// full reports whether m shows what may be large.
+// full reports whether m has a field that may be large: context or failures.
 func (m mask) full() bool { return m["context"] || m["failure_summary"] }
 
-// trim takes from r what m does not show.
+// trim clears the fields of r that m does not have.
 func (m mask) trim(r *operationsv1.Run) *operationsv1.Run {
 	message := r.ProtoReflect()
 	message.Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {

@@ -68,7 +68,7 @@ func (r *reader) ListRuns(ctx context.Context, req *operationsv1.ListRunsRequest
 	return resp, err
 }
 
-// list turns a request for a page into the store's.
+// list converts a request to the page of the store.
 func (r *reader) list(req *operationsv1.ListRunsRequest) (store.List, mask, error) {
 	l := store.List{WorkspaceID: req.WorkspaceId}
 	var err error
@@ -93,7 +93,7 @@ func (r *reader) list(req *operationsv1.ListRunsRequest) (store.List, mask, erro
 	return l, fields, err
 }
 
-// token seals a cursor for the list of req; none is no token.
+// token seals a cursor into a token for the list of req. Without a cursor it returns "".
 func (r *reader) token(req *operationsv1.ListRunsRequest, c *store.Cursor) (string, error) {
 	if c == nil {
 		return "", nil
@@ -101,12 +101,13 @@ func (r *reader) token(req *operationsv1.ListRunsRequest, c *store.Cursor) (stri
 	return r.pages.Seal(listBinding(req), c)
 }
 
-// listBinding is what made a list what it is.
+// listBinding returns what a page token belongs to. A token of another list, for example
+// with another filter, does not open.
 func listBinding(req *operationsv1.ListRunsRequest) string {
 	return strings.Join([]string{"ListRuns", strconv.FormatInt(req.WorkspaceId, 10), orderWords(req.OrderBy), req.Filter}, "|")
 }
 
-// orderWords are the words of order_by, however they are spaced.
+// orderWords returns order_by with single spaces, or the default.
 func orderWords(orderBy string) string {
 	return cmp.Or(strings.Join(strings.Fields(orderBy), " "), "create_time desc")
 }

@@ -25,7 +25,7 @@ const (
 	maxDepth    = 64
 )
 
-// start turns a request into the domain's, checking what its rules can't say.
+// start converts a request to the domain, and checks what rules in the proto cannot express.
 func (w *writer) start(ctx context.Context, req *operationsv1.StartRunRequest) (run.Start, error) {
 	service := rpc.CallerFrom(ctx).Service
 	typ, err := w.types.Get(req.Type)
@@ -53,8 +53,9 @@ func (w *writer) start(ctx context.Context, req *operationsv1.StartRunRequest) (
 	return s, initiator(ctx, &s)
 }
 
-// initiator names who asked: the end user behind the call, whom the request
-// cannot contradict, or whom the request names, or the service.
+// initiator sets who starts the run: the end user for whom the call is made, else the one
+// that the request names, else the service. A request must not name another user than
+// the one for whom it is made.
 func initiator(ctx context.Context, s *run.Start) error {
 	if a, ok := actor.From(ctx); ok {
 		if s.UserID != nil && *s.UserID != a.UserID {
@@ -72,7 +73,7 @@ func actorID(ctx context.Context) int64 {
 	return a.UserID
 }
 
-// contextJSON answers the context as compact JSON within its bounds.
+// contextJSON encodes a context as compact JSON. It returns an error if it is too large.
 func contextJSON(context *structpb.Struct) (json.RawMessage, error) {
 	if context == nil {
 		return json.RawMessage("{}"), nil
@@ -87,7 +88,7 @@ func contextJSON(context *structpb.Struct) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// checkContext refuses what JSON cannot say or nobody would read.
+// checkContext returns an error for a value that JSON cannot express or that is nested too deep.
 func checkContext(v *structpb.Value, levels int) error {
 	if levels < 0 {
 		return errs.Invalid("context", "is nested deeper than %d levels", maxDepth)
@@ -111,18 +112,18 @@ func checkContext(v *structpb.Value, levels int) error {
 	return nil
 }
 
-// digest returns the digest of a StartRun: of the end user and of all that was
-// asked, but for the trace and the request id. See [once.Digest]: what it covers, and
-// how that is written, must never change. The context is in it as it is stored.
+// digest returns the digest by which a repeated StartRun is recognised. It covers the end
+// user and all of the request but its trace and its id, with the context as it is stored.
+// See [once.Digest]: what a digest covers, and how that is written, must never change.
 func digest(req *operationsv1.StartRunRequest, context json.RawMessage, userID int64) ([]byte, error) {
-	said, err := json.Marshal([]any{
+	content, err := json.Marshal([]any{
 		userID, req.WorkspaceId, req.TenantId, req.UserId, req.InitiatorName, req.Type, req.IdentityInputs, context,
 		int32(policyOf(req.ConflictPolicy)), req.Holder, req.RetryOf, req.ParentRunId,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return once.Digest(said), nil
+	return once.Digest(content), nil
 }
 
 func policyOf(p operationsv1.ConflictPolicy) operationsv1.ConflictPolicy {
@@ -140,14 +141,14 @@ func policy(p operationsv1.ConflictPolicy) run.Policy {
 	}
 }
 
-// traceparent answers the W3C traceparent of the call, empty if it is not traced.
+// traceparent returns the W3C traceparent of the call, or "" if it is not traced.
 func traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier["traceparent"]
 }
 
-// completion turns a request into the domain's, checking its size.
+// completion converts a request to the domain, and checks its size.
 func completion(req *operationsv1.CompleteRunRequest) (run.Completion, error) {
 	c := run.Completion{Epoch: req.LeaseEpoch, Outcome: outcomes[req.Outcome], Counts: req.SummaryCounts}
 	for _, f := range req.FailureSummary {
@@ -163,10 +164,10 @@ func completion(req *operationsv1.CompleteRunRequest) (run.Completion, error) {
 	if len(failures) > maxFailures {
 		return c, errs.Invalid("failure_summary", "is %d bytes as JSON; at most %d are kept", len(failures), maxFailures)
 	}
-	said, err := json.Marshal([]any{c.Outcome, c.Counts, json.RawMessage(failures)})
+	content, err := json.Marshal([]any{c.Outcome, c.Counts, json.RawMessage(failures)})
 	if err != nil {
 		return c, err
 	}
-	c.Digest = once.Digest(said)
+	c.Digest = once.Digest(content)
 	return c, nil
 }

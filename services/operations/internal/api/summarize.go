@@ -65,7 +65,8 @@ func (r *reader) summaryScope(req *operationsv1.SummarizeRunsRequest, now time.T
 	return s, nil
 }
 
-// setTime sets to if there is a time, which must be within what the database knows.
+// setTime sets to from a field, if the field is set. The time must be one that PostgreSQL
+// can store.
 func setTime(to *time.Time, field string, from *timestamppb.Timestamp) error {
 	if from == nil {
 		return nil

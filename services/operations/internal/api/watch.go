@@ -36,7 +36,8 @@ func (r *reader) WatchRuns(req *operationsv1.WatchRunsRequest, stream grpc.Serve
 	})
 }
 
-// watched turns a request into a filter, in one form whatever order it is said in.
+// watched converts a request to a filter. Ids and types are sorted, so that requests for
+// the same runs have equal filters.
 func (r *reader) watched(req *operationsv1.WatchRunsRequest) (watch.Filter, error) {
 	f := watch.Filter{
 		WorkspaceID: req.WorkspaceId, TenantID: req.TenantId,
@@ -63,10 +64,10 @@ func watchBinding(f watch.Filter) string {
 	return fmt.Sprintf("WatchRuns|%d|%s|%q|%d", f.WorkspaceID, tenant, f.Types, f.RunIDs)
 }
 
-// maxResumeToken is what a request takes.
+// maxResumeToken is the longest token that the proto allows in a request.
 const maxResumeToken = 2048
 
-// resumption makes and reads the resume tokens of one watch.
+// resumption seals and opens the resume tokens of one watch.
 type resumption struct {
 	pages   *page.Sealer
 	binding string
@@ -157,7 +158,8 @@ func (r *reader) WaitRun(ctx context.Context, req *operationsv1.WaitRunRequest) 
 	return &operationsv1.WaitRunResponse{Run: toProto(found)}, nil
 }
 
-// await waits for the end of a run no longer than the caller can be answered.
+// await waits until the run has ended, but returns early enough for the response to reach
+// the caller.
 func (r *reader) await(ctx context.Context, found *run.Run, patience time.Duration) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline)-wayBack)

@@ -33,8 +33,8 @@ func (w *writer) StartRun(ctx context.Context, req *operationsv1.StartRunRequest
 	return &operationsv1.StartRunResponse{Run: startedProto(started, req), Started: started.Started, Replayed: started.Replayed}, nil
 }
 
-// startedProto is the answer to req. A new run has the context it was asked for
-// with, which need not be read again.
+// startedProto returns the run of a response to req. A new run has the context of req,
+// which need not be decoded from the database.
 func startedProto(s store.StartResult, req *operationsv1.StartRunRequest) *operationsv1.Run {
 	if !s.Started || s.Replayed || req.Context == nil {
 		return toProto(s.Run)

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// durationGrowth is how much longer each bucket of [Durations] reaches than the
-// one before it; the view run_measure computes with the same number. The middle
-// of a bucket is at most 9.6 % from everything in it.
+// durationGrowth is the ratio of the ends of two neighbouring buckets of [Durations]. The
+// view run_measure computes with the same number. The middle of a bucket differs by at
+// most 9.6 % from every duration in it.
 const durationGrowth = 1.2
 
-// Durations counts durations by bucket: bucket b holds those of more than
-// 1.2^(b-1) and at most 1.2^b microseconds. Sums of two are their union.
+// Durations counts durations by bucket. Bucket b has those of more than 1.2^(b-1) and at
+// most 1.2^b microseconds. Two of them are joined by adding their buckets.
 type Durations map[int]int64
 
-// Count answers how many durations there are.
+// Count returns the number of durations.
 func (d Durations) Count() int64 {
 	var n int64
 	for _, c := range d {
@@ -25,8 +25,8 @@ func (d Durations) Count() int64 {
 	return n
 }
 
-// Quantile answers what the share q of the durations does not exceed, to within
-// 10 %; zero if there are none.
+// Quantile returns the duration that the share q of all durations does not exceed, for
+// example the median for 0.5, with an error of at most 10 %. It returns 0 if there are none.
 func (d Durations) Quantile(q float64) time.Duration {
 	rank := max(int64(math.Ceil(q*float64(d.Count()))), 1)
 	for _, bucket := range slices.Sorted(maps.Keys(d)) {
@@ -37,7 +37,7 @@ func (d Durations) Quantile(q float64) time.Duration {
 	return 0
 }
 
-// middle answers the geometric middle of a bucket.
+// middle returns the geometric mean of the ends of a bucket.
 func middle(bucket int) time.Duration {
 	if bucket <= 0 {
 		return time.Microsecond

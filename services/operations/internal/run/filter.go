@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Filter narrows a list of runs; a zero field does not.
+// Filter selects runs of a list. A zero field selects all.
 type Filter struct {
 	Status        Status
 	Outcome       Outcome
@@ -18,31 +18,31 @@ type Filter struct {
 	TraceID       string // 32 lower-case hex digits
 	LegacySource  string // of imported runs, like LegacyID
 	LegacyID      string
-	ReasonCode    string            // of one of the run's failures, or more
-	HasFailures   *bool             // whether it has any
+	ReasonCode    string            // of at least one of the run's failures
+	HasFailures   *bool             // whether the run has any
 	Labels        map[string]string // context search keys and their values
 	Bounds        []Bound
 }
 
-// Bound keeps runs whose moment compares so with At. A run that has not come to
-// the moment is not kept.
+// Bound selects runs by a time, for example "complete_time > At". It does not select runs
+// that do not have that time yet.
 type Bound struct {
 	Moment     Moment
 	Comparison Comparison
 	At         time.Time
 }
 
-// Moment is a time in a run's life.
+// Moment names one of a run's times.
 type Moment string
 
-// The moments lists know, by their names in requests.
+// The moments, by their names in requests.
 const (
 	CreateTime   Moment = "create_time"
 	StartTime    Moment = "start_time"
 	CompleteTime Moment = "complete_time"
 )
 
-// Comparison is how a moment relates to a time.
+// Comparison is how a moment compares with a time.
 type Comparison string
 
 // The comparisons.
@@ -54,14 +54,14 @@ const (
 	NotUntil Comparison = ">="
 )
 
-// Order is the order of a list: by creation, or by completion, which leaves out
-// runs that have not ended.
+// Order is the order of a list: by creation or by completion. A list by completion has
+// only completed runs.
 type Order struct {
 	By        Moment
 	Ascending bool
 }
 
-// Ended reports whether f keeps completed runs only.
+// Ended reports whether f selects only completed runs.
 func (f Filter) Ended() bool {
 	return f.Status == Completed || f.Outcome.Final() ||
 		slices.ContainsFunc(f.Bounds, func(b Bound) bool { return b.Moment == CompleteTime })

@@ -1,6 +1,6 @@
-// Package run is the domain of operations: what a run is and how it may move
-// from state to state. It does no I/O; the store asks it before it writes, and
-// the statements of the hot path are proven equal to it by a test.
+// Package run is the domain of operations: what a run is, and how it moves from state to
+// state (see docs/run.md). It does no I/O. The store asks it before it writes; the
+// statements of the hot path decide in SQL, and a test proves that they decide the same.
 package run
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Status is where a run is in its life.
+// Status is the state of a run.
 type Status string
 
 // The statuses, as stored.
@@ -18,7 +18,7 @@ const (
 	Completed Status = "completed"
 )
 
-// Outcome is how a run ended; Pending exactly while it has not.
+// Outcome is how a run ended. It is Pending exactly while the run is not completed.
 type Outcome string
 
 // The outcomes, as stored.
@@ -39,7 +39,7 @@ func (o Outcome) Final() bool {
 	return false
 }
 
-// Origin says where a run was executed.
+// Origin is where a run was executed: here, or in an older TenantPilot.
 type Origin string
 
 // The origins, as stored.
@@ -48,7 +48,7 @@ const (
 	Legacy Origin = "legacy"
 )
 
-// Run is one execution of one background job. It doubles as the row.
+// Run is one execution of one background job, with the fields of its row.
 type Run struct {
 	ID            int64
 	WorkspaceID   int64
@@ -67,9 +67,9 @@ type Run struct {
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 	QueuedAt      *time.Time
-	Epoch         int64  // raised at every begin, requeue and release: the fence
-	ReleasedEpoch *int64 // the epoch given back by the last release, while queued
-	Lease         *Lease // exactly while running, for live runs
+	Epoch         int64  // grows with every begin, requeue and release; calls under an older one are refused
+	ReleasedEpoch *int64 // the epoch that the last release ended, while the run is queued
+	Lease         *Lease // a live run has one exactly while it is running
 	Cancel        *CancelRequest
 	Attempt       int
 	MaxAttempts   int
@@ -78,17 +78,18 @@ type Run struct {
 	ParentRunID   *int64
 	Traceparent   string
 	Origin        Origin
-	// CompletionDigest recognises a repeated CompleteRun; nil unless one ended the run.
+	// CompletionDigest recognises a repeated CompleteRun. It is nil unless a CompleteRun
+	// ended the run.
 	CompletionDigest []byte
 }
 
-// Lease is a worker's hold on a running run.
+// Lease is the right of a worker to work on a running run until a time.
 type Lease struct {
 	Holder    string
 	ExpiresAt time.Time // by the database's clock
 }
 
-// Copy answers a lease of its own, nil for nil.
+// Copy returns a copy of l, or nil.
 func (l *Lease) Copy() *Lease {
 	if l == nil {
 		return nil
@@ -97,7 +98,7 @@ func (l *Lease) Copy() *Lease {
 	return &c
 }
 
-// Equal reports whether l and o are the same hold until the same time.
+// Equal reports whether l and o have the same holder and end at the same time.
 func (l *Lease) Equal(o *Lease) bool {
 	if l == nil || o == nil {
 		return l == o
@@ -105,14 +106,14 @@ func (l *Lease) Equal(o *Lease) bool {
 	return l.Holder == o.Holder && l.ExpiresAt.Equal(o.ExpiresAt)
 }
 
-// CancelRequest is the wish to end a running run; recorded once.
+// CancelRequest is the first request to cancel a run.
 type CancelRequest struct {
 	At     time.Time
 	By     string
 	Reason string
 }
 
-// Failure is one cause of a run not succeeding; the JSON is what is stored.
+// Failure is one reason why a run did not succeed. It is stored as this JSON.
 type Failure struct {
 	Code        string `json:"code"`
 	Reason      string `json:"reason_code"`
@@ -123,7 +124,7 @@ type Failure struct {
 	RequestID   string `json:"request_id,omitempty"`
 }
 
-// Event is an accepted transition, to be written with it.
+// Event is one change of a run's state, written in the transaction that changed it.
 type Event struct {
 	Kind   string
 	Actor  string // empty: the service that owns the run's type
@@ -141,15 +142,17 @@ const (
 	EventLateCompletionRejected = "late_completion_rejected"
 )
 
-// ReaperName is the actor of what the reaper does.
+// ReaperName is the actor of events that the reaper writes.
 const ReaperName = "reaper"
 
-// Expired reports whether r's lease has ended at now, by the database's clock.
+// Expired reports whether r's lease has expired at now, by the database's clock. A run
+// without a lease counts as expired.
 func (r *Run) Expired(now time.Time) bool {
 	return r.Lease == nil || !r.Lease.ExpiresAt.After(now)
 }
 
-// end completes r at now, or when it began should the clock have stepped back.
+// end completes r at now. If the clock was set back since r was created or begun, that
+// earlier time is used, so that the times of r stay in order.
 func (r *Run) end(now time.Time, outcome Outcome, failures ...Failure) {
 	if now.Before(r.CreatedAt) {
 		now = r.CreatedAt
@@ -163,7 +166,7 @@ func (r *Run) end(now time.Time, outcome Outcome, failures ...Failure) {
 	r.Failures = append(r.Failures, failures...)
 }
 
-// requeue puts r back into the queue at now under the next epoch.
+// requeue returns r to the queue at now, under the next epoch.
 func (r *Run) requeue(now time.Time) {
 	r.Status = Queued
 	r.QueuedAt = &now

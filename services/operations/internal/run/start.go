@@ -10,7 +10,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// Policy says what Start does about an active run of the same identity.
+// Policy is what a start does if there is an active run of its identity.
 type Policy int
 
 // The policies.
@@ -20,7 +20,7 @@ const (
 	CancelExisting
 )
 
-// Start is a request for a run.
+// Start describes a run to start.
 type Start struct {
 	WorkspaceID    int64
 	TenantID       *int64
@@ -29,9 +29,9 @@ type Start struct {
 	Type           Type
 	IdentityInputs string
 	Context        json.RawMessage // a JSON object
-	Caller         string          // the calling service; scopes RequestID
-	RequestID      string          // empty: not to be remembered
-	Digest         []byte          // of everything the caller said, the actor included
+	Caller         string          // the calling service, to which RequestID belongs
+	RequestID      string          // empty: none
+	Digest         []byte          // of the content of the request and who made it
 	Policy         Policy
 	Holder         string // empty: queued for a worker
 	RetryOf        *int64
@@ -40,7 +40,8 @@ type Start struct {
 	Traceparent    string
 }
 
-// Identity answers sha256("{tenant_id}|{type}|{inputs}"), tenant empty when there is none.
+// Identity returns sha256("{tenant_id}|{type}|{inputs}"); without a tenant, the tenant id
+// is empty.
 func Identity(tenantID *int64, typ, inputs string) []byte {
 	tenant := ""
 	if tenantID != nil {
@@ -50,15 +51,15 @@ func Identity(tenantID *int64, typ, inputs string) []byte {
 	return sum[:]
 }
 
-// Identity answers the identity of the run s asks for.
+// Identity returns the identity of the run that s describes.
 func (s Start) Identity() []byte { return Identity(s.TenantID, s.Type.Name, s.IdentityInputs) }
 
-// MaxLabel is how long a context value may be and still be searched for, in bytes.
+// MaxLabel is the length in bytes up to which a context value becomes a label.
 const MaxLabel = 256
 
-// Labels answers the searchable context of s: each search key of the type,
-// from context.K or else context.inputs.K. Only strings, numbers and booleans
-// of at most MaxLabel bytes become labels.
+// Labels returns the values of the context that lists can be filtered by: for each search
+// key K of the type, context.K, or else context.inputs.K. Only strings, numbers and
+// booleans of at most [MaxLabel] bytes become labels.
 func (s Start) Labels() map[string]string {
 	var ctx map[string]json.RawMessage
 	if !s.mayHaveLabels() || json.Unmarshal(s.Context, &ctx) != nil {
@@ -81,13 +82,14 @@ func (s Start) Labels() map[string]string {
 	return labels
 }
 
-// mayHaveLabels reports whether any search key is to be seen in the context, which
-// is quicker than to read it; an escape may hide one.
+// mayHaveLabels reports whether the context contains a search key, or an escape that may
+// hide one. That is faster to find out than to decode the context.
 func (s Start) mayHaveLabels() bool {
 	seen := func(key string) bool { return bytes.Contains(s.Context, []byte(key)) }
 	return slices.ContainsFunc(s.Type.SearchKeys, seen) || bytes.Contains(s.Context, []byte(`\u`))
 }
 
+// scalar returns the text of a string, number or boolean that may become a label.
 func scalar(raw json.RawMessage) (string, bool) {
 	var v any
 	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
@@ -104,7 +106,8 @@ func scalar(raw json.RawMessage) (string, bool) {
 	return text, len(text) <= MaxLabel
 }
 
-// Retry checks that s may repeat original and takes its place in the chain.
+// Retry returns an error if s must not repeat original. Otherwise it sets the number of s
+// in the chain of retries.
 func (s *Start) Retry(original *Run) error {
 	switch {
 	case original.Type != s.Type.Name || string(original.IdentityHash) != string(Identity(s.TenantID, s.Type.Name, s.IdentityInputs)):

@@ -11,25 +11,25 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// Type is an entry of the allow-list of run types.
+// Type is a run type with its settings.
 type Type struct {
 	Name           string
 	Label          string
-	Owner          string // the only service that may start, begin or complete it
+	Owner          string // the only service that may start, begin or complete its runs
 	Lease          time.Duration
 	MaxAttempts    int
 	QueueDeadline  time.Duration
 	CancelDeadline time.Duration
 	RetentionDays  int
-	KeepAtLeast    int      // the newest completed runs of a workspace that age does not remove
-	KeepNewest     bool     // nor the newest completed run of each identity
-	SearchKeys     []string // context keys that become labels
+	KeepAtLeast    int      // of a workspace, so many of the newest completed runs are kept however old
+	KeepNewest     bool     // the newest completed run of each identity is kept however old
+	SearchKeys     []string // keys of the context that become labels
 }
 
-// Types is the allow-list, by name.
+// Types are the run types there are, by name.
 type Types map[string]Type
 
-// DefaultTypes answers the allow-list with the settings of a new installation.
+// DefaultTypes returns the run types with the settings of a new installation.
 func DefaultTypes() Types {
 	list := []Type{
 		{Name: "inventory_sync", Label: "Inventory sync", Owner: "inventory", SearchKeys: []string{"selection_hash", "sync_schedule_id"}},
@@ -53,7 +53,7 @@ func DefaultTypes() Types {
 	return types
 }
 
-// override is what an installation may set per type; absent keeps the default.
+// override is what an installation may set for a type. Nil keeps the default.
 type override struct {
 	Lease          *duration `json:"lease"`
 	MaxAttempts    *int      `json:"max_attempts"`
@@ -61,12 +61,13 @@ type override struct {
 	CancelDeadline *duration `json:"cancel_deadline"`
 	RetentionDays  *int      `json:"retention_days"`
 	KeepAtLeast    *int      `json:"keep_at_least"`
-	// KeepNewest is for types whose identities name single occasions, of which
-	// the newest run is the only one: true keeps those for ever.
+	// KeepNewest must not be true for types with a new identity at each occasion, such as
+	// backup_schedule_run, whose identity contains the time of its slot: each run is the
+	// newest of its identity, and so would be kept for ever.
 	KeepNewest *bool `json:"keep_newest"`
 }
 
-// With answers t with the settings in overrides, a JSON object by type name,
+// With returns the types of t with the settings of overrides, a JSON object by type name,
 // for example {"inventory_sync": {"lease": "30s", "max_attempts": 5}}.
 func (t Types) With(overrides string) (Types, error) {
 	var set map[string]override
@@ -120,7 +121,7 @@ func (t Type) check() error {
 	return nil
 }
 
-// Get answers the type named name.
+// Get returns the type called name.
 func (t Types) Get(name string) (Type, error) {
 	if typ, ok := t[name]; ok {
 		return typ, nil
@@ -128,7 +129,7 @@ func (t Types) Get(name string) (Type, error) {
 	return Type{}, errs.Invalid("type", "%q is not a run type; ask ListRunTypes for the names", name)
 }
 
-// OwnedBy answers the names of the types service owns, sorted.
+// OwnedBy returns the names of the types that service owns, sorted.
 func (t Types) OwnedBy(service string) []string {
 	var names []string
 	for name, typ := range t {
@@ -140,12 +141,12 @@ func (t Types) OwnedBy(service string) []string {
 	return names
 }
 
-// List answers every type by name.
+// List returns all types, sorted by name.
 func (t Types) List() []Type {
 	return slices.SortedFunc(maps.Values(t), func(a, b Type) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// duration reads Go's form of durations, "20s".
+// duration is a time.Duration that is written as "20s" in JSON.
 type duration time.Duration
 
 func (d *duration) UnmarshalText(text []byte) error {

@@ -9,33 +9,37 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// query is a statement under construction: fixed fragments and their
-// parameters, nothing of the caller's text. $1 is the workspace.
+// query collects the parameters of a statement that is composed of fixed fragments.
+// Values of a caller become parameters, never SQL. $1 is the workspace.
 type query struct{ args []any }
 
+// arg adds a parameter and returns it in SQL, for example "$2".
 func (q *query) arg(v any) string {
 	q.args = append(q.args, v)
 	return "$" + strconv.Itoa(len(q.args))
 }
 
-// condition is one thing a filter asks of a run r.
+// condition is one part of a filter, for example "tenant_id = 7", as conditions in SQL
+// on a run r.
 type condition struct {
-	holds string   // true of the runs that match
-	index []string // the same as an index of its own knows it: one range of it each; none without
-	label bool     // the index is the one of labels, b
-	ended bool     // the index has completed runs only
+	holds string   // is true for the runs that match
+	index []string // if an index contains the runs that match: the ranges of it to read
+	label bool     // that index is the one of labels, b
+	ended bool     // that index contains only completed runs
 }
 
-// indexed is a condition with an index of all runs that match.
+// indexed returns a condition with an index of all runs that match.
 func indexed(holds string) condition { return condition{holds: holds, index: []string{holds}} }
 
-// indexedOnceEnded is a condition with an index of the completed runs that match:
-// what nearly every run has is written there once, not at each of its moves.
+// indexedOnceEnded returns a condition with an index of the completed runs that match.
+// Nearly every run has such a value, a tenant for example. An index of active runs, too,
+// would be written at each of their moves; this one is written once.
 func indexedOnceEnded(holds string) condition {
 	return condition{holds: holds, index: []string{isCompleted + " and " + holds}, ended: true}
 }
 
-// conditions answers what f asks but for its bounds, those that few runs meet first.
+// conditions returns the conditions of f without its bounds on times. Conditions that
+// few runs meet come first.
 func conditions(q *query, f run.Filter) []condition {
 	cs := rare(q, f)
 	if f.Status == run.Queued || f.Status == run.Running {
@@ -54,7 +58,7 @@ func conditions(q *query, f run.Filter) []condition {
 	return cs
 }
 
-// rare are the conditions that a handful of runs meet, usually.
+// rare returns the conditions of f that usually a handful of runs meet.
 func rare(q *query, f run.Filter) []condition {
 	var cs []condition
 	if f.TraceID != "" {
@@ -78,7 +82,7 @@ func rare(q *query, f run.Filter) []condition {
 	return cs
 }
 
-// common are the conditions that many runs may meet.
+// common returns the conditions of f that many runs may meet.
 func common(q *query, f run.Filter) []condition {
 	var cs []condition
 	if f.UserID != 0 {
@@ -99,7 +103,8 @@ func common(q *query, f run.Filter) []condition {
 	return cs
 }
 
-// The planner recognises the predicate of an index in words only, never in parameters.
+// These must be constants: the planner does not compare a parameter with the predicate
+// of an index.
 const (
 	isQueued    = "r.status = 'queued'"
 	isRunning   = "r.status = 'running'"
@@ -117,7 +122,8 @@ func ofStatus(s run.Status) condition {
 	}
 }
 
-// Most runs that ended succeeded, without failures: they are found among all that ended.
+// Most completed runs have succeeded, so that outcome has no index: walking all completed
+// runs finds them as fast. The same goes for runs without failures.
 func ofOutcome(o run.Outcome) condition {
 	switch o {
 	case run.Pending:
@@ -143,7 +149,7 @@ func withFailures(any bool) condition {
 func labelled(q *query, key, value string) condition {
 	is := "b.key = " + q.arg(key) + " and b.value = " + q.arg(value)
 	return condition{
-		holds: "exists (select from run_label b where b.run_id = r.id and " + is + " offset 0)", // no workspace: by its run
+		holds: "exists (select from run_label b where b.run_id = r.id and " + is + " offset 0)", // by run id, so the workspace is not needed
 		index: []string{is},
 		label: true,
 	}
@@ -154,10 +160,12 @@ var momentColumn = map[run.Moment]string{
 	run.CreateTime: "r.created_at", run.StartTime: "r.started_at", run.CompleteTime: "r.completed_at",
 }
 
+// within returns the bound b of column in SQL.
 func within(q *query, column string, b run.Bound) string {
 	return column + " " + string(b.Comparison) + " " + q.arg(b.At)
 }
 
+// all returns the conjunction of conditions in SQL.
 func all(conditions []string) string {
 	if len(conditions) == 0 {
 		return "true"

@@ -12,32 +12,32 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Cursor is a place between two runs of a list, and which way to read from it.
+// Cursor is a place in a list, at a run, and the direction to read from there.
 type Cursor struct {
 	At        time.Time `json:"t"`
 	ID        int64     `json:"i"`
-	Back      bool      `json:"b,omitempty"` // against the order of the list
-	Inclusive bool      `json:"n,omitempty"` // the run named is read, too
+	Back      bool      `json:"b,omitempty"` // read against the order of the list
+	Inclusive bool      `json:"n,omitempty"` // read the run itself, too
 }
 
-// turned is the same place, read the other way.
+// turned returns the same place in the other direction.
 func (c Cursor) turned() *Cursor {
 	c.Back, c.Inclusive = !c.Back, !c.Inclusive
 	return &c
 }
 
-// List says which page of which list.
+// List describes a page of a list of runs.
 type List struct {
 	WorkspaceID int64
 	Filter      run.Filter
 	Order       run.Order
 	From        *Cursor // nil: the first page
 	Size        int
-	Full        bool // with context and failures
+	Full        bool // read context and failures, too
 }
 
-// Page is a page of runs in the order asked. Where few of many runs match it may
-// be short, or empty, and still have a next one.
+// Page is a page of runs in the order of the list. If few of many runs match, it may be
+// short or even empty and still have a next page.
 type Page struct {
 	Runs           []*run.Run
 	Next, Previous *Cursor // nil at the end and at the beginning
@@ -46,20 +46,20 @@ type Page struct {
 // listed is a run that was examined for a page.
 type listed struct {
 	*row
-	at      time.Time // what the list is ordered by
+	at      time.Time // the time by which the list is ordered
 	matches bool
-	last    bool // of those that may be examined
+	last    bool // as many as may be were examined
 }
 
-// ListRuns answers a page. What that costs does not grow with the number of
-// runs: it reads one index in order, at most [examined] runs, and sorts nothing.
+// ListRuns returns a page. Its cost does not grow with the number of runs: it reads one
+// index in order, at most [examined] runs, and sorts nothing.
 func (s *Store) ListRuns(ctx context.Context, l List) (Page, error) {
 	if l.Filter.Contradicts(l.Order) {
 		return Page{}, nil
 	}
 	var found []listed
 	sql, args := l.statement()
-	batch := &pgx.Batch{} // one trip and one transaction, to whose end the settings last
+	batch := &pgx.Batch{} // one round trip and one transaction, with which the settings end
 	batch.Queue(walkIndexesSQL)
 	batch.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanListed)
@@ -76,11 +76,11 @@ func scanListed(r pgx.CollectableRow) (listed, error) {
 	return c, err
 }
 
-// page makes a page of what was found: the runs that match, up to one more than
-// asked for, and the last one examined.
+// page makes a page of the runs that the statement returned: those that match, up to one
+// more than the size, and the last one it examined.
 func (l List) page(found []listed) Page {
 	var p Page
-	var on *Cursor // where the page after this one begins, in the direction read
+	var on *Cursor // where the next page in this direction begins
 	more := false
 	for _, c := range found {
 		if more = len(p.Runs) == l.Size; more {
@@ -111,8 +111,8 @@ func (l List) back() bool { return l.From != nil && l.From.Back }
 const existingRunsSQL = `-- store.existingRuns
 	select id from operation_runs where id = any($1)`
 
-// RemovedReferences answers which of retry_of and parent_run_id name runs that
-// are no longer there.
+// RemovedReferences returns which of retry_of and parent_run_id of r name runs that no
+// longer exist.
 func (s *Store) RemovedReferences(ctx context.Context, r *run.Run) ([]string, error) {
 	named := map[string]int64{}
 	if r.RetryOf != nil {
@@ -151,7 +151,7 @@ const listEventsSQL = `-- store.listEvents
 	select run_id, sequence, event_time, kind, actor, status, outcome, lease_epoch, attempt, detail
 	from run_event where run_id = $1 and sequence > $2 order by sequence limit $3`
 
-// Events answers at most limit events of run id after sequence, oldest first.
+// Events returns at most limit events of run id after a sequence, oldest first.
 func (s *Store) Events(ctx context.Context, id int64, after, limit int) ([]Event, error) {
 	rows, err := s.db.Query(ctx, listEventsSQL, id, after, limit)
 	if err != nil {

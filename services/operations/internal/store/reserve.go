@@ -13,21 +13,21 @@ import (
 const nextIDSQL = `-- store.nextID
 	select case when is_called then last_value + 1 else last_value end from operation_runs_id_seq`
 
-// Starts that have drawn an id are waited for, and no other draws one meanwhile:
-// what is looked at stays so until the sequence is set.
+// Waits for transactions that have taken an id, and keeps others from taking one until
+// the sequence is set.
 const lockRunsSQL = `-- store.lockRuns
 	lock table operation_runs in share row exclusive mode`
 
 const firstLiveWithinSQL = `-- store.firstLiveWithin
 	select coalesce((select id from operation_runs where id <= $1 and origin = 'live' order by id limit 1), 0)`
 
-// A sequence is never set back: ids would be given twice.
+// Never sets the sequence back: ids would be used twice.
 const reserveIDsSQL = `-- store.reserveIDs
 	select setval('operation_runs_id_seq', greatest(last_value, $1)) from operation_runs_id_seq`
 
-// ReserveIDs keeps the ids 1 to n from the runs that start from now on, as the
-// owner role of ownerURL. It answers the next run's id, and whether that moved.
-// It is refused if a run that started here has one of them.
+// ReserveIDs makes sure that no run which starts from now on gets an id from 1 to n. It
+// connects as the owner role of ownerURL. It returns the id of the next run, and whether
+// this call changed it. It returns an error if a run that started here has such an id.
 func ReserveIDs(ctx context.Context, ownerURL string, n int64) (next int64, moved bool, err error) {
 	db, err := pg.Open(ctx, ownerURL, 1)
 	if err != nil {

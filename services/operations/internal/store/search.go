@@ -8,33 +8,37 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// examined is how many runs of an index a page looks at, at most, for those that
-// meet the conditions the index does not know.
+// examined is how many runs a page reads at most in search of runs that meet the
+// conditions its index does not know.
 const examined = 5000
 
-// What a page costs is known when its indexes are read in order; reading all that
-// matches and sorting it is cheaper only where the planner guesses right how much that is.
+// These settings make the planner read indexes in order, so that the cost of a page has
+// a bound. Reading all runs that match and sorting them would be cheaper if they are few,
+// but the planner often guesses their number wrong.
 const walkIndexesSQL = `-- store.walkIndexes
 	select set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),
 		set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
 
-// walk is an index read in order.
+// walk is how a list reads an index in order.
 type walk struct {
-	label  bool     // it is the index of labels b, else one of runs r
-	at, id string   // what it is ordered by
-	ranges []string // what it is read for, merged
-	others string   // if it reads all runs there are: the unusual ones among them
+	label   bool     // the index is the one of labels b, else one of runs r
+	at, id  string   // the columns of the order
+	ranges  []string // conditions in SQL; what they select is merged
+	unusual string   // the unusual runs among those it reads; "" if it does not read all runs
 }
 
-// statement is the list as SQL: a walk that ends after so many candidates, of
-// which only place and match are carried along, then the runs that match.
-// An offset of nothing keeps a lookup by key what it is: else the planner might
-// read the whole of the other side at once, and sort what comes out.
+// statement returns the list in SQL, and its parameters:
+//
+//	walk an index in order ──► candidates: id, time, does it match?  (at most n)
+//	                       ──► runs that match, and the last candidate (where to go on)
+//
+// "offset 0" keeps the planner from joining a lookup by key in another way, such as
+// reading a whole table and sorting it.
 func (l List) statement() (string, []any) {
 	q := &query{args: []any{l.WorkspaceID}}
 	w, rest := l.walkFor(conditions(q, l.Filter))
 	bounds := l.bounds(q, w, &rest)
-	if w.others != "" {
+	if w.unusual != "" {
 		w.keepTo(q, windowOf(l.Order.By, l.Filter.Bounds))
 	}
 	limit, columns := examined, basicColumns
@@ -53,17 +57,18 @@ func (l List) statement() (string, []any) {
 		" where c.matches or c.rank = " + n + " " + order + " limit " + strconv.Itoa(l.Size+1), q.args
 }
 
-// walkFor answers the index to read for the conditions cs of l, and what it
-// leaves to be looked at. The first of several indexes is taken: it has fewest runs.
+// walkFor returns the index to read for the conditions cs of l, and the conditions that
+// this index does not know. If several conditions have an index, it takes the first,
+// which has the fewest runs.
 func (l List) walkFor(cs []condition) (walk, []string) {
 	w := walk{at: momentColumn[l.Order.By], id: "r.id"}
 	i := slices.IndexFunc(cs, func(c condition) bool { return c.index != nil })
 	known := i
 	switch {
 	case l.Order.By == run.CompleteTime:
-		w.ranges, w.others, known = []string{isCompleted}, isCompleted+" and "+isUnusual, -1
+		w.ranges, w.unusual, known = []string{isCompleted}, isCompleted+" and "+isUnusual, -1
 	case i < 0:
-		w.ranges, w.others = []string{isCompleted}, isUnusual
+		w.ranges, w.unusual = []string{isCompleted}, isUnusual
 		if !l.Filter.Ended() {
 			w.ranges = append(w.ranges, isQueued, isRunning)
 		}
@@ -83,9 +88,9 @@ func (l List) walkFor(cs []condition) (walk, []string) {
 	return w, rest
 }
 
-// bounds answers where in its order w begins and ends; bounds of other moments
-// go to the rest. A moment is never said to be equal: the planner would take it
-// out of the order, and sort.
+// bounds returns in SQL where in its order w begins and ends. It adds the bounds of other
+// times to rest. "At t" becomes "between t and t": with "= t" the planner would not use
+// the order of the index, and would sort.
 func (l List) bounds(q *query, w walk, rest *[]string) string {
 	var bounds []string
 	for _, b := range l.Filter.Bounds {
@@ -112,7 +117,7 @@ func (l List) bounds(q *query, w walk, rest *[]string) string {
 	return all(bounds)
 }
 
-// candidates are the first n runs of w in order, each with whether it matches.
+// candidates returns SQL for the first n runs of w in order, each with whether it matches.
 func (l List) candidates(w walk, bounds, matches, n string) string {
 	matches = "coalesce(" + matches + ", false) as matches"
 	pick := "select " + w.at + " as at, r.id as key, " + matches + " from operation_runs r where r.workspace_id = $1 and "
@@ -134,8 +139,8 @@ func (l List) candidates(w walk, bounds, matches, n string) string {
 	}
 }
 
-// ascending reports whether the walk goes up, which a page that is read back
-// from a list that goes down does, too.
+// ascending reports whether the walk goes up. That is also so for a page that is read
+// backwards from a list that goes down.
 func (l List) ascending() bool { return l.Order.Ascending != l.back() }
 
 func (l List) orderBy(at, id string) string {

@@ -23,24 +23,24 @@ func (s *Store) OnCommit(committed func(), reported func(ids []int64)) {
 // Change is what happened to a run.
 type Change struct {
 	Run   *run.Run          // without context and failures, at least as new as the event
-	Event *Event            // nil: only progress was reported
+	Event *Event            // nil: only the counters changed
 	Tx    uint64            // the transaction that wrote the event
-	At    snapshot.Position // what has been told with this change
+	At    snapshot.Position // after this change
 }
 
-// ErrTooFar says that more happened after a position than is worth reading.
+// ErrTooFar is returned if more events follow a position than are worth reading.
 var ErrTooFar = errors.New("too much has happened since")
 
-// farthest is how many events, of whatever workspace, are read at most to catch up.
+// farthest is how many events of all workspaces are read at most to catch up.
 const farthest = 100_000
 
-// since selects the events that a snapshot (its xmax, and its running ones) does not see.
+// since selects the events that a snapshot (xmax $1, running $2) does not see.
 const since = `
 	(select run_id, sequence, id, txid from run_event where txid >= $1::text::xid8 order by txid limit $3)
 	union all
 	(select run_id, sequence, id, txid from run_event where txid = any($2::text[]::xid8[]) limit $3)`
 
-// newest is the last transaction that wrote an event; see [snapshot.Snapshot.UpTo].
+// newest selects the last transaction that wrote an event; see [snapshot.Snapshot.UpTo].
 const newest = `coalesce((select txid from run_event where txid is not null order by txid desc limit 1)::text::bigint, 0)`
 
 const snapshotNowSQL = `-- store.snapshotNow
@@ -49,8 +49,8 @@ const snapshotNowSQL = `-- store.snapshotNow
 const snapshotOnlySQL = `-- store.snapshotOnly
 	select pg_current_snapshot()::text, ` + newest
 
-// The runs are looked up one by one, in order, until there are enough: whatever
-// the planner believes about how many events there may be, it reads no more.
+// Looks the runs up one by one, in order, until there are enough. So it reads no more
+// than it returns, however many events the planner expects.
 const eventsBetweenSQL = `-- store.eventsBetween
 	select c.id, c.txid::text::bigint, e.run_id, e.sequence, e.event_time, e.kind, e.actor, e.status, e.outcome, e.lease_epoch, e.attempt, e.detail,` +
 	basicColumns + `
@@ -61,7 +61,7 @@ const eventsBetweenSQL = `-- store.eventsBetween
 		left join lateral (select * from run_lease where run_id = c.run_id limit 1) l on true
 	order by c.id limit $7`
 
-// Now answers the position after all that is committed.
+// Now returns the position after everything that is committed.
 func (s *Store) Now(ctx context.Context) (snapshot.Position, error) {
 	var text string
 	var last int64
@@ -72,9 +72,9 @@ func (s *Store) Now(ctx context.Context) (snapshot.Position, error) {
 	return snapshot.Position{After: now.UpTo(last)}, err
 }
 
-// Changes answers at most limit events of workspaces after a position, in order,
-// and the position to read on from. There may be more exactly if that has an
-// Until. It fails with [ErrTooFar] if the position is too long ago.
+// Changes returns at most limit events of workspaces after a position, in order, and the
+// position after them. There may be more if that position has More. It returns
+// [ErrTooFar] if too many events follow the position.
 func (s *Store) Changes(ctx context.Context, from snapshot.Position, workspaces []int64, limit int) ([]Change, snapshot.Position, error) {
 	xmax, running := from.After.Xmax(), from.After.Running()
 	if from.Until.IsZero() {
@@ -103,8 +103,8 @@ func (s *Store) Changes(ctx context.Context, from snapshot.Position, workspaces 
 	return changes, snapshot.Position{After: from.Until}, nil
 }
 
-// until answers what is committed now, and how many events the snapshot of xmax
-// and running does not see.
+// until returns a snapshot of now, and how many events it sees that the snapshot of xmax
+// and running does not.
 func (s *Store) until(ctx context.Context, xmax string, running []string) (snapshot.Snapshot, int, error) {
 	var text string
 	var last int64
@@ -127,8 +127,8 @@ func scanChange(c pgx.CollectableRow, from snapshot.Position) (Change, error) {
 	return Change{Run: &r.Run, Event: e, Tx: uint64(tx), At: at}, nil //nolint:gosec // a transaction id has 63 bits at most
 }
 
-// The active runs of a workspace are few and have an index; looking for them in
-// the order of all runs there ever were, as a limit tempts the planner to, is not.
+// The active runs of a workspace are few and have an index. "materialized" makes the
+// planner use it; because of the limit, it might walk all runs in the order of ids.
 const activeRunsSQL = `-- store.activeRuns
 	with a as materialized (
 		select id from operation_runs
@@ -141,8 +141,8 @@ const activeRunsSQL = `-- store.activeRuns
 		left join lateral (select * from run_lease where run_id = a.id limit 1) l on true
 	order by a.id`
 
-// Active answers at most limit active runs of a workspace after run id, by id,
-// as a watch shows them; of a tenant and of types only, if these are given.
+// Active returns at most limit active runs of a workspace with ids above after, in the
+// order of ids, without context and failures. A tenant and types narrow it, if given.
 func (s *Store) Active(ctx context.Context, workspaceID int64, tenantID *int64, types []string, after int64, limit int) ([]*run.Run, error) {
 	return s.basic(ctx, activeRunsSQL, workspaceID, after, tenantID, list(types), limit)
 }
@@ -152,8 +152,8 @@ const runsByIDSQL = `-- store.runsByID
 	from operation_runs r left join run_lease l on l.run_id = r.id
 	where r.id = any($1) and r.workspace_id = any($2) order by r.id`
 
-// Among answers those of the runs ids that belong to workspaces, by id, as a
-// watch shows them.
+// Among returns the runs of ids that belong to workspaces, in the order of ids, without
+// context and failures.
 func (s *Store) Among(ctx context.Context, ids, workspaces []int64) ([]*run.Run, error) {
 	return s.basic(ctx, runsByIDSQL, ids, workspaces)
 }
@@ -177,8 +177,9 @@ const leasedCountsSQL = `-- store.leasedCounts
 	from run_lease l cross join lateral (select from operation_runs where id = l.run_id and workspace_id = any($1) limit 1) r
 	where l.summary_counts <> '{}'`
 
-// Reported answers a digest of what each leased run of workspaces last reported,
-// if it did: who keeps them knows which have reported since.
+// Reported returns a digest of the counters of each leased run of workspaces that has
+// reported any. A caller that compares it with an earlier one sees which runs reported
+// in between.
 func (s *Store) Reported(ctx context.Context, workspaces []int64) (map[int64]string, error) {
 	rows, err := s.db.Query(ctx, leasedCountsSQL, workspaces)
 	if err != nil {
@@ -194,39 +195,40 @@ func (s *Store) Reported(ctx context.Context, workspaces []int64) (map[int64]str
 	return reported, err
 }
 
-// channel is what replicas tell each other on that something was committed. It
-// is a hint: the truth is in the tables.
+// channel is the channel on which replicas tell each other that something was committed.
+// It is only a hint to look at the tables.
 const channel = "operations_changed"
 
-// A notification's commit takes a lock that all notifying commits share: so it is
-// a transaction of its own, behind the calls, and nobody waits for its flush.
+// PostgreSQL commits transactions that notify one after the other. So this is a
+// transaction of its own that no call waits for, and it is not flushed to disk.
 const notifySQL = `-- store.notify
 	select set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`
 
-// Notify tells the other replicas hint.
+// Notify sends hint to the other replicas.
 func (s *Store) Notify(ctx context.Context, hint string) error {
 	_, err := s.db.Exec(ctx, notifySQL, channel, hint)
 	return err
 }
 
-// listener is what the connections that listen are called, before whose they are.
+// listener is the beginning of the names of connections that listen; the name of their
+// replica follows.
 const listener = "operations-listen "
 
 const othersListenSQL = `-- store.othersListen
 	select exists (select from pg_stat_activity
 		where datname = current_database() and starts_with(application_name, $1) and application_name <> $2)`
 
-// OthersListen reports whether there is anybody to hint at but name. Who comes
-// later has heard everything that was committed before.
+// OthersListen reports whether another replica than name listens. One that begins to
+// listen later reads everything that was committed before.
 func (s *Store) OthersListen(ctx context.Context, name string) (bool, error) {
 	var others bool
 	err := s.db.QueryRow(ctx, othersListenSQL, listener, listener+name).Scan(&others)
 	return others, err
 }
 
-// Listen hands every hint to heard, for the replica called name, until ctx ends or
-// the connection does. It looks after a connection that is silent for longer than
-// the given time, since a dead one is silent too. The error says why it ended.
+// Listen calls heard with every hint of another replica until ctx ends or the connection
+// fails, and returns why. Name is the name of this replica. If the connection is silent
+// for the given time, Listen pings it: a dead connection is silent, too.
 func (s *Store) Listen(ctx context.Context, name string, silence time.Duration, heard func(hint string)) error {
 	cfg := s.db.Config().ConnConfig.Copy()
 	cfg.RuntimeParams["application_name"] = listener + name
@@ -238,7 +240,7 @@ func (s *Store) Listen(ctx context.Context, name string, silence time.Duration, 
 	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	heard("") // what was said before we listened
+	heard("") // for what was sent before we listened
 	for {
 		hint, err := next(ctx, conn, silence)
 		switch {
@@ -256,6 +258,7 @@ func (s *Store) Listen(ctx context.Context, name string, silence time.Duration, 
 	}
 }
 
+// next returns the next hint.
 func next(ctx context.Context, conn *pgx.Conn, silence time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, silence)
 	defer cancel()
@@ -266,13 +269,14 @@ func next(ctx context.Context, conn *pgx.Conn, silence time.Duration) (string, e
 	return n.Payload, nil
 }
 
+// alive returns an error if conn does not reply in time.
 func alive(ctx context.Context, conn *pgx.Conn, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return conn.Ping(ctx)
 }
 
-// hangUp closes conn without waiting for a server that may not be there any more.
+// hangUp closes conn, and gives up soon if the server does not reply.
 func hangUp(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

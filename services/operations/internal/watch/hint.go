@@ -10,18 +10,19 @@ import (
 )
 
 const (
-	hintPace   = 10 * time.Millisecond // at most so often other replicas are told
-	askPace    = time.Second           // at most so often it is asked whether there are any
-	listenWait = time.Second           // before a lost connection is made again
+	hintPace   = 10 * time.Millisecond // from one hint to the next, at least
+	askPace    = time.Second           // from one look for other replicas to the next, at least
+	listenWait = time.Second           // before a lost connection is opened again
 )
 
-// hints are what the other replicas should know.
+// hints are what this replica has committed and not yet told the others.
 type hints struct {
 	wake            chan struct{}
 	moved, reported atomic.Bool
 }
 
-// text is the hint: who says it, and what of. Empty if there is nothing to say.
+// text returns the next hint, or "": the name of this replica, and what there is, for
+// example "Q3X7 mr" for events (m) and counters (r).
 func (s *hints) text(name string) string {
 	what := ""
 	if s.moved.Swap(false) {
@@ -36,12 +37,12 @@ func (s *hints) text(name string) string {
 	return name + " " + what
 }
 
-// hint tells other replicas, behind the calls, one notification for all that was
-// committed meanwhile. One that is lost is made good by their polls. A replica
-// alone tells nobody: what it has not said waits until somebody listens, who by
-// then has heard of all that was committed before.
+// hint sends hints to other replicas until ctx ends, in a goroutine of its own: one for
+// everything that was committed since the last. If a hint is lost, the polls of the
+// others find what it was about. While no other replica listens, it sends nothing. One
+// that begins to listen reads everything that was committed before.
 func (h *Hub) hint(ctx context.Context) {
-	var asked time.Time // when somebody last listened
+	var seen time.Time // when another replica was last known to listen
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,10 +51,10 @@ func (h *Hub) hint(ctx context.Context) {
 		}
 		pace := hintPace
 		switch {
-		case time.Since(asked) < askPace:
+		case time.Since(seen) < askPace:
 			h.tell(ctx)
 		case h.accompanied(ctx):
-			asked = time.Now()
+			seen = time.Now()
 			h.tell(ctx)
 		default:
 			pace = askPace
@@ -64,7 +65,7 @@ func (h *Hub) hint(ctx context.Context) {
 	}
 }
 
-// accompanied reports whether other replicas listen, or may.
+// accompanied reports whether another replica listens. It assumes so if it cannot find out.
 func (h *Hub) accompanied(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, reading)
 	defer cancel()
@@ -72,6 +73,7 @@ func (h *Hub) accompanied(ctx context.Context) bool {
 	return others || err != nil
 }
 
+// tell sends a hint if there is something to tell.
 func (h *Hub) tell(ctx context.Context) {
 	text := h.say.text(h.name)
 	if text == "" {
@@ -79,24 +81,25 @@ func (h *Hub) tell(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reading)
 	defer cancel()
-	_ = h.store.Notify(ctx, text) // a hint
+	_ = h.store.Notify(ctx, text) // it is only a hint
 }
 
-// listen hears what other replicas hint at, on a connection of its own that is
-// made again when it is lost, or has died in silence.
+// listen receives the hints of other replicas until ctx ends, on a connection of its own.
+// If that connection fails, it opens another.
 func (h *Hub) listen(ctx context.Context) {
 	for {
 		err := h.store.Listen(ctx, h.name, h.silence, h.heard)
 		if ctx.Err() != nil {
 			return
 		}
-		h.log.WarnContext(ctx, "watch: the listening connection is made again", "err", err)
+		h.log.WarnContext(ctx, "watch: the listening connection was lost and is opened again", "err", err)
 		if pause.For(ctx, listenWait) != nil {
 			return
 		}
 	}
 }
 
+// heard notes what a hint says and wakes the reader. "" is a hint of anything.
 func (h *Hub) heard(hint string) {
 	name, what, _ := strings.Cut(hint, " ")
 	if name == h.name {

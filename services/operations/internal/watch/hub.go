@@ -1,7 +1,18 @@
-// Package watch tells watchers what happens to runs: at once, in order, every
-// event once. It reads the events that were committed, woken by this process's
-// own commits, by hints of other replicas, and by a poll that needs neither. It
-// keeps nothing that a restart could lose, and decides nothing about runs.
+// Package watch sends watchers the changes of runs: at once, in order, each event once.
+//
+//	commits of this process ─┐
+//	hints of other replicas ─┼─wake─► Hub reads new events, ─► mailbox ─► watcher ─► client
+//	a poll, once a second ───┘        once for all watchers  ─► mailbox ─► watcher ─► client
+//
+// A watcher first joins the hub, so that its mailbox receives all changes from then on.
+// Then it reads on its own, and only then opens its mailbox:
+//
+//	new watch   join │ read a snapshot of the runs │ mailbox ►
+//	resumed     join │ read events since the token │ mailbox ►
+//	                   what it read may also be in the mailbox: it skips events of
+//	                   transactions that its snapshot sees (see package snapshot)
+//
+// The package keeps nothing that a restart could lose, and decides nothing about runs.
 package watch
 
 import (
@@ -24,42 +35,42 @@ import (
 )
 
 const (
-	pace    = 20 * time.Millisecond // from one reading to the next; the first after a silence is at once
-	retell  = 250 * time.Millisecond
-	batch   = 250             // events read at once
-	mailbox = 1024            // changes a watcher may be behind
-	reading = 5 * time.Second // then the database is taken for gone
+	pace    = 20 * time.Millisecond  // from one reading to the next, at least
+	retell  = 250 * time.Millisecond // from one progress of a run to the next, at least
+	batch   = 250                    // events in one reading
+	mailbox = 1024                   // changes that may wait for a watcher
+	reading = 5 * time.Second        // the longest that a reading may take
 )
 
-// Hub reads what happens in the workspaces somebody watches, once for all who
-// watch. Without watchers it reads nothing.
+// Hub reads the changes in all workspaces that have watchers, once for all of them.
+// Without watchers it reads nothing.
 type Hub struct {
 	store *store.Store
 	log   *slog.Logger
 	name  string // of this replica, in its hints
 
-	poll     time.Duration // readings without being woken
-	silence  time.Duration // then the listening connection is looked after
-	bookmark time.Duration // then a watcher is given a token
+	poll     time.Duration // from one reading to the next, at most
+	silence  time.Duration // after which the listening connection is pinged
+	bookmark time.Duration // after which a watcher without changes gets a new token
 
-	wake  chan struct{} // read: one of the next two
-	moved atomic.Bool   // there may be events
-	scan  atomic.Bool   // runs may have reported to another replica
+	wake  chan struct{} // there may be something to read: see the next two
+	moved atomic.Bool   // there may be new events
+	scan  atomic.Bool   // runs may have reported progress to another replica
 	say   hints
 
-	turn chan struct{} // held by who reads, and by who joins: nobody joins between the question and the answer
+	turn chan struct{} // a lock that a context can give up: nobody joins during a reading
 
 	progress progress
 
 	mu     sync.Mutex
-	at     snapshot.Position // everything up to here was told
+	at     snapshot.Position // everything up to here was delivered
 	rooms  map[int64]map[*watcher]struct{}
 	closed chan struct{}
-	bodies sync.WaitGroup // watchers being told something
+	bodies sync.WaitGroup // the goroutines of watchers
 }
 
-// New answers a hub of what st commits; it works while [Hub.Run] does. It comes
-// before the first call on st.
+// New returns a hub for the changes in st. It works while [Hub.Run] does. Call New before
+// the first call of st.
 func New(st *store.Store, log *slog.Logger) *Hub {
 	h := &Hub{
 		store: st, log: log, name: rand.Text()[:8],
@@ -73,7 +84,7 @@ func New(st *store.Store, log *slog.Logger) *Hub {
 	return h
 }
 
-// committed is on the way of every call: it only leaves word.
+// committed is called in every call that committed something, so it only sets flags.
 func (h *Hub) committed() {
 	h.moved.Store(true)
 	nudge(h.wake)
@@ -81,14 +92,16 @@ func (h *Hub) committed() {
 	nudge(h.say.wake)
 }
 
+// reported is called with runs that reported progress to this replica.
 func (h *Hub) reported(ids []int64) {
-	if on, _ := h.progress.add(ids); on { // the poll finds the others
+	if on, _ := h.progress.add(ids); on { // if there was no room for some, the poll finds them
 		nudge(h.wake)
 	}
 	h.say.reported.Store(true)
 	nudge(h.say.wake)
 }
 
+// nudge sends to c, unless something waits there.
 func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -96,8 +109,8 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// Run works until ctx ends; then it ends every watch with a status that can be
-// gone on from, and waits for them.
+// Run works until ctx ends. Then it ends every watch with an error that lets the client
+// resume, and waits for all watchers.
 func (h *Hub) Run(ctx context.Context) {
 	var group errgroup.Group
 	group.Go(func() error { h.readOn(ctx); return nil })
@@ -107,6 +120,7 @@ func (h *Hub) Run(ctx context.Context) {
 	h.bodies.Wait()
 }
 
+// readOn reads whenever it is woken.
 func (h *Hub) readOn(ctx context.Context) {
 	defer h.close()
 	tick := time.NewTicker(h.poll)
@@ -137,7 +151,7 @@ func (h *Hub) readOn(ctx context.Context) {
 	}
 }
 
-// read tells watchers what is new.
+// read delivers what is new to the watchers.
 func (h *Hub) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reading)
 	defer cancel()
@@ -160,6 +174,8 @@ func (h *Hub) read(ctx context.Context) error {
 	return h.readProgress(ctx, workspaces)
 }
 
+// readEvents delivers the events after a position. If there are too many, it cuts all
+// watchers off.
 func (h *Hub) readEvents(ctx context.Context, workspaces []int64, at snapshot.Position) error {
 	for {
 		changes, next, err := h.store.Changes(ctx, at, workspaces, batch)
@@ -178,6 +194,7 @@ func (h *Hub) readEvents(ctx context.Context, workspaces []int64, at snapshot.Po
 	}
 }
 
+// takeTurn locks the hub for a reading or a join. It reports false if ctx ended before.
 func (h *Hub) takeTurn(ctx context.Context) bool {
 	select {
 	case h.turn <- struct{}{}:
@@ -189,6 +206,8 @@ func (h *Hub) takeTurn(ctx context.Context) bool {
 
 func (h *Hub) endTurn() { <-h.turn }
 
+// watched returns the workspaces that have watchers, and the position up to which
+// everything was delivered.
 func (h *Hub) watched() ([]int64, snapshot.Position) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -200,8 +219,8 @@ func (h *Hub) watched() ([]int64, snapshot.Position) {
 	return workspaces, h.at
 }
 
-// deliver puts changes into the mailboxes of whom they concern. Who has no room
-// left is cut off: the others do not wait.
+// deliver puts changes into the mailboxes of the watchers they concern. It cuts off a
+// watcher whose mailbox is full, so that the others need not wait.
 func (h *Hub) deliver(changes []store.Change, at snapshot.Position) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -222,8 +241,8 @@ func (h *Hub) deliver(changes []store.Change, at snapshot.Position) {
 	h.at = at
 }
 
-// giveUp cuts everybody off: so much has happened that it is cheaper for them to
-// begin again from a snapshot.
+// giveUp cuts all watchers off. There are so many events that it is cheaper for them to
+// begin again with a snapshot.
 func (h *Hub) giveUp(ctx context.Context) error {
 	now, err := h.store.Now(ctx)
 	if err != nil {
@@ -241,7 +260,7 @@ func (h *Hub) giveUp(ctx context.Context) error {
 	return nil
 }
 
-// remove takes w out of its room, under the lock.
+// remove takes w out of its room. The caller holds the lock.
 func (h *Hub) remove(w *watcher) {
 	room := h.rooms[w.filter.WorkspaceID]
 	delete(room, w)
@@ -250,14 +269,14 @@ func (h *Hub) remove(w *watcher) {
 	}
 }
 
-// join lets w hear of everything that is committed after join returns.
+// join adds w: its mailbox receives everything that is committed after join returns.
 func (h *Hub) join(ctx context.Context, w *watcher) error {
 	if !h.takeTurn(ctx) {
 		return ctx.Err()
 	}
 	defer h.endTurn()
 	workspaces, at := h.watched()
-	if len(workspaces) == 0 { // nobody has read for a while
+	if len(workspaces) == 0 { // without watchers, nothing was read: the position is old
 		var err error
 		if at, err = h.store.Now(ctx); err != nil {
 			return err
@@ -300,7 +319,7 @@ func (h *Hub) close() {
 
 var errDraining = errs.Unavailable("DRAINING", "the service is restarting; go on from the last resume_token").RetryIn(time.Second)
 
-// Filter says which runs a watcher watches.
+// Filter selects the runs of a watcher.
 type Filter struct {
 	WorkspaceID int64
 	TenantID    *int64   // nil: all

@@ -11,28 +11,30 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// most bounds how many runs may wait to be told of; the poll finds the rest.
+// most is how many runs with progress may wait to be delivered. The poll finds the others.
 const most = 10_000
 
-// progress knows which runs have reported and what watchers were told last: the
-// first report is told at once, later ones as the latest value four times a second.
+// progress remembers which runs have reported counters, and which counters watchers have.
+// The first report of a run is delivered at once; of later ones the latest, four times a
+// second.
 type progress struct {
 	mu    sync.Mutex
-	on    bool               // somebody watches
-	dirty map[int64]struct{} // reported, and not told yet
+	on    bool               // there are watchers
+	dirty map[int64]struct{} // runs that reported and were not delivered since
 
-	// The rest belongs to who has the hub's turn.
+	// Only the goroutine that has the hub's turn uses the rest.
 	told    map[int64]telling
-	digests map[int64]string // of what was reported, as of the last scan
+	digests map[int64]string // of the counters of each run, at the last scan
 	scanned time.Time
 }
 
+// telling is what watchers know of a run.
 type telling struct {
 	at     time.Time
 	counts map[string]int64
 }
 
-// forget is for when nobody watches.
+// forget forgets everything; it is called when there are no watchers.
 func (p *progress) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,7 +42,8 @@ func (p *progress) forget() {
 	p.dirty, p.told, p.digests = map[int64]struct{}{}, map[int64]telling{}, map[int64]string{}
 }
 
-// add reports whether there is anybody to tell, and for which runs there was no room.
+// add notes that runs have reported. It returns whether there are watchers, and the runs
+// for which there was no room.
 func (p *progress) add(ids []int64) (on bool, left []int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,8 +57,8 @@ func (p *progress) add(ids []int64) (on bool, left []int64) {
 	return true, ids[taken:]
 }
 
-// addSeen is add for runs whose digest is known: for which there was no room, the
-// next scan finds again.
+// addSeen is add for runs whose digest is known. It forgets the digests of runs for which
+// there was no room, so that the next scan finds them again.
 func (p *progress) addSeen(ids []int64) {
 	_, left := p.add(ids)
 	for _, id := range left {
@@ -63,14 +66,14 @@ func (p *progress) addSeen(ids []int64) {
 	}
 }
 
-// waiting reports whether there are runs to tell of, now or in a moment.
+// waiting reports whether there are runs to deliver, now or soon.
 func (p *progress) waiting() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.dirty) > 0
 }
 
-// due takes the runs that may be told of now.
+// due removes and returns the runs that may be delivered at now.
 func (p *progress) due(now time.Time) []int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +87,7 @@ func (p *progress) due(now time.Time) []int64 {
 	return ids
 }
 
-// knows notes what events tell of counters anyway.
+// knows notes the counters that watchers get with events.
 func (p *progress) knows(changes []store.Change) {
 	for _, c := range changes {
 		if c.Run.Status == run.Running {
@@ -95,7 +98,8 @@ func (p *progress) knows(changes []store.Change) {
 	}
 }
 
-// baseline takes what was reported so far as known: a new watcher's snapshot has it.
+// baseline notes the counters of a workspace's runs as known to watchers: the snapshot of
+// its first watcher contains them.
 func (p *progress) baseline(ctx context.Context, st *store.Store, workspaceID int64) error {
 	reported, err := st.Reported(ctx, []int64{workspaceID})
 	if err != nil {
@@ -112,7 +116,7 @@ func (p *progress) baseline(ctx context.Context, st *store.Store, workspaceID in
 	return nil
 }
 
-// readProgress tells watchers the latest counters of runs that reported.
+// readProgress delivers the latest counters of runs that reported.
 func (h *Hub) readProgress(ctx context.Context, workspaces []int64) error {
 	p := &h.progress
 	now := time.Now()
@@ -136,7 +140,7 @@ func (h *Hub) readProgress(ctx context.Context, workspaces []int64) error {
 	for _, r := range runs {
 		before, known := p.told[r.ID]
 		if r.Status != run.Running || known && maps.Equal(before.counts, r.Counts) {
-			continue // what else happened to it, its event says
+			continue // an event delivers every other change
 		}
 		p.told[r.ID] = telling{at: now, counts: r.Counts}
 		changes = append(changes, store.Change{Run: r, At: at})
@@ -145,7 +149,7 @@ func (h *Hub) readProgress(ctx context.Context, workspaces []int64) error {
 	return nil
 }
 
-// look finds the runs that reported to other replicas.
+// look finds the runs that reported to other replicas, by the digests of their counters.
 func (p *progress) look(ctx context.Context, st *store.Store, workspaces []int64) error {
 	reported, err := st.Reported(ctx, workspaces)
 	if err != nil {
@@ -158,7 +162,7 @@ func (p *progress) look(ctx context.Context, st *store.Store, workspaces []int64
 		}
 	}
 	p.digests = reported
-	for id := range p.told { // ended, or of a workspace that nobody watches any more
+	for id := range p.told { // runs that ended, or whose workspace has no watchers any more
 		if _, leased := reported[id]; !leased {
 			delete(p.told, id)
 		}
@@ -167,6 +171,7 @@ func (p *progress) look(ctx context.Context, st *store.Store, workspaces []int64
 	return nil
 }
 
+// position returns the position up to which everything was delivered.
 func (h *Hub) position() snapshot.Position {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,18 +11,18 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// Reasons a watch ends for.
+// The reasons for which a watch ends.
 const (
 	ReasonSlowConsumer = "SLOW_CONSUMER"
 	ReasonTokenTooOld  = "RESUME_TOKEN_TOO_OLD"
 )
 
-// Told is one thing that a watcher is told: a run as it was when the watch
-// began, or a change, or, with neither, a bookmark.
+// Told is one message to a watcher: a run as it was when the watch began, or a change, or,
+// if neither is set, a bookmark.
 type Told struct {
 	Snapshot *run.Run
 	Change   *store.Change
-	At       snapshot.Position // where to go on from; not with a snapshot
+	At       snapshot.Position // where to resume; not set for a snapshot
 }
 
 const (
@@ -30,22 +30,23 @@ const (
 	catchUpPage  = 1000
 )
 
-// watcher is somebody who watches.
+// watcher is one watch.
 type watcher struct {
 	hub    *Hub
 	filter Filter
 	mail   chan *store.Change
-	known  snapshot.Snapshot // the watcher knows what this sees
+	known  snapshot.Snapshot // it has been told everything that this sees
 
-	// under the hub's lock
-	live, over bool
-	cut        chan struct{} // closed when live and over
+	// The hub's lock guards these.
+	live bool          // it reads its mailbox
+	over bool          // its mailbox was full
+	cut  chan struct{} // closed when live and over
 }
 
-// Watch tells what happens to the runs of f until ctx ends: first a snapshot and
-// a bookmark, or, from a position, what has happened since, then every change.
-// It ends with an error of [errs]: what was told is resumable. If tell blocks,
-// Watch can end before it: tell must end with ctx.
+// Watch calls tell for the runs of f until ctx ends. Without a position it begins with a
+// snapshot of the runs and a bookmark; with one, with the changes since. Then it tells
+// every change. It returns an error of [errs]; the client may resume after the last
+// message. Watch may return while tell still blocks, so tell must end with ctx.
 func (h *Hub) Watch(ctx context.Context, f Filter, from *snapshot.Position, tell func(Told) error) error {
 	w := &watcher{hub: h, filter: f, mail: make(chan *store.Change, mailbox), cut: make(chan struct{})}
 	if err := h.join(ctx, w); err != nil {
@@ -69,7 +70,8 @@ func (h *Hub) Watch(ctx context.Context, f Filter, from *snapshot.Position, tell
 	}
 }
 
-// Await returns when run r has ended, or ctx, or the hub: the caller looks again.
+// Await returns when run r has ended, or when ctx or the hub ends. The caller must read
+// the run again to know.
 func (h *Hub) Await(ctx context.Context, r *run.Run) error {
 	w := &watcher{
 		hub: h, filter: Filter{WorkspaceID: r.WorkspaceID, RunIDs: []int64{r.ID}, ended: true},
@@ -83,7 +85,7 @@ func (h *Hub) Await(ctx context.Context, r *run.Run) error {
 	}
 	defer h.bodies.Done() // joined, whatever has become of ctx meanwhile
 	defer h.leave(w)
-	now, err := h.store.Get(ctx, r.ID) // it may have ended before we joined
+	now, err := h.store.Get(ctx, r.ID) // it may have ended before the join
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -99,7 +101,7 @@ func (h *Hub) Await(ctx context.Context, r *run.Run) error {
 	return nil
 }
 
-// overflow is under the hub's lock.
+// overflow cuts w off because its mailbox is full. The caller holds the hub's lock.
 func (w *watcher) overflow() {
 	w.over = true
 	if w.live {
@@ -107,7 +109,7 @@ func (w *watcher) overflow() {
 	}
 }
 
-// goLive is when w has been told what was before: from now on it must keep up.
+// goLive begins to read the mailbox of w. If it was full before, w is cut off now.
 func (w *watcher) goLive() {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
@@ -117,6 +119,7 @@ func (w *watcher) goLive() {
 	}
 }
 
+// follow tells w everything: what was before it joined, then its mailbox.
 func (w *watcher) follow(ctx context.Context, from *snapshot.Position, tell func(Told) error) error {
 	begin := w.snapshot
 	if from != nil {
@@ -142,7 +145,7 @@ func (w *watcher) follow(ctx context.Context, from *snapshot.Position, tell func
 			return ctx.Err()
 		case c := <-w.mail:
 			if c.Event != nil && w.known.Sees(c.Tx) {
-				continue // told before it came by mail
+				continue // already told, before the mailbox was opened
 			}
 			next = Told{Change: c, At: c.At.From(w.known)}
 		case <-beat.C:
@@ -158,14 +161,15 @@ func (w *watcher) follow(ctx context.Context, from *snapshot.Position, tell func
 	}
 }
 
-// told answers the position up to which everything was told, if w has read its mail.
+// told returns the position up to which everything was delivered, and whether w has read
+// all of it.
 func (h *Hub) told(w *watcher) (snapshot.Position, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.at, len(w.mail) == 0
 }
 
-// snapshot tells the runs as they are, by page; what changes meanwhile comes by mail.
+// snapshot tells the runs of w as they are, by page. Changes since then are in the mailbox.
 func (w *watcher) snapshot(ctx context.Context, tell func(Told) error) (snapshot.Position, error) {
 	at, err := w.hub.store.Now(ctx)
 	if err != nil {
@@ -192,6 +196,7 @@ func (w *watcher) snapshot(ctx context.Context, tell func(Told) error) (snapshot
 	}
 }
 
+// show tells those of runs that w watches.
 func (w *watcher) show(runs []*run.Run, tell func(Told) error) error {
 	for _, r := range runs {
 		if !w.filter.matches(r) {
@@ -204,8 +209,9 @@ func (w *watcher) show(runs []*run.Run, tell func(Told) error) error {
 	return nil
 }
 
-// catchUp tells what has happened since from. The last reading must have begun
-// after w joined, or it would not meet what comes by mail.
+// catchUp tells the changes since from. Its last reading must begin after w joined:
+// otherwise changes between that reading and the join would be missing, both in the
+// reading and in the mailbox.
 func (w *watcher) catchUp(ctx context.Context, from snapshot.Position, tell func(Told) error) (snapshot.Position, error) {
 	fresh := !from.More()
 	for {
@@ -227,6 +233,7 @@ func (w *watcher) catchUp(ctx context.Context, from snapshot.Position, tell func
 	}
 }
 
+// tellAll tells those of changes that w watches.
 func (w *watcher) tellAll(changes []store.Change, tell func(Told) error) error {
 	for i := range changes {
 		if !w.filter.matches(changes[i].Run) {
@@ -239,7 +246,7 @@ func (w *watcher) tellAll(changes []store.Change, tell func(Told) error) error {
 	return nil
 }
 
-// TooOld says that a watch cannot go on from where it was.
+// TooOld returns the error of a watch that cannot be resumed.
 func TooOld(cause error) error {
 	return errs.TooLate(ReasonTokenTooOld, "too much has happened since; begin anew without a resume_token").Wrap(cause)
 }
