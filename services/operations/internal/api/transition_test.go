@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/work/worktest"
 )
 
 // Every cell of the transition table, as a client sees it.
@@ -224,4 +225,17 @@ func TestACompletionUnderALostLeaseIsKeptOncePerEpoch(t *testing.T) {
 	require.Equal(t, map[string]any{"processed": 2.0}, kept.Detail.AsMap()["summary_counts"])
 	require.Equal(t, []any{int64(1), queued}, []any{kept.LeaseEpoch, kept.Status})
 	require.Empty(t, w.get(t, r.Id).SummaryCounts)
+}
+
+// The run store in memory that other services test with keeps the same rules as
+// this one.
+func TestOperationsAndItsFakeKeepTheSameRules(t *testing.T) {
+	t.Parallel()
+	worktest.Exercise(t, func(t *testing.T) worktest.Subject {
+		w := setup(t)
+		return worktest.Subject{
+			Runs: w.runs, Reader: w.reader, Expire: w.expire,
+			Reap: func(t *testing.T) { w.reap(t) },
+		}
+	})
 }

@@ -61,9 +61,9 @@ type override struct {
 	CancelDeadline *duration `json:"cancel_deadline"`
 	RetentionDays  *int      `json:"retention_days"`
 	KeepAtLeast    *int      `json:"keep_at_least"`
-	// KeepNewest must not be true for types with a new identity at each occasion, such as
-	// backup_schedule_run, whose identity contains the time of its slot: each run is the
-	// newest of its identity, and so would be kept for ever.
+	// KeepNewest is worth setting to false for types with a new identity at each occasion,
+	// such as backup_schedule_run, whose identity contains the time of its slot: every run
+	// is the newest of its identity, and so true keeps all of them for ever.
 	KeepNewest *bool `json:"keep_newest"`
 }
 
