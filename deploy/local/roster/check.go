@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Check returns an error that has a sentence for each row that cannot be right,
-// and for each service of the checkout at root that has no row.
+// Check compares the table with itself and with the checkout at root. Its error has a
+// sentence for each row that cannot be right, and for each service without a row.
 func Check(root string) error {
 	mods, err := filepath.Glob(filepath.Join(root, "services", "*", "go.mod"))
 	if err != nil {

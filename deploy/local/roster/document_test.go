@@ -11,8 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the table says into the files")
 
-// The parts of these files between their two marks are made from the table;
-// `make generate` writes them.
+// Each of these files has a part between two marks that is made from the table.
+// `make generate` writes it.
 func TestFilesFollowTheTable(t *testing.T) {
 	t.Parallel()
 	for _, part := range []struct{ file, begin, end, text string }{
@@ -44,7 +44,7 @@ func TestFilesFollowTheTable(t *testing.T) {
 	}
 }
 
-// markdown is the table as the README shows it.
+// markdown returns the table as the README shows it.
 func markdown(services []Service) string {
 	var b strings.Builder
 	b.WriteString("| service | owns | calls | serves on | admin port |\n|---|---|---|---|---|\n")
@@ -71,7 +71,7 @@ func serves(s Service) string {
 	return fmt.Sprintf("gRPC %d", DefaultBase+s.Listen())
 }
 
-// targets are the admin ports of the containers, as Prometheus scrapes them.
+// targets returns the addresses of the containers that Prometheus scrapes.
 func targets(services []Service) string {
 	var all []string
 	for _, s := range services {

@@ -2,15 +2,18 @@ package roster
 
 import "strings"
 
-// Place says what things are called where the processes of the table run.
+// Place says what ports, files and databases are called where the processes run. The
+// launcher is one, with loopback and folders; docker-compose.yml another, with hosts
+// and volumes.
 type Place interface {
-	// Listen is the address that a process listens on.
+	// Listen returns the address on which a process listens.
 	Listen(port int) string
-	// Address is where other processes reach it.
+	// Address returns the address at which other processes reach it.
 	Address(process string, port int) string
-	// Key is a file that only this process may read.
+	// Key returns the path of a file that only this process may read.
 	Key(process, file string) string
-	// AppURL and OwnerURL name a service's database as each of its two roles.
+	// AppURL and OwnerURL return the URL of a service's database, for the service itself
+	// and for the owner of its tables.
 	AppURL(service string) (string, error)
 	OwnerURL(service string) (string, error)
 }
@@ -18,13 +21,13 @@ type Place interface {
 // Setting is an environment variable of a process, without the service's prefix.
 type Setting struct{ Name, Value string }
 
-// Site is a place as one service sees it.
+// Site is what a row needs of a place for its own settings.
 type Site struct {
 	Simulator string                   // host and port
 	Key       func(file string) string // a file of the service
 }
 
-// Environment returns the variables that s is started with at p, as NAME=value.
+// Environment returns the variables with which s starts at p, each as NAME=value.
 func (s Service) Environment(p Place) ([]string, error) {
 	at := Site{
 		Simulator: p.Address(Simulator, SimulatorPort),
@@ -54,7 +57,7 @@ func (s Service) Environment(p Place) ([]string, error) {
 	return s.variables(settings), nil
 }
 
-// Variable is the name of a setting of s in the environment.
+// Variable returns the name of a setting of s in the environment.
 func (s Service) Variable(setting string) string { return strings.ToUpper(s.Name) + "_" + setting }
 
 func (s Service) variables(settings []Setting) []string {
@@ -65,7 +68,7 @@ func (s Service) variables(settings []Setting) []string {
 	return all
 }
 
-// identity is what every service has: its ports and its certificate.
+// identity returns what every service has: its ports and its certificate.
 func (s Service) identity(p Place, at Site) []Setting {
 	return []Setting{
 		{"LISTEN", p.Listen(s.Listen())},
@@ -76,7 +79,7 @@ func (s Service) identity(p Place, at Site) []Setting {
 	}
 }
 
-// store is what every service with a database has.
+// store returns what every service with a database has.
 func (s Service) store(p Place, at Site) ([]Setting, error) {
 	app, err := p.AppURL(s.Name)
 	if err != nil {

@@ -3,7 +3,8 @@ package roster
 // Simulator is the process that stands in for Microsoft.
 const Simulator = "graphsim"
 
-// Ports are offsets: the launcher adds its base to them, docker-compose.yml 7000.
+// Ports are offsets from a base: DefaultBase in docker-compose.yml, and for the launcher
+// unless TENANTPILOT_PORT_BASE names another.
 const (
 	WebPort       = 80
 	SimulatorPort = 81
@@ -14,13 +15,13 @@ const (
 	adminPorts = 200
 )
 
-// GRPC is the port that the other services call s on.
+// GRPC returns the port on which other services call s.
 func (s Service) GRPC() int { return grpcPorts + s.Number }
 
-// Admin is the port of s for health, metrics and profiles.
+// Admin returns the port of s for health, metrics and profiles.
 func (s Service) Admin() int { return adminPorts + s.Number }
 
-// Listen is the port that s serves on.
+// Listen returns the port on which s serves.
 func (s Service) Listen() int {
 	if s.Web {
 		return WebPort

@@ -12,13 +12,13 @@ import (
 	"slices"
 )
 
-// File is where the table stands, for messages.
+// File is the path of the table, for messages.
 const File = "deploy/local/roster/table.go"
 
 // Service is one row of the table.
 type Service struct {
 	Name   string
-	Number int    // decides its ports: see [Service.GRPC] and [Service.Admin]
+	Number int    // decides its ports; see [Service.GRPC] and [Service.Admin]
 	Owns   string // what it keeps, for the README
 
 	Calls   []string // the services it calls; empty for the gateway, which calls all of them

@@ -24,7 +24,7 @@ const (
 	always
 )
 
-// rules are those of the map of rooms in the README.
+// rules hold for the rooms that the map in the README shows.
 var rules = []rule{
 	{room: isService, tests: always, forbids: otherServices},
 	{room: isService, tests: always, forbids: uncalled},
@@ -73,7 +73,7 @@ func deny(all ...denial) func(f file, path string) string {
 	}
 }
 
-// otherServices: services meet only by RPC.
+// otherServices forbids the code of other services: services meet only by RPC.
 func otherServices(f file, path string) string {
 	rest, ok := strings.CutPrefix(path, module+"services/")
 	if other := first(rest); ok && other != service(f.dir) {
@@ -85,7 +85,7 @@ func otherServices(f file, path string) string {
 	return ""
 }
 
-// uncalled: a service has the clients of those that its row in the table names.
+// uncalled forbids the generated code of services that the row in the table does not call.
 func uncalled(f file, path string) string {
 	rest, ok := strings.CutPrefix(path, module+"gen/go/tenantpilot/")
 	called := first(rest)
@@ -102,7 +102,7 @@ func uncalled(f file, path string) string {
 	return ""
 }
 
-// siblings: these rooms do not know each other.
+// siblings forbids rooms of the gateway to import each other.
 func siblings(rooms ...string) func(f file, path string) string {
 	return func(f file, path string) string {
 		other, ok := strings.CutPrefix(path, module+"services/gateway/internal/")
@@ -134,7 +134,7 @@ var libraries = []string{
 	"github.com/tink-crypto/tink-go", // seals secrets
 }
 
-// domain: types and the moves between states. It does no I/O and knows nobody.
+// domain forbids I/O, and all code that is not of the domain room itself.
 func domain(f file, path string) string {
 	if why := deny(
 		no("the domain does no I/O: the interceptor logs", "log"),
@@ -145,7 +145,7 @@ func domain(f file, path string) string {
 	return "the domain imports the standard library, pkg/errs and the libraries that deploy/local/internal/rooms/rules.go names"
 }
 
-// command: flags, signals, Run, exit code. No decisions.
+// command keeps decisions out of cmd: it has flags, signals, Run and the exit code.
 func command(_ file, path string) string {
 	if standard(path) && path != "database/sql" || within(path, module+"services", module+"pkg/obs", module+"pkg/service") {
 		return ""
@@ -161,7 +161,8 @@ var clients = map[string]string{
 	"pkg/tenants":         "tenancy",
 }
 
-// generated: how we do things, never what we do.
+// generated forbids the words of services in pkg/, which is how we do things and never
+// what we do.
 func generated(f file, path string) string {
 	if !within(path, module+"gen") {
 		return ""
