@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
 func (w *world) list(t *testing.T, filter string) []int64 {
@@ -373,7 +374,8 @@ func TestRunTypesAreListed(t *testing.T) {
 	w := setup(t)
 	resp, err := w.reader.ListRunTypes(t.Context(), &operationsv1.ListRunTypesRequest{})
 	require.NoError(t, err)
-	require.Len(t, resp.RunTypes, 10)
-	require.Equal(t, "Scheduled backup", resp.RunTypes[2].Label)
-	require.EqualValues(t, 20, resp.RunTypes[2].LeaseSeconds)
+	require.Len(t, resp.RunTypes, len(run.DefaultTypes()))
+	i := slices.IndexFunc(resp.RunTypes, func(t *operationsv1.RunType) bool { return t.Type == "backup_schedule_run" })
+	require.Equal(t, "Scheduled backup", resp.RunTypes[i].Label)
+	require.EqualValues(t, 20, resp.RunTypes[i].LeaseSeconds)
 }
