@@ -60,7 +60,7 @@ func TestDropRefusesAfterAWrite(t *testing.T) {
 	s.UpTo("repoint")
 	for _, write := range []string{
 		"update inventory_sync_runs set had_errors = had_errors where id = 3",
-		"delete from entra_group_sync_runs where id = -1", // nothing, but it might have been something
+		"delete from entra_group_sync_runs where id = -1", // it deletes nothing, but it might have
 		"update backup_schedule_runs set status = status where id = 1",
 		"insert into restore_runs (tenant_id, backup_set_id, status) values (1, 1, 'Draft')",
 		"update operation_runs set updated_at = updated_at where id = 1",
@@ -119,7 +119,7 @@ func TestDropEndsTheTakeover(t *testing.T) {
 		require.Contains(t, takeovertest.Value(t, s.Legacy, `select col_description(attrelid, attnum) from pg_attribute
 			where attrelid = 'restore_runs'::regclass and attname = $1`, column), "Deprecated", column)
 	}
-	s.Exec("drop schema tenantpilot_takeover cascade") // when the operator is sure
+	s.Exec("drop schema tenantpilot_takeover cascade") // as the runbook says
 	for _, table := range legacy.Droppable {
 		s.Exec("drop table " + legacy.Archived(table))
 	}
@@ -145,8 +145,8 @@ func TestDropReportsWhatRunsSayOfRestores(t *testing.T) {
 	}
 }
 
-// A reader, or a writer, that is slow to end holds the table up, but nobody else
-// for longer than the lock timeout; and what it wrote is not archived unseen.
+// Drop waits for a slow reader or writer of the table. Nobody else waits for longer than the
+// lock timeout, and what a writer wrote is not archived unnoticed.
 func TestDropWaitsForWhoeverIsThere(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

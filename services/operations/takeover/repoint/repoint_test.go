@@ -19,7 +19,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/takeover/takeovertest"
 )
 
-// wantReferences is what repoint has to make of a reference, said another way.
+// wantReferences computes what repoint has to make of a reference, without its SQL.
 func wantReferences(t *testing.T, s *takeovertest.Takeover, ref legacy.Reference, own map[int64]*int64, offset int64) map[int64]*int64 {
 	t.Helper()
 	bridges := s.Column(legacy.SyncRuns, "operation_run_id")
@@ -96,7 +96,7 @@ func TestRepointGoesThroughTheBridge(t *testing.T) {
 	}
 }
 
-// A legacy database may have got the new columns already, with a key and an index.
+// A legacy database may have the new columns already, with a key and an index.
 func TestRepointFillsAColumnThatIsThere(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, takeovertest.Everything)
@@ -149,8 +149,8 @@ func TestRepointComesAfterVerifyAndBeforeDrop(t *testing.T) {
 	require.ErrorIs(t, err, legacy.ErrArchived)
 }
 
-// What the older installation writes while repoint is at work is repointed too, and
-// comes back with a rollback. It learns of the end by the old columns being gone.
+// What the older installation writes while repoint works is repointed too, and comes back with
+// a rollback. The writer ends when the old column is gone.
 func TestRepointKeepsUpWithAWriter(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, fixture.Options{Rows: 3000, Linked: 30, Tidy: true, Memberships: true})
@@ -181,8 +181,8 @@ func TestRepointKeepsUpWithAWriter(t *testing.T) {
 	}
 }
 
-// writeItems sees items in runs, as a sync of the older installation would, until
-// the column is gone. It answers the last run of each item.
+// writeItems updates items like a sync of the older installation, until the column is gone. It
+// returns the last sync of each item.
 func writeItems(t *testing.T, conn *pgx.Conn, syncs []int64, began chan<- struct{}) map[int64]int64 {
 	last := map[int64]int64{}
 	for i := 0; ; i++ {
@@ -207,7 +207,7 @@ func writeItems(t *testing.T, conn *pgx.Conn, syncs []int64, began chan<- struct
 	}
 }
 
-// A row that a writer has locked keeps neither the writer nor other rows waiting.
+// Repoint waits for a row that a writer has locked, while other rows and writers go on.
 func TestRepointWaitsForALockedRow(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, takeovertest.Everything)

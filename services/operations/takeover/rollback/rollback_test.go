@@ -38,7 +38,7 @@ func TestRollbackOfADroppedTableIsTheTableByDump(t *testing.T) {
 	s.Do("drop")
 }
 
-// What referred to rows that are gone by then is told, and does not stop a rollback.
+// A constraint that rows violate by now is reported, and does not stop a rollback.
 func TestRollbackTellsOfKeysThatDoNotHoldAnyMore(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.New(t, takeovertest.Awkward)
@@ -106,8 +106,8 @@ func TestARollbackThatIsPlannedChangesNothing(t *testing.T) {
 	takeovertest.SameLines(t, target, s.TargetPortrait())
 }
 
-// Rows whose bridge named nothing, or no run, and that the older installation has
-// linked since to runs whose ids adopt moved.
+// Rows whose bridge was empty, or named no run, and that the older installation has linked
+// since to runs whose ids adopt has moved.
 func TestRollbackRestoresRowsThatWereLinkedAfterTheirFirstPass(t *testing.T) {
 	t.Parallel()
 	s := takeovertest.Adopted(t, 50_000_000)
@@ -133,7 +133,7 @@ func TestRollbackRestoresRowsThatWereLinkedAfterTheirFirstPass(t *testing.T) {
 	}
 }
 
-// newRunOf is a canonical run that the older installation made of a restore.
+// newRunOf makes a canonical run of a restore, as the older installation does.
 func newRunOf(t *testing.T, s *takeovertest.Takeover, restore string) (id string) {
 	t.Helper()
 	const sql = `insert into operation_runs (workspace_id, tenant_id, initiator_name, type, status, outcome, run_identity_hash, created_at)
