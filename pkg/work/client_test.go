@@ -307,3 +307,19 @@ func (n *named) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStart
 		return n.StartRun(ctx, req)
 	})
 }
+
+// The context that a caller gets back is its own copy, as a response's would be.
+func TestTheContextOfANewRunIsACopy(t *testing.T) {
+	t.Parallel()
+	sent, err := structpb.NewStruct(map[string]any{
+		"s": "x", "n": 1.5, "b": true, "null": nil, "list": []any{"a", []any{}, map[string]any{}}, "object": map[string]any{"k": map[string]any{"l": 1}},
+	})
+	require.NoError(t, err)
+	got := copyObject(sent)
+	require.True(t, proto.Equal(sent, got), "%v is not %v", got, sent)
+	want := sent.String()
+	got.Fields["object"].GetStructValue().Fields["k"] = structpb.NewNullValue()
+	got.Fields["list"].GetListValue().Values[0] = structpb.NewNullValue()
+	require.Equal(t, want, sent.String())
+	require.NotNil(t, copyObject(nil).Fields)
+}

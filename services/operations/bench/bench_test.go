@@ -21,14 +21,14 @@ func TestMain(m *testing.M) {
 func TestEveryKindOfTurn(t *testing.T) {
 	t.Parallel()
 	opts, err := parse([]string{"-short", "-rows", "300,600", "-only",
-		"^(service, (8 callers|batches of 100, 1|three)|pgbench, (same rows|bare row|three steps), 16|River|200/s and|watchers)"})
+		"^(service, (unary, 8 |batched, 8 |batches of 100, 1|unary, three)|pgbench, (same rows|bare row|three steps), 16|River|200/s and|watchers)"})
 	require.NoError(t, err)
 	opts.seed = 300
 	var out bytes.Buffer
 	require.NoError(t, bench(t.Context(), opts, &out))
 	for _, want := range []string{
-		"service, batches of 100", "three steps, 16 clients", "River, 64 goroutines", "% HOT", "watchers, 2 runs/s",
-		`service, three calls, 64 callers / best of "pgbench, three steps"`, "counts and summary", "slowest p99 at 600",
+		"service, batches of 100", "service, batched, 8 goroutines", "three steps, 16 clients", "River, 64 goroutines", "% HOT", "watchers, 2 runs/s",
+		`service, unary, three calls, 64 callers / best of "pgbench, three steps"`, "counts and summary", "slowest p99 at 600",
 	} {
 		require.Contains(t, out.String(), want)
 	}
@@ -41,18 +41,18 @@ func TestLessWorkIsNotComparable(t *testing.T) {
 		return map[string]float64{"run_event": events, "run_lease": 0}
 	}
 	written := map[string]map[string]float64{
-		sameRows + ", 8 clients": rows(2), threeSteps + ", 8 clients": rows(3), "service, three calls, 64 callers": rows(3),
+		sameRows + ", 8 clients": rows(2), threeSteps + ", 8 clients": rows(3), "service, unary, three calls, 64 callers": rows(3),
 	}
 	require.NoError(t, sameWork(written))
-	written["service, 8 callers"] = rows(1)
-	require.ErrorContains(t, sameWork(written), "service, 8 callers wrote 1.000 rows of run_event a run")
+	written["service, unary, 8 callers"] = rows(1)
+	require.ErrorContains(t, sameWork(written), "service, unary, 8 callers wrote 1.000 rows of run_event a run")
 }
 
 func TestRatiosAreOfTheSameRound(t *testing.T) {
 	t.Parallel()
 	of := func(runs ...int) (all []score) {
 		for _, n := range runs {
-			all = append(all, score{work: work{runs: n, elapsed: 1e9}})
+			all = append(all, score{tally: tally{runs: n, elapsed: 1e9}})
 		}
 		return all
 	}

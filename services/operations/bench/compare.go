@@ -28,7 +28,10 @@ const (
 func (w *world) contenders() []contender {
 	o := w.opts
 	call := func(name string, callers, perCall int, once func(*player, context.Context, int) error, settings ...string) contender {
-		return contender{name, runsTemplate, ours{callers, perCall, settings, once}.play}
+		return contender{name, runsTemplate, ours{callers, perCall, false, settings, once}.play}
+	}
+	batched := func(name string, goroutines int) contender {
+		return contender{name, runsTemplate, ours{goroutines, 1, true, nil, (*player).pair}.play}
 	}
 	pgbench := func(name, template, user string, clients int, counted, script string) contender {
 		return contender{fmt.Sprintf("%s, %d clients", name, clients), template, peer{clients, script, user, counted}.play}
@@ -44,22 +47,26 @@ func (w *world) contenders() []contender {
 		return contender{name, runsTemplate, paced{rate, active, beats}.play}
 	}
 	return []contender{
-		call("service, 1 caller", 1, 1, (*player).pair),
+		call("service, unary, 1 caller", 1, 1, (*player).pair),
+		batched("service, batched, 1 goroutine", 1),
 		call("ungrouped, 1 caller", 1, 1, (*player).pair, ungrouped),
 		rows(1),
-		call("service, 8 callers", 8, 1, (*player).pair),
+		call("service, unary, 8 callers", 8, 1, (*player).pair),
+		batched("service, batched, 8 goroutines", 8),
 		rows(8), rows(16), rows(32),
-		call("service, 64 callers", 64, 1, (*player).pair),
+		call("service, unary, 64 callers", 64, 1, (*player).pair),
 		rows(64),
 		bare(64),
 		call("ungrouped, 64 callers", 64, 1, (*player).pair, ungrouped),
 		bare(16),
+		batched("service, batched, 64 goroutines", 64),
 		{"River, 64 goroutines", riverTemplate, riverPlayer{inserters: 64, workers: 500, conns: 32}.play},
-		call("service, 256 callers", 256, 1, (*player).pair),
+		call("service, unary, 256 callers", 256, 1, (*player).pair),
+		batched("service, batched, 256 goroutines", 256),
 		rows(128),
 		call("service, batches of 100, 1 caller", 1, batchSize, (*player).batch),
 		call("service, batches of 100, 8 callers", 8, batchSize, (*player).batch),
-		call("service, three calls, 64 callers", 64, 1, (*player).triple),
+		call("service, unary, three calls, 64 callers", 64, 1, (*player).triple),
 		pgbench(threeSteps, runsTemplate, "operations_app", 64, countRuns, three),
 		pgbench(threeSteps, runsTemplate, "operations_app", 16, countRuns, three),
 		at("100/s", 100, 0, 0), at("200/s", 200, 0, 0), at("400/s", 400, 0, 0),

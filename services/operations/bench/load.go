@@ -11,7 +11,7 @@ import (
 
 // closed runs callers for length. Each calls once again as soon as its last call has
 // returned. It returns how long each call took; one call does perCall runs.
-func closed(ctx context.Context, callers int, length time.Duration, perCall int, once func(ctx context.Context, caller int) error) (work, error) {
+func closed(ctx context.Context, callers int, length time.Duration, perCall int, once func(ctx context.Context, caller int) error) (tally, error) {
 	begin := time.Now()
 	times := make([][]time.Duration, callers)
 	group, ctx := errgroup.WithContext(ctx)
@@ -28,7 +28,7 @@ func closed(ctx context.Context, callers int, length time.Duration, perCall int,
 	}
 	err := group.Wait()
 	all := slices.Concat(times...)
-	return work{runs: len(all) * perCall, elapsed: time.Since(begin), times: all}, err
+	return tally{runs: len(all) * perCall, elapsed: time.Since(begin), times: all}, err
 }
 
 // pace calls f for length, rate times a second, whether or not earlier calls have returned,

@@ -15,11 +15,14 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
 )
 
 // player calls the service and records what was acknowledged.
 type player struct {
 	service *service
+	runs    func(caller int) operationsv1.RunServiceClient
+	view    operationsv1.RunView // that completions ask for
 	context *structpb.Struct
 	next    atomic.Int64 // makes every identity unique
 
@@ -29,8 +32,17 @@ type player struct {
 }
 
 func newPlayer(s *service) (*player, error) {
-	p := &player{service: s, context: &structpb.Struct{}}
+	p := &player{service: s, runs: s.runs, context: &structpb.Struct{}}
 	return p, p.context.UnmarshalJSON([]byte(contextJSON))
+}
+
+// collect makes all callers share the client that the services use, which collects
+// their calls into batches. They complete runs as the worker of pkg/work does: they
+// ask for responses without context and failures.
+func (p *player) collect() {
+	shared := work.NewClient(p.service.conns[0])
+	p.runs = func(int) operationsv1.RunServiceClient { return shared }
+	p.view = operationsv1.RunView_RUN_VIEW_BASIC
 }
 
 var errAnswer = errors.New("the answer is not what was asked for")
@@ -43,15 +55,15 @@ func (p *player) startRequest(holder string) *operationsv1.StartRunRequest {
 	}
 }
 
-func completeRequest(r *operationsv1.Run) *operationsv1.CompleteRunRequest {
+func (p *player) completeRequest(r *operationsv1.Run) *operationsv1.CompleteRunRequest {
 	return &operationsv1.CompleteRunRequest{
 		RunId: r.Id, LeaseEpoch: r.LeaseEpoch, Outcome: operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED,
-		SummaryCounts: map[string]int64{"total": 60, "processed": 60},
+		SummaryCounts: map[string]int64{"total": 60, "processed": 60}, View: p.view,
 	}
 }
 
 func (p *player) start(ctx context.Context, c int, holder string) (*operationsv1.Run, error) {
-	resp, err := p.service.runs(c).StartRun(ctx, p.startRequest(holder))
+	resp, err := p.runs(c).StartRun(ctx, p.startRequest(holder))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("start: %w", err)
@@ -62,7 +74,7 @@ func (p *player) start(ctx context.Context, c int, holder string) (*operationsv1
 }
 
 func (p *player) complete(ctx context.Context, c int, r *operationsv1.Run) error {
-	resp, err := p.service.runs(c).CompleteRun(ctx, completeRequest(r))
+	resp, err := p.runs(c).CompleteRun(ctx, p.completeRequest(r))
 	switch {
 	case err != nil:
 		return fmt.Errorf("complete: %w", err)
@@ -94,7 +106,7 @@ func (p *player) triple(ctx context.Context, c int) error {
 	if err != nil {
 		return err
 	}
-	resp, err := p.service.runs(c).BeginRun(ctx, &operationsv1.BeginRunRequest{RunId: r.Id, Holder: "bench"})
+	resp, err := p.runs(c).BeginRun(ctx, &operationsv1.BeginRunRequest{RunId: r.Id, Holder: "bench"})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -112,9 +124,9 @@ func (p *player) batch(ctx context.Context, c int) error {
 	}
 	complete := &operationsv1.BatchCompleteRunsRequest{}
 	for _, r := range runs {
-		complete.Requests = append(complete.Requests, completeRequest(r))
+		complete.Requests = append(complete.Requests, p.completeRequest(r))
 	}
-	ended, err := p.service.runs(c).BatchCompleteRuns(ctx, complete)
+	ended, err := p.runs(c).BatchCompleteRuns(ctx, complete)
 	if err != nil {
 		return fmt.Errorf("complete a batch: %w", err)
 	}
@@ -132,7 +144,7 @@ func (p *player) startMany(ctx context.Context, c, n int) ([]*operationsv1.Run, 
 	for range n {
 		req.Requests = append(req.Requests, p.startRequest("bench"))
 	}
-	resp, err := p.service.runs(c).BatchStartRuns(ctx, req)
+	resp, err := p.runs(c).BatchStartRuns(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("start a batch: %w", err)
 	}
@@ -164,7 +176,8 @@ func (p *player) audit(ctx context.Context, t *turn) error {
 // ours is the service under closed-loop load.
 type ours struct {
 	callers  int
-	perCall  int // runs of one call
+	perCall  int  // runs of one call
+	batched  bool // through the client that collects calls
 	settings []string
 	once     func(p *player, ctx context.Context, c int) error
 }
@@ -182,12 +195,15 @@ func (o ours) play(ctx context.Context, t *turn) (s score, err error) {
 	if err != nil {
 		return s, err
 	}
+	if o.batched {
+		p.collect()
+	}
 	once := func(ctx context.Context, c int) error { return o.once(p, ctx, c) }
 	if _, err := closed(ctx, o.callers, t.opts.length/warmUp, o.perCall, once); err != nil {
 		return s, err
 	}
-	s, err = t.timed(ctx, svc.pid(), func() (work, error) {
-		return t.profiled(ctx, svc, func(ctx context.Context) (work, error) {
+	s, err = t.timed(ctx, svc.pid(), func() (tally, error) {
+		return t.profiled(ctx, svc, func(ctx context.Context) (tally, error) {
 			return closed(ctx, o.callers, t.opts.length, o.perCall, once)
 		})
 	})
@@ -198,7 +214,7 @@ func (o ours) play(ctx context.Context, t *turn) (s score, err error) {
 }
 
 // profiled runs f, and records a profile of the service meanwhile if -profile is given.
-func (t *turn) profiled(ctx context.Context, svc *service, f func(context.Context) (work, error)) (done work, err error) {
+func (t *turn) profiled(ctx context.Context, svc *service, f func(context.Context) (tally, error)) (done tally, err error) {
 	if t.opts.profile == "" {
 		return f(ctx)
 	}

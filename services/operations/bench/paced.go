@@ -45,10 +45,10 @@ func (o paced) play(ctx context.Context, t *turn) (s score, err error) {
 	if err != nil {
 		return s, err
 	}
-	s, err = t.timed(ctx, svc.pid(), func() (work, error) {
+	s, err = t.timed(ctx, svc.pid(), func() (tally, error) {
 		watch, begin := &stopwatch{}, time.Now()
 		err := o.run(ctx, p, watch, alive, t.opts.open)
-		return work{runs: len(watch.times) / 2, elapsed: time.Since(begin), times: watch.times}, err
+		return tally{runs: len(watch.times) / 2, elapsed: time.Since(begin), times: watch.times}, err
 	})
 	if err != nil {
 		return s, err

@@ -105,7 +105,7 @@ func (p peer) play(ctx context.Context, t *turn) (s score, err error) {
 	if err != nil {
 		return s, err
 	}
-	s, err = t.timed(ctx, 0, func() (work, error) { return p.run(ctx, t, script, logs) })
+	s, err = t.timed(ctx, 0, func() (tally, error) { return p.run(ctx, t, script, logs) })
 	if err != nil {
 		return s, err
 	}
@@ -119,10 +119,10 @@ func (p peer) play(ctx context.Context, t *turn) (s score, err error) {
 	return s, nil
 }
 
-func (p peer) run(ctx context.Context, t *turn, script, logs string) (work, error) {
+func (p peer) run(ctx context.Context, t *turn, script, logs string) (tally, error) {
 	cfg, err := pgx.ParseConfig(t.postgres.As(p.user, t.database))
 	if err != nil {
-		return work{}, err
+		return tally{}, err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(t.bin, "pgbench"), //nolint:gosec // a program of PostgreSQL, with our arguments
 		"-n", "-M", "prepared", "-f", script, "-c", strconv.Itoa(p.clients), "-j", strconv.Itoa(min(p.clients, 2)),
@@ -131,22 +131,22 @@ func (p peer) run(ctx context.Context, t *turn, script, logs string) (work, erro
 		"-h", cfg.Host, "-p", strconv.Itoa(int(cfg.Port)), "-U", p.user, t.database)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return work{}, fmt.Errorf("pgbench: %w\n%s", err, out)
+		return tally{}, fmt.Errorf("pgbench: %w\n%s", err, out)
 	}
 	runs, rate := processed.FindSubmatch(out), perSecond.FindSubmatch(out)
 	if runs == nil || rate == nil || !strings.Contains(string(out), "number of failed transactions: 0 ") {
-		return work{}, fmt.Errorf("pgbench said:\n%s", out)
+		return tally{}, fmt.Errorf("pgbench said:\n%s", out)
 	}
 	n, err := strconv.Atoi(string(runs[1]))
 	if err != nil {
-		return work{}, err
+		return tally{}, err
 	}
 	tps, err := strconv.ParseFloat(string(rate[1]), 64)
 	if err != nil {
-		return work{}, err
+		return tally{}, err
 	}
 	times, err := readTimes(logs)
-	return work{runs: n, elapsed: time.Duration(float64(n) / tps * float64(time.Second)), times: times}, err
+	return tally{runs: n, elapsed: time.Duration(float64(n) / tps * float64(time.Second)), times: times}, err
 }
 
 // readTimes reads and removes the logs of pgbench. A line is "client number microseconds …".

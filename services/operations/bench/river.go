@@ -90,7 +90,7 @@ func (r riverPlayer) measure(ctx context.Context, t *turn, client *river.Client[
 		return err
 	}
 	inserted := int64(0)
-	load := func(length time.Duration) (work, error) {
+	load := func(length time.Duration) (tally, error) {
 		begin := time.Now()
 		done, err := closed(ctx, r.inserters, length, 1, insert)
 		inserted += int64(done.runs)
@@ -101,10 +101,10 @@ func (r riverPlayer) measure(ctx context.Context, t *turn, client *river.Client[
 				err = context.Cause(ctx)
 			}
 		}
-		return work{runs: done.runs, elapsed: time.Since(begin)}, err // without times: an insert does not last as long as a job
+		return tally{runs: done.runs, elapsed: time.Since(begin)}, err // without times: an insert does not last as long as a job
 	}
 	if _, err := load(t.opts.length / warmUp); err != nil {
 		return score{}, err
 	}
-	return t.timed(ctx, 0, func() (work, error) { return load(t.opts.length) })
+	return t.timed(ctx, 0, func() (tally, error) { return load(t.opts.length) })
 }

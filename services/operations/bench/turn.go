@@ -11,8 +11,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
 )
 
-// work is what a load has done.
-type work struct {
+// tally is what a load has done.
+type tally struct {
 	runs    int
 	elapsed time.Duration
 	times   []time.Duration // of each run, or of each call at a fixed rate
@@ -20,7 +20,7 @@ type work struct {
 
 // score is what one turn measured.
 type score struct {
-	work
+	tally
 	commits, wal              int64
 	service, postgres, client time.Duration // CPU time
 	load                      float64       // of the machine, before the turn
@@ -71,13 +71,13 @@ func (t *turn) counters(ctx context.Context, service int) (c counters, err error
 }
 
 // timed runs f and returns its score, with the CPU time of process service if that is not 0.
-func (t *turn) timed(ctx context.Context, service int, f func() (work, error)) (score, error) {
+func (t *turn) timed(ctx context.Context, service int, f func() (tally, error)) (score, error) {
 	s := score{load: measure.LoadAverage()}
 	before, err := t.counters(ctx, service)
 	if err != nil {
 		return s, err
 	}
-	if s.work, err = f(); err != nil {
+	if s.tally, err = f(); err != nil {
 		return s, err
 	}
 	after, err := t.counters(ctx, service)

@@ -48,13 +48,13 @@ func (o watched) play(ctx context.Context, t *turn) (s score, err error) {
 	if err := seen.wait(ctx, &seen.ready, int64(o.watchers)); err != nil {
 		return s, fmt.Errorf("watchers: %w", err)
 	}
-	s, err = t.timed(ctx, svc.pid(), func() (work, error) {
+	s, err = t.timed(ctx, svc.pid(), func() (tally, error) {
 		begin := time.Now()
 		err := pace(ctx, o.rate, t.opts.open, func(ctx context.Context, n int, due time.Time) error { return p.paced(ctx, &stopwatch{}, n, due) })
 		if err == nil {
 			err = seen.wait(ctx, &seen.events, int64(2*len(p.ended)*o.watchers)) // no watcher may miss one
 		}
-		return work{runs: len(p.ended), elapsed: time.Since(begin), times: seen.clock.times}, err
+		return tally{runs: len(p.ended), elapsed: time.Since(begin), times: seen.clock.times}, err
 	})
 	if err != nil {
 		return s, err
