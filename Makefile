@@ -15,7 +15,7 @@ FLEET_FLAGS := $(if $(LOAD),-load '$(LOAD)') $(if $(SIZE),-size $(SIZE)) $(if $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync bench-takeover tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
+.PHONY: help up demo test check generate test-big test-proof bench bench-list bench-console bench-sync bench-fair bench-takeover tools lint grpcurl takeover tools-buf tools-gen tools-lint protodeps \
 	generated proto-format proto-lint proto-breaking gofmt vet tidy guards compose built launcher go-ready
 
 help: ## this list
@@ -54,6 +54,9 @@ bench-console: go-ready ## from the commit of a change to 1,000 watchers over HT
 
 bench-sync: launcher ## a sync's time against a bare client's, memory and WAL
 	@$(BIN)/local test-postgres -- go run ./services/inventory/cmd/benchsync
+
+bench-fair: launcher ## how long a run waits while another workspace has 2,000 queued
+	@$(BIN)/local test-postgres -- env TENANTPILOT_BENCH_FAIR=1 go test ./e2e -run '^TestFairShares$$' -count=1 -v | grep -E '^(---|ok|FAIL)|fair_test'
 
 bench-takeover: go-ready ## the takeover of 5 million legacy rows beside the least PostgreSQL needs for them
 	@go build -o $(BIN)/bench-takeover ./services/operations/takeover/bench && $(BIN)/bench-takeover $(BENCH_FLAGS)

@@ -192,7 +192,7 @@ func (f *fleet) service(name string, db pg.Config, calls ...string) service.Conf
 func (f *fleet) operationsConfig(o options) operations.Config {
 	return operations.Config{
 		Config:   f.service("operations", pg.Config{URL: f.ops.URL, MaxConns: 10}),
-		RunTypes: o.runTypes, ReapEvery: 500 * time.Millisecond, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
+		RunTypes: o.runTypes, MaxQueued: 5000, ReapEvery: 500 * time.Millisecond, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
 	}
 }
 

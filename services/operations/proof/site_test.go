@@ -97,7 +97,7 @@ func (s *site) config(address, url string) operations.Config {
 			},
 			Database: pg.Config{URL: url, MaxConns: 8},
 		},
-		RunTypes: s.types, ReapEvery: s.reapEvery, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
+		RunTypes: s.types, MaxQueued: 5000, ReapEvery: s.reapEvery, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
 	}
 }
 

@@ -67,6 +67,9 @@ func (c *Console) viewRun(r *http.Request, who web.Caller, run *operationsv1.Run
 		Reason: run.GetCancelReason(), Live: c.liveOf(run), Events: events,
 		Failures: failuresOf(run), Context: pretty(run.GetContext()), Legacy: legacyOf(run),
 	}
+	if run.RunsAhead != nil {
+		v.Ahead = words.Ahead(run.GetRunsAhead())
+	}
 	v.Shell.Title = v.Type + " #" + v.ID
 	v.LaterEvents, v.FirstEvents = pagesOfEvents(v.ID, later, asked)
 	if words.Active(run) && run.GetCancelRequestTime() != nil {

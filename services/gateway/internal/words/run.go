@@ -142,6 +142,17 @@ func AttemptOf(run *operationsv1.Run) string {
 	return fmt.Sprintf("%d of %d", run.GetAttempt(), run.GetMaxAttempts())
 }
 
+// Ahead says how many runs were before a queued one when its page was made.
+func Ahead(n int64) string {
+	switch n {
+	case 0:
+		return "When this page was opened, no run was before it in the queue."
+	case 1:
+		return "When this page was opened, about 1 run was before it in the queue."
+	}
+	return fmt.Sprintf("When this page was opened, about %d runs were before it in the queue.", n)
+}
+
 // Imported reports whether run is history of an older TenantPilot.
 func Imported(run *operationsv1.Run) bool {
 	return run.GetOrigin() == operationsv1.RunOrigin_RUN_ORIGIN_LEGACY

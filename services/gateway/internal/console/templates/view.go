@@ -85,6 +85,7 @@ type Run struct {
 	Ended      words.Moment
 	CanCancel  bool
 	Again      *Again // nil if the run cannot be run again
+	Ahead      string // how many runs were before it, if it is queued
 	Cancelling string // who asked to cancel the run; empty if nobody did
 	Reason     string // why, in their words
 	Live       Live
