@@ -25,7 +25,7 @@ func with(r *operationsv1.StartRunRequest, change func(*operationsv1.StartRunReq
 	return c
 }
 
-// bad are starts that cannot be, each for a reason of its own.
+// bad returns starts that must be refused, each for another reason.
 func bad(other int64) map[string]*operationsv1.StartRunRequest {
 	return map[string]*operationsv1.StartRunRequest{
 		"no workspace":        with(sync("a"), func(r *operationsv1.StartRunRequest) { r.WorkspaceId = 0 }),
@@ -43,7 +43,7 @@ func bad(other int64) map[string]*operationsv1.StartRunRequest {
 	}
 }
 
-// requireSame checks that an element was refused as the call for one is.
+// requireSame requires that an element of a batch was refused as the single call is.
 func requireSame(t *testing.T, one error, element *statusv1.Status) {
 	t.Helper()
 	want, ok := errs.As(one)
@@ -142,7 +142,7 @@ func TestABatchOfHeartbeatsAndCompletionsAnswersEachItsOwn(t *testing.T) {
 	ended, err := w.runs.BatchCompleteRuns(t.Context(), end)
 	require.NoError(t, err)
 	for i, req := range end.Requests {
-		response, err := w.runs.CompleteRun(t.Context(), req) // as a repetition: what was done is done
+		response, err := w.runs.CompleteRun(t.Context(), req) // a repetition of what the batch has done
 		if err != nil {
 			requireSame(t, err, ended.Results[i].GetError())
 			continue
@@ -178,7 +178,7 @@ func TestAThousandElementsAreFewStatements(t *testing.T) {
 	}
 	require.LessOrEqual(t, w.commits(t), 2*5+2, "calls that wait share a commit: 256 at a time")
 
-	again, err := w.runs.BatchStartRuns(ctx, req) // the answer was lost: each is told the same
+	again, err := w.runs.BatchStartRuns(ctx, req) // the response was lost: each call gets the same result again
 	require.NoError(t, err)
 	for i, r := range again.Results {
 		require.True(t, r.GetResponse().GetReplayed())
@@ -186,7 +186,7 @@ func TestAThousandElementsAreFewStatements(t *testing.T) {
 	}
 }
 
-// commits answers how many transactions wrote events.
+// commits returns how many transactions wrote events.
 func (w *world) commits(t *testing.T) int {
 	t.Helper()
 	var n int
@@ -207,8 +207,8 @@ func TestABatchHasBounds(t *testing.T) {
 	requireRefused(t, err, codes.InvalidArgument, "INVALID_FIELD")
 }
 
-// Somebody sits on a row: who needs it is told to try again within seconds, and
-// nobody else is told anything but their own answer.
+// A row stays locked. The call that needs it is refused within seconds and told to try
+// again; all other calls succeed.
 func TestALockedRunFailsItsOwnCallsOnly(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ lock, call string }{
@@ -250,8 +250,8 @@ func TestALockedRunFailsItsOwnCallsOnly(t *testing.T) {
 	}
 }
 
-// A twin that another transaction is about to commit is waited for, not for ever,
-// and by nobody else.
+// A start waits for a transaction that is about to commit its twin, but not for ever, and
+// no other call waits with it.
 func TestAStartWaitsForAnUncommittedTwinOnlySoLong(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

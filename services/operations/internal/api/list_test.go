@@ -30,7 +30,7 @@ func (w *world) list(t *testing.T, filter string) []int64 {
 	return ids
 }
 
-// page answers the ids of one page and its answer.
+// page returns the ids of one page, and the response.
 func (w *world) page(t *testing.T, req *operationsv1.ListRunsRequest) ([]int64, *operationsv1.ListRunsResponse) {
 	t.Helper()
 	resp, err := w.reader.ListRuns(t.Context(), req)
@@ -42,8 +42,8 @@ func (w *world) page(t *testing.T, req *operationsv1.ListRunsRequest) ([]int64, 
 	return ids, resp
 }
 
-// Whatever the order: forward to the end, back to the beginning, and forward
-// again, every run once each time, whatever starts meanwhile.
+// In every order, reading forwards to the end, backwards to the beginning and forwards
+// again shows every run once each time, although other runs start in between.
 func TestListPagesBothWaysWithoutGapsOrRepeats(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -160,7 +160,7 @@ func TestListFilters(t *testing.T) {
 	}
 }
 
-// importRun stores a completed run of an older TenantPilot.
+// importRun inserts a completed run of an older TenantPilot.
 func (w *world) importRun(t *testing.T, source, id string) int64 {
 	t.Helper()
 	var run int64
@@ -172,7 +172,7 @@ func (w *world) importRun(t *testing.T, source, id string) int64 {
 	return run
 }
 
-// However a run comes to its failures, they are found.
+// Lists find a run by its failures, whoever wrote them.
 func TestReasonsOfTheReaperAreFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -183,7 +183,7 @@ func TestReasonsOfTheReaperAreFound(t *testing.T) {
 	require.Equal(t, []int64{lost.Id, late.Id}, w.list(t, "has_failures = true"))
 }
 
-// Where few of many runs match, pages are short, and lose nothing.
+// If few of many runs match, pages are short, but no run is missing.
 func TestShortPagesLoseNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

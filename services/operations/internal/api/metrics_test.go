@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// values answers a collector's counters and gauges of inventory_sync that are not 0.
+// values returns the counters and gauges of inventory_sync that are not 0.
 func values(t *testing.T, c prometheus.Collector) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -66,7 +66,7 @@ func TestMetricsCountWhatHappenedToRuns(t *testing.T) {
 	require.EqualValues(t, 8, found["tenantpilot_runs_started_total[]"])
 	require.EqualValues(t, 2, found["tenantpilot_runs_active[queued]"], "the database is not asked at every scrape")
 
-	w.db.Pool.Close() // the database is away: what this process knows is still told
+	w.db.Pool.Close() // without the database, counters of this process are still reported
 	found = values(t, w.store.Metrics())
 	require.EqualValues(t, 8, found["tenantpilot_runs_started_total[]"])
 	require.NotContains(t, found, "tenantpilot_runs_active[queued]")

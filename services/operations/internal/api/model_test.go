@@ -55,7 +55,7 @@ type model struct {
 	workspace int64
 	runs      []*modelRun
 	requests  map[string]asked
-	wire      *pgtest.Wire // nil: the line is good
+	wire      *pgtest.Wire // nil: the connection to the database does not fail
 }
 
 func newModel(t *testing.T, r *rapid.T, w *world, workspace int64) *model {
@@ -94,7 +94,7 @@ func agree(r *rapid.T, what string, err error, reason string) {
 func (m *model) start(r *rapid.T) {
 	inputs := rapid.SampledFrom([]string{"a", "b"}).Draw(r, "inputs")
 	requestID := rapid.SampledFrom([]string{"", "r1", "r2", "r3"}).Draw(r, "request id")
-	if m.wire != nil && requestID == "" { // who may have to repeat a start gives it an id
+	if m.wire != nil && requestID == "" { // a start that may be repeated needs an id
 		requestID = rand.Text()
 	}
 	policy := rapid.SampledFrom([]operationsv1.ConflictPolicy{useExisting, failOnExisting, cancelExisting}).Draw(r, "policy")
@@ -278,9 +278,9 @@ func (m *model) exec(sql string, args ...any) {
 	require.NoError(m.T, err)
 }
 
-// The model holds over a line that loses requests, or only their answers, at
-// any request of any call: the caller is told UNAVAILABLE and nothing else,
-// repeats the same call, and is then told what it would have been told.
+// The connection to the database fails in the middle of calls: statements are lost, or only
+// their results. The caller gets UNAVAILABLE and no other error, repeats the same call, and
+// then gets the result that the model gives.
 func TestServiceAgreesWithTheModelOverABadLine(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
@@ -307,7 +307,7 @@ func TestServiceAgreesWithTheModelOverABadLine(t *testing.T) {
 	t.Logf("%d faults", wire.Struck())
 }
 
-// faulty is move while the line may fail, once or twice.
+// faulty returns move with a connection that may fail, once or twice.
 func (m *model) faulty(move func(*rapid.T)) func(*rapid.T) {
 	return func(r *rapid.T) {
 		defer m.wire.Disarm()
@@ -322,8 +322,7 @@ func (m *model) faulty(move func(*rapid.T)) func(*rapid.T) {
 	}
 }
 
-// untilAvailable repeats a call as a patient client would, and holds the
-// service to saying UNAVAILABLE when a part of it is missing.
+// untilAvailable repeats a call as long as it fails with UNAVAILABLE, as a client would.
 func untilAvailable(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	for range 20 {
 		err := invoke(ctx, method, req, reply, conn, opts...)

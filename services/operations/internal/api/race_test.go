@@ -16,9 +16,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// The reaper, the completer, the heartbeat and the canceller at once: whatever
-// wins, there is one terminal event, nothing is said twice, and nobody is told
-// OK for what did not happen.
+// Reaper, completion, heartbeat and cancel run at once. Whichever is first, there is one
+// completed event, no event is written twice, and no call succeeds that did nothing.
 func TestMovesRacedAgainstEachOther(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -64,7 +63,7 @@ func TestMovesRacedAgainstEachOther(t *testing.T) {
 	}
 }
 
-// Many workers begin one queued run: one gets it.
+// Many workers begin one queued run; one of them gets it.
 func TestConcurrentBeginsAreOneLease(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -91,7 +90,7 @@ func TestConcurrentBeginsAreOneLease(t *testing.T) {
 	require.EqualValues(t, 1, w.get(t, r.Id).LeaseEpoch)
 }
 
-// A run that cannot be moved is an error of the pass, not the end of it.
+// If a run cannot be moved, the pass returns an error, but still moves the others.
 func TestOneRunThatCannotBeReapedDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

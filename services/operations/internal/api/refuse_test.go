@@ -85,7 +85,7 @@ func TestInvalidUTF8IsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	_, err := w.runs.StartRun(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: "inventory_sync", IdentityInputs: "\xff"})
-	// The client's own library refuses to send it; a client that does send it is pkg/rpc's test.
+	// gRPC in Go refuses to send it. A test of pkg/rpc has a client that does send it.
 	require.Error(t, err)
 	require.NotEqual(t, codes.OK, status.Code(err))
 }
@@ -155,8 +155,8 @@ func TestCallersNotPermitted(t *testing.T) {
 	require.Equal(t, codes.Unauthenticated, errs.Code(err), "the gateway never acts for itself")
 }
 
-// Malformed, missing and foreign are the same bytes; a member without the
-// capability is told which.
+// A run that is malformed, missing or foreign is refused with the same bytes. A member
+// without the capability is told which one is missing.
 func TestForeignRunsLookMissing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -229,8 +229,8 @@ func TestReasonsOfRefusalsAreOfTheEnum(t *testing.T) {
 	}
 }
 
-// What a completion says comes back; what no service may say, and what only a
-// newer one does, comes back as unknown.
+// The reason of a failure is returned as it was given. A reason that no service may give,
+// or that only a newer version knows, is returned as unknown.
 func TestReasonsOfFailuresComeBack(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -257,7 +257,7 @@ func (w *world) failWith(t *testing.T, reason operationsv1.FailureReason) {
 	require.Empty(t, got.OtherReason)
 }
 
-// Imported rows have words of their own. They are shown as they are.
+// Imported rows have other words for reasons. They are shown as they are.
 func TestUnknownStoredReasonIsShown(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/retention"
 )
 
-// keeping answers a store whose inventory syncs are kept as settings say.
+// keeping returns the retention with settings for inventory syncs.
 func (w *world) keeping(t *testing.T, settings string) *retention.Store {
 	t.Helper()
 	types, err := run.DefaultTypes().With(`{"inventory_sync":` + settings + `}`)
@@ -57,7 +57,7 @@ func TestRetentionRemovesWhatIsDueAndNothingElse(t *testing.T) {
 	tests := map[string]struct {
 		settings    string
 		old, young  int // runs that ended before and after 90 days ago
-		identities  int // of the old ones, by turns; the young ones have others
+		identities  int // of the old ones, in turn; the young ones have other identities
 		left        int64
 		unfoldedToo bool
 	}{
@@ -142,7 +142,7 @@ func TestRetentionDoesNotChangeStatistics(t *testing.T) {
 	require.Equal(t, before, w.sums(t))
 }
 
-// sums is a summary of half a year.
+// sums returns the statistics of half a year.
 func (w *world) sums(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprint(w.summarize(t, &operationsv1.SummarizeRunsRequest{
@@ -170,7 +170,7 @@ func TestTwoReplicasRemoveEachRunOnce(t *testing.T) {
 	require.EqualValues(t, 100, w.one(t, "select count(*) from operation_runs"))
 }
 
-// A pass leaves nothing behind that keeps the next one from its turn.
+// A pass leaves no lock behind that would stop the next one.
 func TestPassesFollowEachOtherAtOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -182,8 +182,8 @@ func TestPassesFollowEachOtherAtOnce(t *testing.T) {
 	}
 }
 
-// A pass killed in the middle has removed what it says it has, and says that it
-// did not end; the next one does the rest.
+// If a pass is killed, its status shows exactly what it has removed, and that it did not
+// end. The next pass removes the rest.
 func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -208,7 +208,7 @@ func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
 	}, 30*time.Second, time.Millisecond)
 	require.Error(t, <-died)
 	release()
-	require.Eventually(t, func() bool { // what is killed says so before it lets go of its turn
+	require.Eventually(t, func() bool { // the killed connection reports its end before it releases the lock
 		return w.one(t, "select count(*) from pg_stat_activity where application_name = 'operations-retention' and datname = current_database()") == 0
 	}, 30*time.Second, time.Millisecond)
 
@@ -222,7 +222,7 @@ func TestAPassThatDiesIsKnownToHaveDied(t *testing.T) {
 	require.EqualValues(t, 4900, w.retention(t, "inventory_sync").RemovedCount)
 }
 
-// lockEventsOf locks the events that match the condition, until release.
+// lockEventsOf locks the events that match condition until release is called.
 func (w *world) lockEventsOf(t *testing.T, condition string) (owner pgx.Tx, release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), w.db.OwnerURL)
@@ -234,8 +234,8 @@ func (w *world) lockEventsOf(t *testing.T, condition string) (owner pgx.Tx, rele
 	return tx, func() { _ = conn.Close(context.WithoutCancel(t.Context())) }
 }
 
-// A lock on an old run, or on what belongs to it, holds up that run only, and
-// only until the next pass.
+// If an old run is locked, or a row that belongs to it, only that run stays, and only until
+// the next pass.
 func TestARunSomebodyHasLockedIsLeftForTheNextPass(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -255,8 +255,8 @@ func TestARunSomebodyHasLockedIsLeftForTheNextPass(t *testing.T) {
 	require.EqualValues(t, 2, w.retain(t, s))
 }
 
-// A hundred thousand runs are removed at thousands a second, by plans that do
-// not look at the runs that stay.
+// A hundred thousand runs are removed, thousands a second, by plans that do not read the
+// runs that stay.
 func TestRetentionOfMany(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("TENANTPILOT_BIG") == "" {

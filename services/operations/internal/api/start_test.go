@@ -183,7 +183,7 @@ func TestRetryTakesItsPlaceInTheChain(t *testing.T) {
 	requireRefused(t, err, codes.InvalidArgument, "INVALID_FIELD")
 }
 
-// A hundred callers with one identity, with and without one request id: one run.
+// A hundred callers start one identity, with and without one request id. There is one run.
 func TestConcurrentStartsAreOneRun(t *testing.T) {
 	t.Parallel()
 	for name, requestID := range map[string]string{"one identity": "", "one request id": "same"} {
@@ -218,7 +218,7 @@ func TestConcurrentStartsAreOneRun(t *testing.T) {
 	}
 }
 
-// Bodies that differ under one request id, at once: one wins, the others are told.
+// Different requests with one id are made at once. One succeeds, the others are refused.
 func TestConcurrentStartsOfOneRequestIDWithOtherBodies(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -252,7 +252,7 @@ func mustStruct(t *testing.T, m map[string]any) *structpb.Struct {
 	return s
 }
 
-// asOwner says a statement as the owner role, as the takeover does.
+// asOwner executes a statement as the owner role, as the takeover does.
 func (w *world) asOwner(t *testing.T, statement string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), w.db.OwnerURL)
@@ -313,7 +313,7 @@ func TestAReferenceToARemovedRunSaysSo(t *testing.T) {
 	}
 }
 
-// A request is answered as it was, though what it named has gone since.
+// A repeated request gets the same result although a run it refers to was removed since.
 func TestAStartIsReplayedAfterItsReferencesWereRemoved(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -36,9 +36,8 @@ func (w *world) fold(t *testing.T) int64 {
 	return folded
 }
 
-// ended inserts runs of workspace 1 that ended as history has them: run i of n
-// completed i minutes before until, after i milliseconds, under one of identities
-// that the outcome has to itself.
+// ended inserts n completed runs of workspace 1. Run i completed i minutes before until and
+// took i milliseconds. They share so many identities; each outcome has other ones.
 func (w *world) ended(t *testing.T, typ, outcome string, n int, until time.Time, identities int) {
 	t.Helper()
 	w.exec(t, `with r as (
@@ -178,7 +177,7 @@ func TestActiveRunsAreCountedToALimit(t *testing.T) {
 	require.InDelta(t, 10_000, time.Since(more.OldestActiveCreateTime.AsTime()).Seconds(), 60)
 }
 
-// What commits late was not there for the folds before, whatever its times say.
+// A transaction that commits late is folded late, whatever the times of its runs are.
 func TestALateCommitIsFoldedOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -225,8 +224,8 @@ func endBySQL(t *testing.T, tx pgx.Tx, id int64) {
 	}
 }
 
-// Writers, two folding replicas and a killer of folds at once: in the end every
-// run is in the sums once, and at each moment a summary is what a recount says.
+// Runs end while two replicas fold and their connections are killed. In the end every run
+// is in the sums once, and at each moment the summary equals a recount.
 func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -263,7 +262,7 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	stop()
 	require.NoError(t, loops.Wait())
 
-	// A fold whose caller has gone may still hold the lock for a moment.
+	// A fold that was stopped may still hold the lock for a moment.
 	require.Eventually(t, func() bool {
 		w.fold(t)
 		return w.one(t, "select coalesce(sum(runs), 0)::bigint from run_stat where measure = 'outcome' and grain = 'day'") == 160
@@ -272,7 +271,7 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	require.Equal(t, w.recount(t), w.counted(t))
 }
 
-// endOne runs a run to its end, and again should the killer have hit its connection.
+// endOne starts and completes a run; it repeats calls whose connection was killed.
 func (w *world) endOne(t *testing.T, inputs string, outcome operationsv1.RunOutcome) {
 	req := &operationsv1.CompleteRunRequest{LeaseEpoch: 1, Outcome: outcome}
 	if outcome == failed {
@@ -297,7 +296,7 @@ func (w *world) endOne(t *testing.T, inputs string, outcome operationsv1.RunOutc
 	}
 }
 
-// again says a call that may be repeated until the service is available.
+// again repeats a call until the service is available.
 func again(call func() error) error {
 	err := call()
 	for range 50 {
@@ -309,7 +308,7 @@ func again(call func() error) error {
 	return err
 }
 
-// counted is what a summary of the last days says, one line a number.
+// counted returns the summary of the last days, one number a line.
 func (w *world) counted(t *testing.T) []string {
 	t.Helper()
 	s := w.summarize(t, &operationsv1.SummarizeRunsRequest{WorkspaceId: 1})
@@ -327,7 +326,7 @@ func (w *world) counted(t *testing.T) []string {
 	return lines
 }
 
-// recount is the same by looking at every run.
+// recount returns the same, computed from every run.
 func (w *world) recount(t *testing.T) []string {
 	t.Helper()
 	rows, err := w.db.Pool.Query(t.Context(), `

@@ -29,7 +29,7 @@ func TestTransitions(t *testing.T) {
 	isRunning := after{running, pending, 1, 1}
 	tests := []struct {
 		from, call string
-		epoch      int64 // the one the worker says
+		epoch      int64 // that the worker names
 		refused    string
 		want       after
 	}{
@@ -115,13 +115,13 @@ func TestTransitions(t *testing.T) {
 		now := w.get(t, r.Id)
 		require.Equal(t, tt.want, after{now.Status, now.Outcome, now.LeaseEpoch, now.Attempt}, name)
 		requireEventIffMoved(t, w, name, r, now, before)
-		// Nothing may be left that another row's reaping would move.
+		// The reaper of another row must find nothing to move here.
 		w.exec(t, "update run_lease set expires_at = now() + interval '1 hour' where run_id = $1", r.Id)
 		w.exec(t, "update operation_runs set cancel_requested_at = now() where id = $1 and status = 'running' and cancel_requested_at is not null", r.Id)
 	}
 }
 
-// requireEventIffMoved checks that every accepted transition wrote one event, and nothing else did.
+// requireEventIffMoved requires one new event if the run changed its state, else none.
 func requireEventIffMoved(t *testing.T, w *world, name string, was, is *operationsv1.Run, before []string) {
 	t.Helper()
 	moved := was.Status != is.Status || was.Outcome != is.Outcome || was.LeaseEpoch != is.LeaseEpoch ||
@@ -196,8 +196,8 @@ func TestLateCompletionIsKeptOncePerEpoch(t *testing.T) {
 	require.Equal(t, map[string]any{"failed": 2.0}, kept["summary_counts"])
 }
 
-// Who lost the run to another lease has done the work all the same: what it says
-// is kept, and the run's own events go on after it.
+// A worker that lost its lease may have done the work. Its completion is kept as an event,
+// and later events of the run are numbered after it.
 func TestACompletionUnderALostLeaseIsKeptOncePerEpoch(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -211,7 +211,7 @@ func TestACompletionUnderALostLeaseIsKeptOncePerEpoch(t *testing.T) {
 	for range 3 {
 		refused(1, codes.Aborted, "LEASE_LOST")
 	}
-	refused(r.LeaseEpoch+1, codes.Aborted, "LEASE_LOST") // which was never given out
+	refused(r.LeaseEpoch+1, codes.Aborted, "LEASE_LOST") // an epoch that nobody ever had
 	r = w.begin(t, r.Id, "them")
 	refused(1, codes.Aborted, "LEASE_LOST")
 	w.complete(t, r, failed)

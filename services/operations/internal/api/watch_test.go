@@ -16,7 +16,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// open begins a watch and answers how to read on, and how to leave.
+// open begins a watch. It returns functions that receive the next message and that leave.
 func open(t *testing.T, reader operationsv1.RunReaderServiceClient, req *operationsv1.WatchRunsRequest) (func() (*operationsv1.WatchRunsResponse, error), context.CancelFunc) {
 	t.Helper()
 	ctx, leave := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -104,7 +104,7 @@ func TestWatchRunsRefuses(t *testing.T) {
 	require.NotNil(t, told.GetBookmark())
 }
 
-// A draining replica ends its watches at once, with a status to go on from.
+// A replica that stops ends its watches at once, with an error that lets clients resume.
 func TestWatchesEndWhenTheServiceDrains(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -130,8 +130,8 @@ func TestWatchesEndWhenTheServiceDrains(t *testing.T) {
 	requireRefused(t, err, codes.Unavailable, "DRAINING")
 }
 
-// A client that does not read is cut off by the server though gRPC still holds
-// what it could not send; it is told so when it reads again.
+// The server cuts a client off that does not read, although gRPC still has messages to
+// send. The client gets the error when it reads again.
 func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -185,7 +185,7 @@ func TestWaitRun(t *testing.T) {
 		resp, err := w.reader.WaitRun(t.Context(), &operationsv1.WaitRunRequest{RunId: r.Id, Timeout: durationpb.New(timeout)})
 		return resp.GetRun(), err
 	}
-	for n := range 40 { // wherever it is when the time is up
+	for n := range 40 { // the time may be up anywhere
 		got, err := wait(time.Duration(n) * 500 * time.Microsecond)
 		require.NoError(t, err)
 		require.Equal(t, running, got.Status)

@@ -27,7 +27,7 @@ func anyValue() *rapid.Generator[any] {
 	return rapid.OneOf(leaf, rapid.SliceOfN(leaf, 0, 3).AsAny(), rapid.MapOfN(rapid.String(), rapid.OneOf(leaf, rapid.MapOfN(rapid.String(), leaf, 0, 2).AsAny()), 0, 3).AsAny())
 }
 
-// What is stored, and compared with what is stored, does not depend on who writes it.
+// A context has the same JSON as with encoding/json. It is stored and compared as bytes.
 func TestContextsAreWrittenAndReadAsByTheLibraries(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -56,8 +56,8 @@ func TestWhatIsNoObjectIsNone(t *testing.T) {
 	}
 }
 
-// A token that was good once is told from one that never was: who holds it can
-// only begin anew, and has done nothing wrong.
+// A token that has expired is refused with another reason than one that was never valid:
+// its client has done nothing wrong and begins a new watch.
 func TestAResumeTokenIsTooOldAfterADay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -41,13 +41,13 @@ const (
 	completed = operationsv1.RunStatus_RUN_STATUS_COMPLETED
 )
 
-// world is an operations service on a database of its own, and who calls it.
+// world is an operations service with a database of its own, and its clients.
 type world struct {
 	db         *pgtest.DB
 	svc        *rpctest.Service
 	store      *store.Store
 	statistics *statistics.Store
-	runs       operationsv1.RunServiceClient // as inventory, which owns inventory_sync
+	runs       operationsv1.RunServiceClient // calls as inventory, which owns inventory_sync
 	reader     operationsv1.RunReaderServiceClient
 
 	stopHub func()
@@ -59,7 +59,7 @@ func setup(t *testing.T) *world {
 	return setupOn(t, db, db.Pool)
 }
 
-// setupOn is setup where the service reaches db through a pool of the test's choice.
+// setupOn is setup with a pool of the test's choice.
 func setupOn(t *testing.T, db *pgtest.DB, pool *pgxpool.Pool, dial ...grpc.DialOption) *world {
 	t.Helper()
 	types := run.DefaultTypes()
@@ -79,7 +79,7 @@ func setupOn(t *testing.T, db *pgtest.DB, pool *pgxpool.Pool, dial ...grpc.DialO
 	}
 }
 
-// watching answers a hub that works until the test ends, or it is stopped.
+// watching returns a hub that works until the test ends or stops it.
 func watching(t *testing.T, st *store.Store) (*watch.Hub, func()) {
 	t.Helper()
 	hub := watch.New(st, slog.New(slog.NewTextHandler(t.Output(), nil)))
@@ -91,7 +91,7 @@ func watching(t *testing.T, st *store.Store) (*watch.Hub, func()) {
 	return hub, stopHub
 }
 
-// as answers a client that acts for a user with role in workspace 1.
+// as returns clients that call for a user with a role in workspace 1.
 func (w *world) as(t *testing.T, role actor.Role) (operationsv1.RunServiceClient, operationsv1.RunReaderServiceClient) {
 	t.Helper()
 	conn := w.svc.DialActor(t, "gateway", actor.Actor{
@@ -140,7 +140,7 @@ func (w *world) complete(t *testing.T, r *operationsv1.Run, outcome operationsv1
 	return resp.Run
 }
 
-// exec changes rows as time would.
+// exec changes rows, for example as time would.
 func (w *world) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	_, err := w.db.Pool.Exec(t.Context(), sql, args...)
@@ -171,7 +171,7 @@ func (w *world) events(t *testing.T, id int64) []string {
 	return kinds
 }
 
-// at brings a fresh run into a state and answers it as it then is.
+// at starts a run, brings it into a state and returns it.
 func (w *world) at(t *testing.T, state string) *operationsv1.Run {
 	t.Helper()
 	r := w.start(t, sync(state+time.Now().String()))
@@ -217,7 +217,7 @@ func (w *world) at(t *testing.T, state string) *operationsv1.Run {
 	return w.get(t, r.Id)
 }
 
-// say makes one call about r as the worker "us", whose last epoch was epoch.
+// say makes one call about r as the worker "us", with an epoch.
 func (w *world) say(t *testing.T, call string, r *operationsv1.Run, epoch int64) error {
 	t.Helper()
 	ctx := t.Context()

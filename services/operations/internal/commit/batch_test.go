@@ -34,7 +34,7 @@ func TestABatchIsAsFewStatementsAsCanBe(t *testing.T) {
 	for range 5 {
 		pass <- struct{}{}
 	}
-	asks := append(asksNamed(600), "ask 0") // the same run twice: not in one statement
+	asks := append(asksNamed(600), "ask 0") // an equal key: not in the same statement
 	results := g.DoAll(t.Context(), asks)
 	for i, r := range results {
 		require.NoError(t, r.Err)
@@ -76,7 +76,8 @@ func TestABatchThatDoesNotFitIsRefusedFromThereOn(t *testing.T) {
 	queued(t, g, maxWaiting-10)
 }
 
-// A lock that a shared statement did not get is waited for by those who need it.
+// If a shared statement does not get a lock, each call is repeated alone, and only the one
+// that needs the locked row waits for it.
 func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 	t.Parallel()
 	locked := &pgconn.PgError{Code: sqlstate.LockNotAvailable}
@@ -98,8 +99,8 @@ func TestWhoNeedsALockedRowWaitsAlone(t *testing.T) {
 	require.EqualValues(t, 4, statements.Load(), "together once, then each alone")
 }
 
-// A batch that goes beyond one statement leads the next one too: it does so before
-// it waits for its locked rows, or everybody's calls would wait with it.
+// A batch too large for one statement also leads the next one. It must do that before it
+// waits for its locked rows: otherwise all other calls would wait, too.
 func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	waits := make(chan struct{})
@@ -127,7 +128,7 @@ func TestABatchWithALockedRowHoldsUpNobodyElse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "another's", answer)
 
-	leave() // nobody waits any longer for a row than the caller who needs it
+	leave() // the call waits for the row no longer than its caller waits
 	for i, r := range <-all {
 		if i == 1 {
 			require.ErrorIs(t, r.Err, context.Canceled)

@@ -15,7 +15,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
-// spelt is a key for each short ask, in their order.
+// spelt returns a key for a short text; the keys sort as the texts do.
 func spelt(ask string) (k Keys) {
 	for _, letter := range ask {
 		k[0] = k[0]*31 + uint64(letter)
@@ -23,7 +23,8 @@ func spelt(ask string) (k Keys) {
 	return k
 }
 
-// gated is a group whose statements wait to be let through.
+// gated returns a group each of whose statements sends its calls to entered and then waits
+// for pass.
 func gated(run func(asks []string) error) (g *Group[string, string], entered chan []string, pass chan struct{}) {
 	entered, pass = make(chan []string, 100), make(chan struct{}, 100)
 	g = &Group[string, string]{
@@ -75,7 +76,7 @@ func TestCallsThatComeMeanwhileShareTheNextStatement(t *testing.T) {
 		call(fmt.Sprint("later ", i))
 		queued(t, g, i+1)
 	}
-	call("later 2") // the same run twice: not in one statement
+	call("later 2") // an equal key: not in the same statement
 	queued(t, g, 6)
 	pass <- struct{}{}
 	require.Equal(t, []string{"later 0", "later 1", "later 2", "later 3", "later 4"}, <-entered)
@@ -102,7 +103,7 @@ func TestOneBadCallDoesNotFailItsNeighbours(t *testing.T) {
 	}
 	results := make([]error, 3)
 	var calls errgroup.Group
-	g.busy = true // somebody is at it: all three wait and go together
+	g.busy = true // as if a statement were in flight: all three wait and then share one
 	for i, ask := range []string{"good", "bad", "also good"} {
 		calls.Go(func() error {
 			_, results[i] = g.Do(t.Context(), ask)
@@ -175,7 +176,7 @@ func TestAWaiterMayLeaveButNotOnceItIsServed(t *testing.T) {
 	pass <- struct{}{}
 	require.NoError(t, calls.Wait())
 
-	// One that leads is served although its caller leaves: others count on it.
+	// A leader executes its statement although its caller has left: other calls share it.
 	leading, leave := context.WithCancel(t.Context())
 	calls.Go(func() error { _, err := g.Do(leading, "leader"); return err })
 	require.Equal(t, []string{"leader"}, <-entered)
@@ -184,7 +185,7 @@ func TestAWaiterMayLeaveButNotOnceItIsServed(t *testing.T) {
 	require.NoError(t, calls.Wait())
 }
 
-// A panic is one failed statement, not a queue that stands still for ever.
+// A panic fails one statement; it does not block the queue for ever.
 func TestAPanicLeavesTheGroupWorking(t *testing.T) {
 	t.Parallel()
 	g, _, pass := gated(func(asks []string) error {

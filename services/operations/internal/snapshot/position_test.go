@@ -22,7 +22,7 @@ func TestWhatASnapshotSees(t *testing.T) {
 	}
 }
 
-// A number that a crash may give again is not taken for seen.
+// A snapshot does not claim to see a transaction number that may be used again after a crash.
 func TestASnapshotUpToTheLastEvent(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -37,7 +37,7 @@ func TestASnapshotUpToTheLastEvent(t *testing.T) {
 
 func TestThereIsANewerSnapshot(t *testing.T) {
 	t.Parallel()
-	texts := []string{"100:105:100,103", "100:105:100", "105:105:", "105:109:105,107", "107:109:107", "109:109:"} // as time goes by
+	texts := []string{"100:105:100,103", "100:105:100", "105:105:", "105:109:105,107", "107:109:107", "109:109:"} // in the order of time
 	for i, older := range texts {
 		for j, newer := range texts {
 			a, err := Parse(older)
@@ -49,7 +49,7 @@ func TestThereIsANewerSnapshot(t *testing.T) {
 	}
 }
 
-// What a reader knows already is not told again from where it goes on.
+// A reader that has been told more goes on after what it was told.
 func TestAPositionForWhoKnowsMore(t *testing.T) {
 	t.Parallel()
 	at := func(text string) Snapshot {

@@ -15,8 +15,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// A plan is kept. One made while a table was empty, and known to be, must do for
-// the thousands of rows that are dead or alive in it an hour later.
+// PostgreSQL keeps a plan. A plan made while a table was empty must also be good for the
+// thousands of rows, dead and alive, that the table has an hour later.
 func TestSharedStatementsGoByKeys(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)
@@ -34,7 +34,7 @@ func TestSharedStatementsGoByKeys(t *testing.T) {
 	}
 }
 
-// genericPlan is how sql is done whatever its parameters are.
+// genericPlan returns the plan of sql for any parameters.
 func genericPlan(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	t.Helper()
 	n := 0
@@ -54,8 +54,8 @@ func genericPlan(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	return strings.Join(lines, "\n")
 }
 
-// There is no foreign key: who writes what belongs to a run writes it for a run
-// that is there, even if it was when they looked and is not any more.
+// The tables have no foreign keys. So every statement must make sure by itself that it
+// writes nothing for a run that was removed a moment ago.
 func TestNothingIsWrittenForARunThatHasGone(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)
@@ -73,7 +73,7 @@ func TestNothingIsWrittenForARunThatHasGone(t *testing.T) {
 	ask := run.Start{WorkspaceID: 1, Type: types["inventory_sync"], Caller: "inventory", RequestID: "said", Digest: []byte("digest")}
 	_, err = s.join(t.Context(), ask, &run.Run{ID: gone})
 	require.NoError(t, err)
-	_, err = s.move(t.Context(), gone, func(*run.Run, time.Time) (*run.Event, error) { panic("there is nothing to decide about") })
+	_, err = s.move(t.Context(), gone, func(*run.Run, time.Time) (*run.Event, error) { panic("called without a run") })
 	require.Error(t, err)
 
 	for _, table := range []string{"run_event", "run_lease", "run_request", "run_label"} {

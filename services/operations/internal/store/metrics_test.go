@@ -11,8 +11,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// A request id that somebody else commits meanwhile fails the statement, whose
-// calls are then said again one by one. What was undone is not counted.
+// If another transaction commits a request id first, the shared statement fails, and each
+// of its calls is repeated alone. Runs that were rolled back are not counted.
 func TestRunsOfAStatementThatFailedAreNotCounted(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)

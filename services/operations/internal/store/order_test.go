@@ -17,8 +17,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Two batches about the same runs, said in opposite orders, are stopped midway
-// and let go: each would have what the other waits for, were the runs not sorted.
+// Two batches name the same runs in opposite orders, and a lock stops both midway. If
+// statements did not lock runs in one order, each batch would now hold what the other
+// waits for.
 func TestCrossedBatchesDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)
@@ -63,7 +64,7 @@ func observed[C, R any](exec commit.Exec[C, R], outcomes chan<- error) commit.Ex
 	}
 }
 
-// leased starts n runs with a lease each.
+// leased starts n runs that are leased, and returns their ids.
 func leased(t *testing.T, s *Store, n int) (ids []int64) {
 	t.Helper()
 	asks := make([]run.Start, n)

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write schema.sql anew")
 
-// schema.sql is what the migrations add up to, to be read and reviewed.
+// schema.sql is the schema after all migrations, for people to read.
 func TestSchemaSnapshot(t *testing.T) {
 	t.Parallel()
 	pgtest.MatchSchema(t, pgtest.New(t, operations.Name, operations.Service.Migrate), "schema.sql", *update)
@@ -23,7 +23,7 @@ func TestSchemaSnapshot(t *testing.T) {
 func TestImpossibleRunsAreUnstorable(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
-	tests := map[string]string{ // the constraint by what is wrong with a queued run
+	tests := map[string]string{ // the constraint that is violated, by a change of a queued run
 		"outcome = 'succeeded'":                                  "run_pending_iff_active",
 		"status = 'completed', completed_at = now()":             "run_pending_iff_active",
 		"status = 'completed', outcome = 'failed'":               "run_ended_iff_completed",

@@ -23,7 +23,7 @@ func migrate(ctx context.Context, ownerURL string) error {
 	return pg.Migrate(ctx, ownerURL, Migrations())
 }
 
-// seeded is a database with n runs, what is rare among them and what is common.
+// seeded returns a database with n runs, some of whose values are rare and some common.
 func seeded(t *testing.T, n int) *pgtest.DB {
 	t.Helper()
 	db := pgtest.New(t, "operations", migrate)
@@ -43,8 +43,8 @@ func seeded(t *testing.T, n int) *pgtest.DB {
 	return db
 }
 
-// The newest twentieth is active; a tenth is imported. What is asked for by a
-// "rare" value is met by a handful of runs spread over the whole history.
+// Inserts $1 runs. The newest twentieth is active, the oldest tenth is imported. A handful
+// of runs, spread over the whole history, have rare values.
 const seedRuns = `
 	insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash, failure_summary,
 		context, started_at, completed_at, created_at, queued_at, lease_epoch, attempt, max_attempts, retry_of, retry_number, parent_run_id,
@@ -68,8 +68,8 @@ const seedRuns = `
 	from generate_series(1, $1) g, lateral (select timestamptz '2026-01-01Z' + make_interval(secs => g * 5) as at, g > $1 - $1 / 20 as active,
 		g <= $1 - $1 / 20 and g % ($1 / 30) = 1 as rare) s`
 
-// Imported runs that began before they were created, and live ones that took
-// three hours: a hundred, evenly spread.
+// Inserts a hundred unusual runs, evenly spread: imported ones that began before they were
+// created, and live ones that took three hours.
 const seedUnusual = `
 	insert into operation_runs (workspace_id, tenant_id, initiator_name, type, status, outcome, run_identity_hash, started_at, completed_at, created_at,
 		max_attempts, origin)
@@ -90,7 +90,7 @@ const seedLabels = `
 
 func yes(b bool) *bool { return &b }
 
-// Every field a filter may name, with what many runs have and what few have.
+// singleFilters returns filters by each field, with values that many runs have and that few have.
 func singleFilters(n int) map[string]run.Filter {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 5 * time.Second / 2)
 	return map[string]run.Filter{
@@ -135,7 +135,7 @@ func singleFilters(n int) map[string]run.Filter {
 	}
 }
 
-// timeFilters are all single filters by a time in the middle.
+// timeFilters returns a filter by each time and comparison, at the middle of the history.
 func timeFilters(n int) map[string]run.Filter {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 5 * time.Second / 2)
 	filters := map[string]run.Filter{}
@@ -147,8 +147,8 @@ func timeFilters(n int) map[string]run.Filter {
 	return filters
 }
 
-// A list's cost does not grow: whatever is asked for, in whatever order, from
-// wherever, an index is read in order, without a sort, and not far.
+// The cost of a list does not grow with the number of runs: for every filter, order and
+// place, it reads an index in order, a bounded number of runs, and sorts nothing.
 func TestListsAreServedByIndexesWithoutASort(t *testing.T) {
 	t.Parallel()
 	n, modes := 20_000, []string{"force_generic_plan"}
@@ -178,7 +178,7 @@ func TestListsAreServedByIndexesWithoutASort(t *testing.T) {
 	}
 }
 
-// What a list tells the planner holds for the list, and for nobody after it.
+// The planner settings of a list end with it.
 func TestTheSettingsOfAListEndWithIt(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)
@@ -194,25 +194,26 @@ func TestTheSettingsOfAListEndWithIt(t *testing.T) {
 	require.Equal(t, "off on", during+" "+after)
 }
 
-// mostBuffers is what a page that examines all it may costs: an index entry, a
-// run and what its conditions need, each.
+// mostBuffers is what a page may cost that examines as many runs as it may: for each run
+// an index entry, the run, and what its conditions read.
 const mostBuffers = 10 * examined
 
-// anHour is how many of the seeded runs an hour has. So many, and those that are
-// unusual, a page by another time than its order's may look at for nothing.
+// anHour is how many seeded runs were created in an hour. If a list is filtered by another
+// time than it is ordered by, a page may read so many runs, and the unusual ones, for
+// nothing.
 const anHour = 3600 / 5
 
 type plan struct {
 	nodes    []string
-	wasted   float64 // rows an index led to for nothing, at the worst node
-	examined float64 // runs that were held against the conditions
+	wasted   float64 // rows that the worst index scan read and then filtered out
+	examined float64 // runs that were compared with the conditions
 	buffers  int
 	ms       float64
 	text     string
 }
 
-// explain runs l as the store does, as a prepared statement that is planned anew
-// for its parameters, or once for all.
+// explain executes l as the store does, as a prepared statement with a custom plan or a
+// generic one.
 func explain(t *testing.T, db *pgtest.DB, l List, mode string) plan {
 	t.Helper()
 	sql, args := l.statement()
@@ -254,7 +255,7 @@ func explain(t *testing.T, db *pgtest.DB, l List, mode string) plan {
 	return p
 }
 
-// require holds p against what a page may cost.
+// require fails the test if p costs more than a page may cost.
 func (p *plan) require(t *testing.T, about string) {
 	t.Helper()
 	t.Logf("%-90s %5.0f examined %6d buffers %8.3f ms", about, p.examined, p.buffers, p.ms)

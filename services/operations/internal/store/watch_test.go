@@ -13,8 +13,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// What is new is found by the index whatever the planner knows: nothing yet, or
-// everything; with a value, or for any.
+// New events are found by the index, whether the table was analyzed or not, and with a
+// custom plan as with a generic one.
 func TestReadingWhatIsNewDoesNotReadTheRest(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", func(ctx context.Context, ownerURL string) error { return pg.Migrate(ctx, ownerURL, Migrations()) })
@@ -48,7 +48,7 @@ func TestReadingWhatIsNewDoesNotReadTheRest(t *testing.T) {
 	}
 }
 
-// planOf answers the plan of a prepared statement.
+// planOf returns the plan of a prepared statement.
 func planOf(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), "explain "+sql, args...)

@@ -13,8 +13,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// Live runs whose moments are in order, with waits and durations of up to hours;
-// imported ones whose moments are not, begun or not. Many share a minute.
+// Inserts live runs with times in order, which waited and took up to two hours, and
+// imported ones with times in any order, begun or not. Many share a minute.
 const seedTimes = `
 	insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, created_at, queued_at,
 		started_at, completed_at, lease_epoch, attempt, max_attempts, origin)
@@ -28,7 +28,8 @@ const seedTimes = `
 		lateral (select greatest(started, case when not legacy then created end)
 			+ make_interval(mins => (hashint4(g + 2000) & 127) * (g % 5 / 2) - case when legacy then 60 else 0 end) as completed) c`
 
-// Whatever the times of runs are, a list by them has each run once, forth and back.
+// A list by any time has each run once, forwards and backwards, whatever the times of the
+// runs are.
 func TestListsByTimeHaveEveryRunOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", migrate)
@@ -48,14 +49,14 @@ func TestListsByTimeHaveEveryRunOnce(t *testing.T) {
 	}
 }
 
-// Where a list that goes down is read back from, and one that goes up.
+// The ends from which a descending and an ascending list are read backwards.
 var (
 	firstOfAll = Cursor{At: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), Back: true}
 	lastOfAll  = Cursor{At: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC), Back: true}
 )
 
-// boundsToTry are single ones, pairs of any moments, and pairs that unusual runs
-// alone can meet.
+// boundsToTry returns single bounds, pairs of bounds, and pairs that only unusual runs
+// can meet.
 func boundsToTry() [][]run.Bound {
 	var single []run.Bound
 	for _, m := range []run.Moment{run.CreateTime, run.StartTime, run.CompleteTime} {
@@ -80,7 +81,7 @@ func boundsToTry() [][]run.Bound {
 
 func atMinute(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
 
-// idsInOrder are the runs of l, by a statement that reads everything.
+// idsInOrder returns the ids of the runs of l, by a statement that reads all runs.
 func idsInOrder(t *testing.T, s *Store, l List) []int64 {
 	t.Helper()
 	q := &query{args: []any{l.WorkspaceID}}
@@ -95,7 +96,7 @@ func idsInOrder(t *testing.T, s *Store, l List) []int64 {
 	return ids
 }
 
-// readAll are the runs of l, by its pages from where it begins.
+// readAll returns the ids of the runs of l, page by page.
 func readAll(t *testing.T, s *Store, l List) []int64 {
 	t.Helper()
 	ids := []int64{}

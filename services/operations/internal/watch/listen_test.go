@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A listening connection that the server ended is made again, and what was
-// committed meanwhile is told.
+// If the server ends the listening connection, it is opened again, and what was committed
+// in between is delivered.
 func TestTheListeningConnectionIsEnded(t *testing.T) {
 	t.Parallel()
 	db := database(t)
@@ -33,7 +33,7 @@ func TestTheListeningConnectionIsEnded(t *testing.T) {
 	}
 }
 
-// heard starts a run at another replica and answers what w is told of it.
+// heard starts a run at another replica and returns what w is told about it.
 func (w *watching) heard(t *testing.T, theirs *Hub) string {
 	t.Helper()
 	r := start(t, theirs, fmt.Sprint(time.Now()))
@@ -42,8 +42,8 @@ func (w *watching) heard(t *testing.T, theirs *Hub) string {
 	return told.Change.Event.Kind
 }
 
-// A listening connection through which nothing comes any more, though nobody
-// ended it, is found out and made again.
+// A listening connection that is dead, although neither side closed it, is noticed and
+// opened again.
 func TestTheListeningConnectionDiesInSilence(t *testing.T) {
 	t.Parallel()
 	db := database(t)
@@ -58,8 +58,8 @@ func TestTheListeningConnectionDiesInSilence(t *testing.T) {
 	require.Equal(t, "created", w.heard(t, theirs))
 }
 
-// wires are the connections of a pool, of which those that listen can be cut
-// so that neither side notices.
+// wires are the connections of a pool. Those that listen can be cut so that neither side
+// notices.
 type wires struct {
 	mu    sync.Mutex
 	conns []*wire
@@ -124,8 +124,8 @@ func (w *wire) Read(b []byte) (int, error) {
 	}
 }
 
-// A thousand watchers are told the same change, not each their own, and leave
-// nothing behind.
+// A thousand watchers are given the same change, not a copy each, and leave no goroutine
+// behind.
 func TestAThousandWatchers(t *testing.T) {
 	t.Parallel()
 	const watchers, events = 1000, 20
@@ -156,7 +156,7 @@ func TestAThousandWatchers(t *testing.T) {
 			if ctx.Err() != nil {
 				return nil
 			}
-			leave() // the others cannot all be told any more
+			leave() // the others need not wait for the rest
 			return err
 		})
 	}

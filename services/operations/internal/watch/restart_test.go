@@ -17,8 +17,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// PostgreSQL is killed and comes back: watches stay, and miss nothing. Numbers of
-// transactions that left no trace are given again: what those write is new.
+// PostgreSQL is killed and starts again. Watches go on and miss nothing. Numbers of
+// transactions that were not on disk are used again, and what these write is new.
 func TestPostgresIsRestarted(t *testing.T) {
 	t.Parallel()
 	private := pgtest.Private(t)
@@ -45,7 +45,7 @@ func TestPostgresIsRestarted(t *testing.T) {
 	}
 }
 
-// bookmark is where the next bookmark stands.
+// bookmark returns the position of the next bookmark.
 func (w *watching) bookmark(t *testing.T) snapshot.Position {
 	t.Helper()
 	for {
@@ -55,7 +55,7 @@ func (w *watching) bookmark(t *testing.T) snapshot.Position {
 	}
 }
 
-// traceless begins a transaction that nothing is left of.
+// traceless runs a transaction of which nothing is left after a crash.
 func traceless(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	tx, err := db.Begin(t.Context())
@@ -65,7 +65,7 @@ func traceless(t *testing.T, db *pgxpool.Pool) {
 	require.NoError(t, tx.Rollback(t.Context()))
 }
 
-// Started and stopped at any moment, a hub ends, and with it every watch.
+// A hub that is stopped at any moment ends, and all its watches with it.
 func TestHubsAreStartedAndStopped(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -69,7 +69,7 @@ func TestProgressIsToldAtOnceAndThenAsTheLatestValue(t *testing.T) {
 	require.Equal(t, fmt.Sprint("completed ", r.ID), w.next(t).String())
 }
 
-// A run that reported when there was no room for it is found again by the poll.
+// If there is no room for a run that reported, the poll finds it again.
 func TestMoreProgressThanThereIsRoomForIsToldLater(t *testing.T) {
 	t.Parallel()
 	db := database(t)
@@ -95,7 +95,7 @@ func TestMoreProgressThanThereIsRoomForIsToldLater(t *testing.T) {
 	require.Equal(t, fmt.Sprint("progress ", r.ID, " ", map[string]int64{"processed": 1}), w.next(t).String())
 }
 
-// What other replicas commit is told too: by their hints, and without these by the poll.
+// What other replicas commit is delivered, too: by their hints, and without hints by the poll.
 func TestAnotherReplicasChanges(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Hub){
@@ -121,9 +121,9 @@ func TestAnotherReplicasChanges(t *testing.T) {
 	}
 }
 
-// Fifty writers whose transactions overlap and end in any order; watchers of two
-// replicas that leave and come back, to either. Each is told every event exactly
-// once, and a run's events in their order.
+// Transactions of fifty writers overlap and end in any order. Watchers leave and resume, at
+// one of two replicas. Each is told every event exactly once, and the events of a run in
+// their order.
 func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 	t.Parallel()
 	const writers, events, watchers = 50, 15, 6
@@ -148,10 +148,10 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 
 func often(h *Hub) { h.poll = 7 * time.Millisecond }
 
-// tally watches until it was told want events, leaving every few of them, and
+// tally watches until it was told want events. Every few events it leaves and resumes. It
 // checks what it is told.
 func tally(ctx context.Context, hubs []*Hub, turn, want int, ready chan<- struct{}) error {
-	seen := map[int64]int{} // by run: its last event
+	seen := map[int64]int{} // the sequence of the last event, by run
 	var from *snapshot.Position
 	count := 0
 	for count < want {
@@ -268,8 +268,7 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// A watcher that does not take what it is told is cut off and can go on; the
-// others notice nothing.
+// A watcher that is too slow is cut off and can resume. The others do not notice.
 func TestASlowConsumerIsCutOffAndCanGoOn(t *testing.T) {
 	t.Parallel()
 	db := database(t)
@@ -329,7 +328,7 @@ func TestAPositionOfLongAgoIsRefused(t *testing.T) {
 	require.Equal(t, fmt.Sprint("cancel_requested ", r.ID), anew.next(t).String())
 }
 
-// Who is alone does not talk, and notices when somebody listens.
+// A replica that is alone sends no hints, and notices when another one listens.
 func TestAReplicaAloneHintsAtNobody(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -32,7 +32,7 @@ func database(t *testing.T) *pgtest.DB {
 	return pgtest.New(t, "operations", migrate)
 }
 
-// pool is a pool of its own for somebody who is not to wait for others.
+// pool returns another pool, for code that must not wait for the connections of others.
 func pool(t *testing.T, db *pgtest.DB, conns int32) *pgxpool.Pool {
 	t.Helper()
 	p, err := pg.Open(t.Context(), db.URL, conns)
@@ -41,8 +41,8 @@ func pool(t *testing.T, db *pgtest.DB, conns int32) *pgxpool.Pool {
 	return p
 }
 
-// replica is a hub over db that works until the test ends. Its polls are rare
-// unless the test changes that: what is in time, a hint or a wake brought.
+// replica returns a hub of db that works until the test ends. It polls rarely, unless the
+// test changes that: so a change that arrives in time came by a hint or a commit.
 func replica(t *testing.T, db *pgxpool.Pool, change ...func(*Hub)) *Hub {
 	t.Helper()
 	h := New(store.New(db, run.DefaultTypes()), slog.New(slog.NewTextHandler(t.Output(), nil)))
@@ -57,7 +57,7 @@ func replica(t *testing.T, db *pgxpool.Pool, change ...func(*Hub)) *Hub {
 	return h
 }
 
-// ask is a start of a run of workspace 1 that is at once running.
+// ask returns a start of a run of workspace 1 that is leased at once.
 func ask(t *testing.T, h *Hub, inputs string) run.Start {
 	t.Helper()
 	typ, err := run.DefaultTypes().Get("inventory_sync")
@@ -85,7 +85,7 @@ func complete(t *testing.T, h *Hub, r *run.Run) {
 	require.NoError(t, err)
 }
 
-// watching is a watch of a hub, as its client sees it.
+// watching is a watch as its client sees it.
 type watching struct {
 	told  chan Told
 	ended chan error
@@ -136,7 +136,7 @@ func (w *watching) end(t *testing.T) error {
 	return nil
 }
 
-// event is the next change that an event made.
+// event returns the next change with an event.
 func (w *watching) event(t *testing.T) Told {
 	t.Helper()
 	for begun := time.Now(); time.Since(begun) < 2*soon; {
@@ -160,8 +160,8 @@ func (told Told) String() string {
 	return fmt.Sprint(told.Change.Event.Kind, " ", told.Change.Run.ID)
 }
 
-// slowly writes a run of workspace 1 with some events in transactions of its own
-// that take their time, so that they end in any order.
+// slowly writes a run of workspace 1 with some events, in transactions that take a random
+// time, so that those of several writers end in any order.
 func slowly(ctx context.Context, db *pgxpool.Pool, name string, events int) error {
 	hash := sha256.Sum256([]byte(name))
 	var id int64

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
 
-// However many call it, and wherever its context ends, a pass ends at once.
+// A pass ends at once with its context, wherever it is, also beside another.
 func TestAPassEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
@@ -36,7 +36,7 @@ func TestAPassEndsWithItsContext(t *testing.T) {
 				ended <- struct{}{}
 			}()
 		}
-		if i%2 == 0 { // and else in the middle of anything
+		if i%2 == 0 { // otherwise it is stopped in the middle of anything
 			require.Eventually(t, func() bool {
 				done, err := s.Status(t.Context())
 				return err == nil && len(done) == len(run.DefaultTypes())

@@ -19,7 +19,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store/storetest"
 )
 
-// endOne is a run of workspace 3.
+// endOne inserts a run of workspace 3 that ended.
 const endOne = `with r as (
 		insert into operation_runs (workspace_id, initiator_name, type, status, outcome, run_identity_hash, created_at, completed_at, max_attempts)
 		values (3, 'x', 'inventory_sync', 'completed', 'failed', sha256('x'), '2026-03-05T11:00:00Z', '2026-03-05T12:00:00Z', 3) returning id)
@@ -64,7 +64,7 @@ func TestStatisticsReadWhatTheyNeed(t *testing.T) {
 	}
 }
 
-// sums answers how many runs are in the sums, and how many the snapshot says are.
+// sums returns how many runs are in the sums, and how many the folded snapshot sees.
 func sums(t *testing.T, db *pgxpool.Pool) (summed, seen int64) {
 	t.Helper()
 	require.NoError(t, db.QueryRow(t.Context(), `
@@ -73,7 +73,7 @@ func sums(t *testing.T, db *pgxpool.Pool) (summed, seen int64) {
 	return summed, seen
 }
 
-// What one step has added stays, whatever becomes of the next.
+// If a step fails, the steps before it stay.
 func TestABacklogIsFoldedInSteps(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", storetest.Migrate)
@@ -103,8 +103,8 @@ func TestABacklogIsFoldedInSteps(t *testing.T) {
 	require.EqualValues(t, 1, folded)
 }
 
-// Transactions of any length that end in any order, folds of a few events each
-// that often die: the sums hold what the snapshot sees, at each moment.
+// Transactions of any length end in any order, and folds of a few events each are often
+// stopped. At each moment the sums contain exactly what the folded snapshot sees.
 func TestStepsFoldEachRunOnce(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", storetest.Migrate)
@@ -144,7 +144,7 @@ func TestStepsFoldEachRunOnce(t *testing.T) {
 		summed, seen := sums(t, db.Pool)
 		require.Equal(t, seen, summed)
 	}
-	// A fold whose caller has gone may still hold the lock for a moment.
+	// A fold that was stopped may still hold the lock for a moment.
 	require.Eventually(t, func() bool {
 		_, _, err := s.foldStep(t.Context(), 3)
 		require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestStepsFoldEachRunOnce(t *testing.T) {
 	}, 30*time.Second, time.Millisecond)
 }
 
-// What is behind says so at once, and folds catch up over events that end nothing.
+// Summarize fails at once if too much is not folded. Folds also pass events that end nothing.
 func TestASummaryOfTooMuchThatIsNotFoldedIsRefused(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", storetest.Migrate)
@@ -203,8 +203,7 @@ func TestRunsThatEndedBeforeThereWereStatisticsAreInThem(t *testing.T) {
 	}
 }
 
-// Transaction numbers of another cluster say nothing here, and nothing is
-// guessed from them.
+// Transaction numbers of another cluster mean nothing here. They are noticed, not used.
 func TestADumpOfAnotherClusterIsNoticed(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, "operations", storetest.Migrate)

@@ -45,7 +45,7 @@ func TestFoldsEndWithTheirContext(t *testing.T) {
 		}
 		_, err := db.Pool.Exec(t.Context(), endOne)
 		require.NoError(t, err)
-		if i%2 == 0 { // and else in the middle of anything
+		if i%2 == 0 { // otherwise it is stopped in the middle of anything
 			require.Eventually(t, func() bool { return folded() == int64(i+1) }, 30*time.Second, time.Millisecond)
 		}
 		stop()
