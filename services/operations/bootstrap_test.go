@@ -13,7 +13,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// reserve runs the bootstrap command and answers what it said.
+// reserve executes the bootstrap command and returns its output.
 func reserve(t *testing.T, db *pgtest.DB, n int64) (string, error) {
 	t.Helper()
 	var log bytes.Buffer
@@ -21,7 +21,7 @@ func reserve(t *testing.T, db *pgtest.DB, n int64) (string, error) {
 	return log.String(), err
 }
 
-// started is the id of a run that starts now.
+// started starts a run and returns its id.
 func started(t *testing.T, db *pgtest.DB) (id int64) {
 	t.Helper()
 	err := db.Pool.QueryRow(t.Context(), `
@@ -60,8 +60,8 @@ func TestReserveRunIDs(t *testing.T) {
 	require.EqualValues(t, 1002, started(t, db), "what was refused moved nothing")
 }
 
-// The application's role may not move the sequence, and no URL is not the
-// server next door.
+// The application role must not change the sequence. Without a URL, the command must not
+// connect to a default server.
 func TestReserveRunIDsAsTheOwnerOnly(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
@@ -72,7 +72,7 @@ func TestReserveRunIDsAsTheOwnerOnly(t *testing.T) {
 	require.EqualValues(t, 1, started(t, db))
 }
 
-// An older run under its own id is what the ids were reserved for.
+// A run of an older TenantPilot keeps its id, for which the ids were reserved.
 func TestReserveRunIDsAgainAfterTheTakeover(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)
@@ -87,8 +87,8 @@ func TestReserveRunIDsAgainAfterTheTakeover(t *testing.T) {
 	require.Contains(t, said, "nothing changed")
 }
 
-// Runs that start at the same time get ids after the reserved ones, or the
-// command is refused; an id is not given twice.
+// Runs that start at the same time get ids after the reserved ones, or the command is
+// refused. No id is used twice.
 func TestReserveRunIDsWhileRunsStart(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, operations.Name, operations.Service.Migrate)

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	obs.Main(operations.Name, operations.Service.Serve)
 }
 
-// world is a database, and replicas of the service as processes.
+// world is a database and replicas of the service, each a process.
 type world struct {
 	db *pgtest.DB
 	ca *devca.CA
@@ -83,7 +83,7 @@ func (w *world) serve(t *testing.T) *replica {
 	return r
 }
 
-// get answers the status of a page of the admin port, 0 if there is no port.
+// get returns the HTTP status of a page of the admin port, or 0 if nobody listens.
 func (r *replica) get(t *testing.T, path string) int {
 	t.Helper()
 	code, _ := r.read(t, path)
@@ -122,7 +122,7 @@ func (w *world) dial(t *testing.T, replicas []*replica, extra ...grpc.DialOption
 	return conn
 }
 
-// repeated says a call again while the service is unavailable, and nothing else.
+// repeated repeats a call while it fails with UNAVAILABLE.
 func repeated[A any](ctx context.Context, call func(context.Context) (A, error)) (A, error) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
@@ -139,14 +139,14 @@ func repeated[A any](ctx context.Context, call func(context.Context) (A, error))
 	}
 }
 
-// A replica that is told to end costs nobody a call: what it has begun it ends,
-// what it has not begun is done by another, and what it has acknowledged is stored.
+// If a replica is told to stop, no call is lost: it completes the calls it has begun, others
+// do the rest, and what it has acknowledged is stored.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	leaving, staying := w.serve(t), w.serve(t)
 	runs := operationsv1.NewRunServiceClient(w.dial(t, []*replica{leaving, staying}))
-	// As one that has not heard yet who is leaving.
+	// This client does not know yet which replica stops.
 	reader := operationsv1.NewRunReaderServiceClient(w.dial(t, []*replica{leaving}, grpc.WithDisableHealthCheck()))
 	ctx, stop := context.WithCancel(t.Context())
 	var load errgroup.Group
@@ -207,8 +207,8 @@ func oneRun(ctx context.Context, runs operationsv1.RunServiceClient, name string
 	return nil
 }
 
-// checkMetrics checks that what users look for is on the admin port, and that no
-// label has as many values as there are customers.
+// checkMetrics requires the metrics that operators look for, and that no label has as many
+// values as there are customers.
 func checkMetrics(t *testing.T, r *replica) {
 	t.Helper()
 	code, page := r.read(t, "/metrics")

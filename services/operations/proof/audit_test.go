@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is true of the store at every instant, whatever happened to it. Each
-// statement answers the runs of which it is not.
+// The invariants of the store, which hold at every instant. Each statement returns the runs
+// that violate one.
 var invariants = map[string]string{
 	"an identity has one active run": `
 		select min(id) from operation_runs where status <> 'completed' and origin = 'live'
@@ -53,7 +53,7 @@ var invariants = map[string]string{
 		where not exists (select from operation_runs r where r.id = o.run_id)`,
 }
 
-// audit checks every invariant on the database as it is now.
+// audit requires that no run violates an invariant now.
 func audit(t *testing.T, db *pgxpool.Pool) {
 	t.Helper()
 	for what, sql := range invariants {

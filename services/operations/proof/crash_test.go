@@ -14,7 +14,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
-// durable is a PostgreSQL as an installation has it: on a disk, and syncing to it.
+// durable returns a PostgreSQL as in production: its data is on a disk, and commits are
+// flushed to it.
 func durable(t *testing.T) *server.Server {
 	t.Helper()
 	bin, err := server.Find()
@@ -28,10 +29,9 @@ func durable(t *testing.T) *server.Server {
 	return s
 }
 
-// The service is killed, and PostgreSQL crashes, again and again while callers
-// start and complete runs on two replicas. Nothing that was acknowledged is
-// lost, nobody is told anything but UNAVAILABLE meanwhile, and what was not
-// killed goes on by itself.
+// The service is killed, and PostgreSQL crashes, again and again, while callers start and
+// complete runs on two replicas. Nothing that was acknowledged is lost, no caller gets
+// another error than UNAVAILABLE, and what was not killed recovers by itself.
 func TestNothingAcknowledgedIsLost(t *testing.T) {
 	t.Parallel()
 	postgres := durable(t)

@@ -27,11 +27,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// Clients of two replicas call at once, for the same few runs, over lines to
-// the database that fail. What they were told, with when they asked and when
-// they were told, must be explained by some order in which the calls happened
-// one at a time, each between question and answer. What nobody was answered
-// happened, or did not.
+// Clients of two replicas make calls about the same few runs at the same time, while
+// connections to the database fail. The test records each call with its result and with
+// when it began and ended. There must be an order of the calls, each at one moment between
+// its beginning and its end, in which a single client would have got the same results
+// (linearizability). A call without a result may have happened or not.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "1h", "cancel_deadline": "1h"}}`)
@@ -41,7 +41,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	for range 2 {
 		wire, address := pgtest.NewWire(t, s.db.URL), rpctest.FreeAddress(t)
 		s.serve(t, address, wire.URL(s.db.URL))
-		// A lost look at the database's health must not end all calls for a while.
+		// One health check that fails must not end all calls for a while.
 		wires, replicas = append(wires, wire), append(replicas, callerOn(s.dial(t, address, grpc.WithDisableHealthCheck())))
 	}
 	calls, unknown, decided, rounds := 0, 0, 0, scale(2, 40)
@@ -57,7 +57,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	audit(t, s.db.Pool)
 }
 
-// history is what clients asked and were told.
+// history is the calls of clients and their results.
 type history struct {
 	t        *testing.T
 	s        *site
@@ -67,10 +67,10 @@ type history struct {
 	mu         sync.Mutex
 	operations []operation
 	unknown    int
-	known      map[string][]life // runs heard of, by identity, with their last known epoch
+	known      map[string][]life // the runs that clients know, by identity, with their last known epoch
 }
 
-// operation is a call on an identity.
+// operation is a call about an identity.
 type operation struct {
 	identity     string
 	client       int
@@ -79,7 +79,7 @@ type operation struct {
 	asked, ended int64
 }
 
-// record lets clients work on four identities while the wires fail.
+// record lets clients make calls about four identities while connections fail.
 func (h *history) record(t *testing.T, wires []*pgtest.Wire, round int) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -111,7 +111,7 @@ func (h *history) record(t *testing.T, wires []*pgtest.Wire, round int) {
 	}
 }
 
-// fail arms a fault now and then, until ctx ends.
+// fail makes a connection fail now and then, until ctx ends.
 func fail(ctx context.Context, wires []*pgtest.Wire) {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
@@ -129,10 +129,10 @@ func fail(ctx context.Context, wires []*pgtest.Wire) {
 	}
 }
 
-// patience is how long a client waits for an answer.
+// patience is how long a client waits for a result.
 const patience = time.Second
 
-// reap lets leases end and reaps them, some of the time.
+// reap lets leases expire and reaps them now and then, until ctx ends.
 func (h *history) reap(ctx context.Context) error {
 	st := store.New(h.s.db.Pool, must(run.DefaultTypes().With(h.s.types)))
 	for range 15 {
@@ -227,7 +227,7 @@ type client struct {
 	dice     *rand.Rand
 }
 
-// act makes a call, and repeats it while nobody answers.
+// act makes a call, and repeats it until it has a result.
 func (c *client) act(ctx context.Context) error {
 	ask := c.think()
 	for range 4 {
@@ -239,7 +239,7 @@ func (c *client) act(ctx context.Context) error {
 		switch errs.Code(err) {
 		case codes.OK:
 			o.call.known = true
-		case codes.Unavailable: // it happened before the line broke, or not at all
+		case codes.Unavailable: // it happened before the connection failed, or not at all
 		case codes.DeadlineExceeded: // it may still be happening
 			o.ended = math.MaxInt64
 		case codes.Aborted, codes.FailedPrecondition:
@@ -260,7 +260,7 @@ func (c *client) act(ctx context.Context) error {
 	return nil
 }
 
-// think decides what to ask next.
+// think decides which call to make next.
 func (c *client) think() call {
 	c.mu.Lock()
 	lives := slices.Clone(c.known[c.identity])
@@ -270,7 +270,7 @@ func (c *client) think() call {
 		return call{kind: "start", request: name(c.identity, " ", c.id, " ", c.dice.Uint64()), policy: []string{"use", "fail", "cancel"}[c.dice.IntN(3)],
 			holder: []string{"", holder}[c.dice.IntN(2)]}
 	}
-	l := lives[max(0, len(lives)-1-c.dice.IntN(8)/7)] // the last, seldom the one before
+	l := lives[max(0, len(lives)-1-c.dice.IntN(8)/7)] // the last, rarely the one before
 	kind := []string{"begin", "begin", "report", "report", "release", "complete", "complete", "cancel", "get", "get"}[c.dice.IntN(10)]
 	ask := call{kind: kind, run: l.id}
 	switch kind {
@@ -330,14 +330,14 @@ func (c *client) start(ctx context.Context, ask call) (answer, error) {
 	return answer{run: resp.Run.Id, started: resp.Started}, nil
 }
 
-// word is the last word of an enum's value, as it is stored.
+// word returns the last word of an enum's value, as it is stored.
 func word(value string) string {
 	return strings.ToLower(value[strings.LastIndex(value, "_")+1:])
 }
 
-// check looks for an order that explains the history of each identity, and
-// answers for how many there is one. Where many calls were never answered the
-// search may be too long to be worth it.
+// check searches for an order that explains the history of each identity, and returns for
+// how many it found one. If many calls have no result, the search may take too long; such
+// identities do not count.
 func (h *history) check(t *testing.T) (decided int) {
 	t.Helper()
 	became := h.requests(t)
@@ -367,7 +367,7 @@ func (h *history) check(t *testing.T) (decided int) {
 	return decided
 }
 
-// requests answers what request ids stand for in the end.
+// requests returns what each request id stands for at the end.
 func (h *history) requests(t *testing.T) map[string]asked {
 	t.Helper()
 	rows, err := h.s.db.Pool.Query(t.Context(), "select request_id, run_id, started from run_request")

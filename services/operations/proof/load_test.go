@@ -17,7 +17,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// load is callers that start runs and complete them, and what they were told.
+// load is callers that start and complete runs, and the results they got.
 type load struct {
 	runs operationsv1.RunServiceClient
 	name string
@@ -25,7 +25,7 @@ type load struct {
 
 	mu      sync.Mutex
 	started map[int64]bool
-	ended   map[int64]operationsv1.RunOutcome // by acknowledged completion
+	ended   map[int64]operationsv1.RunOutcome // of acknowledged completions
 	told    map[string]int                    // refusals and faults, by code and reason
 }
 
@@ -36,7 +36,7 @@ func newLoad(name string, conn *grpc.ClientConn) *load {
 	}
 }
 
-// run lets callers work until ctx ends, and finish what they are at.
+// run lets callers work until ctx ends; they complete the runs that they have started.
 func (l *load) run(ctx context.Context, callers int) error {
 	var group errgroup.Group
 	for caller := range callers {
@@ -52,7 +52,7 @@ func (l *load) run(ctx context.Context, callers int) error {
 	return group.Wait()
 }
 
-// one is one run's life, each call repeated until it is answered.
+// one starts and completes a run, and repeats each call until it has a result.
 func (l *load) one(ctx context.Context, what string, n int) error {
 	var r *operationsv1.Run
 	err := l.persist(ctx, func(ctx context.Context) error {
@@ -79,7 +79,7 @@ func (l *load) one(ctx context.Context, what string, n int) error {
 	return nil
 }
 
-// persist repeats a call while the service, or the way to it, is not there.
+// persist repeats a call while the service cannot be reached.
 func (l *load) persist(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -113,7 +113,7 @@ func (l *load) goesOn(t *testing.T, n int64) {
 	require.Eventually(t, func() bool { return l.acks.Load() >= from+n }, time.Minute, 5*time.Millisecond, "%s stands still", l.name)
 }
 
-// requireKept checks that what l was told is what is stored.
+// requireKept requires that everything that was acknowledged to l is stored.
 func (l *load) requireKept(t *testing.T, s *site) {
 	t.Helper()
 	type row struct {

@@ -21,8 +21,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/watch"
 )
 
-// The whole service, with every loop there is, is started and stopped at any
-// instant, also before it listens. What it leaves behind TestMain finds.
+// The whole service, with all its loops, is stopped at any instant, also before it listens.
+// TestMain finds goroutines that it leaves behind.
 func TestTheServiceStartsAndStops(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -39,12 +39,12 @@ func TestTheServiceStartsAndStops(t *testing.T) {
 	}
 }
 
-// requireEnds waits for what was asked to stop.
+// requireEnds waits for something that was told to stop.
 func requireEnds(t *testing.T, ended <-chan error, within time.Duration) {
 	t.Helper()
 	select {
 	case err := <-ended:
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) { // before it listened
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) { // it was stopped before it listened
 			require.NoError(t, err)
 		}
 	case <-time.After(within):
@@ -52,7 +52,7 @@ func requireEnds(t *testing.T, ended <-chan error, within time.Duration) {
 	}
 }
 
-// Each loop by itself, several at a time, as replicas have it.
+// Each loop is stopped at any instant, while three of its kind run, as in replicas.
 func TestLoopsStartAndStop(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -100,7 +100,7 @@ func again(ctx context.Context, pass func() error) {
 	}
 }
 
-// The database says nothing any more: the service still stops when it is told to.
+// The database does not reply any more. The service still stops when it is told to.
 func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -121,8 +121,8 @@ func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
 	requireEnds(t, ended, 45*time.Second)
 }
 
-// Every connection to the database goes dead without a word, as when a router
-// forgets them: the service finds out by itself, and calls and reaper go on.
+// Every connection to the database dies without being closed, as when a router forgets
+// them. The service notices, and its calls and its reaper go on.
 func TestItRecoversFromDeadConnections(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "1s", "max_attempts": 1}}`)
@@ -131,7 +131,7 @@ func TestItRecoversFromDeadConnections(t *testing.T) {
 	w := s.caller(t, address)
 	r := w.start(t, syncOf("x", "x", "worker"))
 	wire.Strand()
-	defer wire.Cut() // so that closing them need not wait for the dead
+	defer wire.Cut() // so that closing the connections does not wait for a reply
 	began := time.Now()
 	require.Eventually(t, func() bool {
 		return len(ids(t, s.db.Pool, "select id from operation_runs where id = $1 and status = 'completed'", r.Id)) == 1

@@ -15,8 +15,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// A completion that comes after the reaper ended the run is refused, changes
-// nothing, and is kept: once, with what it said.
+// A completion that comes after the reaper ended the run is refused and changes nothing,
+// but its content is kept once, as an event.
 func TestALateCompletionIsRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "300ms", "max_attempts": 1}}`)
@@ -44,8 +44,8 @@ func TestALateCompletionIsRefusedAndKept(t *testing.T) {
 	audit(t, s.db.Pool)
 }
 
-// The reaper and the completer race for runs whose lease has just expired:
-// one of them has each run, and the other is told so.
+// The reaper and completions race for runs whose leases have just expired. One of them
+// moves each run. If it is the reaper, the completion is refused.
 func TestReaperRacesCompleter(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -63,8 +63,8 @@ func TestReaperRacesCompleter(t *testing.T) {
 	audit(t, s.db.Pool)
 }
 
-// race lets ten runs expire, half of them in their last attempt, and reaps and
-// completes them at once.
+// race lets the leases of ten runs expire, half of them in their last attempt, and reaps and
+// completes them at the same time.
 func race(t *testing.T, s *site, w *caller, st *store.Store, won map[string]int) {
 	t.Helper()
 	var expired []int64

@@ -7,9 +7,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// register is what the store promises about one identity, as one client alone
-// would see it: the runs it had, of which one at most is active, and which run
-// each request id stands for. It is written from the design, not from the code.
+// register is the state of one identity as a single client would see it: the runs it had,
+// of which at most one is active, and which run each request id stands for. It is written
+// from the design, not from the code.
 type register struct {
 	lives []life
 	asked []asked
@@ -25,7 +25,7 @@ type life struct {
 	said                     string // the outcome of the CompleteRun that ended it
 }
 
-// asked is what a request id was answered with.
+// asked is the result of the request with an id.
 type asked struct {
 	request string
 	run     int64
@@ -40,11 +40,11 @@ type call struct {
 	request    string
 	policy     string
 	outcome    string
-	known      bool  // the caller was told; else it may have happened or not
-	became     asked // of an unknown start: what its request id stands for in the end
+	known      bool  // the caller got a result; else the call may have happened or not
+	became     asked // of a start without a result: what its request id stands for at the end
 }
 
-// answer is what was said to a call.
+// answer is the result of a call.
 type answer struct {
 	reason          string // "" is OK
 	run, epoch      int64
@@ -54,8 +54,8 @@ type answer struct {
 
 const maxAttempts = 3
 
-// model is the register as porcupine wants it: the states that a call may lead
-// to. A call that nobody was answered happened, or did not.
+// model is the register in the form of porcupine: for a state and a call, the states that
+// may follow. A call without a result may have happened or not.
 func model() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{register{}} },
@@ -81,8 +81,8 @@ func model() porcupine.Model {
 	return m.ToModel()
 }
 
-// apply does c and answers what is to be said. Only the id of a new run is
-// taken from what was told, or from what became of it.
+// apply applies c and returns the result it must have. Only the id of a new run is taken
+// from the recorded result, or from what the request id stands for at the end.
 func (r *register) apply(c call, told answer) answer {
 	if c.kind == "start" {
 		return r.start(c, told)
@@ -195,7 +195,7 @@ func (l *life) begin(c call) answer {
 	return answer{epoch: l.epoch}
 }
 
-// exhausted ends a run whose lease expired if it may not be tried again.
+// exhausted ends a run whose lease has expired if it must not be tried again.
 func (l *life) exhausted() bool {
 	switch {
 	case l.cancel:
@@ -208,7 +208,7 @@ func (l *life) exhausted() bool {
 	return true
 }
 
-// refuses is why a worker may not go on under an epoch, or "".
+// refuses returns why a call under an epoch is refused, or "".
 func (l *life) refuses(epoch int64) string {
 	switch {
 	case l.status == "completed":
@@ -276,7 +276,7 @@ func (l *life) askToCancel() {
 	}
 }
 
-// expire is time passing: a test's doing, answered with the epoch it was done to.
+// expire is a lease that the test lets expire; the result is the run's epoch then.
 func (l *life) expire() answer {
 	if l.status != "running" {
 		return answer{}
@@ -285,7 +285,7 @@ func (l *life) expire() answer {
 	return answer{epoch: l.epoch}
 }
 
-// reap is recorded only where the reaper moved the run.
+// reap is recorded only if the reaper moved the run.
 func (l *life) reap() answer {
 	if l.status != "running" || !l.expired {
 		return answer{reason: "there is nothing to reap"}

@@ -19,9 +19,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
 )
 
-// Two replicas serve callers who fight over the same few identities and the
-// same runs, with leases so short that both reapers are at it too. Whatever the
-// callers do, the invariants hold, at the end and while it lasts.
+// Callers of two replicas fight over the same few identities and runs. Leases are so short
+// that both reapers move runs, too. The invariants hold at all times.
 func TestTwoReplicasUnderOneLoad(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), `{"inventory_sync": {"lease": "150ms", "queue_deadline": "1s", "cancel_deadline": "300ms"}}`)
@@ -60,8 +59,8 @@ func TestTwoReplicasUnderOneLoad(t *testing.T) {
 	audit(t, s.db.Pool)
 }
 
-// watchIdentities looks for an identity with two active runs, again and again:
-// what a snapshot shows was so at an instant.
+// watchIdentities looks for an identity with two active runs, again and again. Each look is
+// one snapshot, so it shows what was true at one instant.
 func (s *site) watchIdentities(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var twins int
@@ -76,7 +75,7 @@ func (s *site) watchIdentities(ctx context.Context) error {
 	return nil
 }
 
-// brawl is callers who do not respect each other, and what they were told.
+// brawl is callers that disturb each other, and the results they got.
 type brawl struct {
 	mu    sync.Mutex
 	known []*operationsv1.Run
@@ -86,7 +85,7 @@ type brawl struct {
 	walks int
 }
 
-// missing is what has not happened in the brawl, or "".
+// missing returns what has not happened yet in the brawl, or "".
 func (b *brawl) missing() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,7 +166,7 @@ func (b *brawl) start(ctx context.Context, runs operationsv1.RunServiceClient, d
 	return nil
 }
 
-// leased notes that holder was told it has r.
+// leased notes that holder was given the lease of r.
 func (b *brawl) leased(r *operationsv1.Run, holder string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,7 +179,7 @@ func (b *brawl) leased(r *operationsv1.Run, holder string) error {
 	return nil
 }
 
-// pick answers one of the runs heard of lately, as it was then.
+// pick returns one of the runs that were seen lately, as it was then.
 func (b *brawl) pick(dice *rand.Rand) *operationsv1.Run {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,8 +196,8 @@ func (b *brawl) note(f func()) {
 	f()
 }
 
-// walk lists all runs page by page while others write: none is there twice, and
-// none is missing that was known before the walk began.
+// walk lists all runs page by page while others write. No run appears twice, and none is
+// missing that was known before.
 func (b *brawl) walk(ctx context.Context, w *caller) error {
 	before := map[int64]bool{}
 	for ctx.Err() == nil {

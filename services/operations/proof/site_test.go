@@ -1,7 +1,6 @@
-// Package proof is the tests that hold the run store to its promises while
-// things break: processes killed, a database restarted, connections that lose
-// requests or answers, workers that stop and go on. What a component promises
-// while nothing breaks is tested beside it.
+// Package proof tests that the run store keeps its promises while things break: processes
+// are killed, the database restarts, connections lose requests or replies, workers stop
+// and go on. What a component does while nothing breaks is tested beside it.
 //
 // Every test is short by default. TENANTPILOT_PROOF=1, which `make test-proof`
 // sets, makes them long.
@@ -54,7 +53,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// scale is short, or long when a proof was asked for.
+// scale returns short, or long if TENANTPILOT_PROOF is set.
 func scale(short, long int) int {
 	if os.Getenv("TENANTPILOT_PROOF") != "" {
 		return long
@@ -87,7 +86,7 @@ func newSite(t *testing.T, server pgtest.Handle, types string) *site {
 	return s
 }
 
-// config is the service's, listening on address and using the database at url.
+// config returns settings of a service that listens on address and uses the database at url.
 func (s *site) config(address, url string) operations.Config {
 	return operations.Config{
 		Config: service.Config{
@@ -116,7 +115,7 @@ func (s *site) process(t *testing.T, address string) *exec.Cmd {
 	return cmd
 }
 
-// child is this test binary as another process.
+// child returns this test binary as another process.
 func child(t *testing.T, what string, env ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0]) //nolint:gosec // this test binary
 	cmd.Env = append(append(os.Environ(), "PROOF_PROCESS="+what), env...)
@@ -148,8 +147,8 @@ func (s *site) serve(t *testing.T, address, url string) {
 	reachable(t, address)
 }
 
-// dial connects to the service at address as inventory. What fails is told to
-// the caller, who repeats it or not: the client does not.
+// dial connects to the service at address as inventory. The client repeats no call by itself:
+// the test sees every error.
 func (s *site) dial(t *testing.T, address string, extra ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
 	conn, err := rpc.Dial(address, operations.Name, rpc.ClientConfig{
@@ -160,7 +159,7 @@ func (s *site) dial(t *testing.T, address string, extra ...grpc.DialOption) *grp
 	return conn
 }
 
-// exec changes rows as time would.
+// exec changes rows, for example as time would.
 func (s *site) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	_, err := s.db.Pool.Exec(t.Context(), sql, args...)
@@ -178,7 +177,7 @@ func reachable(t *testing.T, address string) {
 	}, 30*time.Second, 10*time.Millisecond, "%s does not listen", address)
 }
 
-// syncOf asks for a run of the identity inputs, under a request id of its own.
+// syncOf returns a request for a run of an identity, with a request id.
 func syncOf(inputs, requestID, holder string) *operationsv1.StartRunRequest {
 	tenant := int64(5)
 	return &operationsv1.StartRunRequest{

@@ -17,13 +17,13 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/store"
 )
 
-// tuples is what PostgreSQL counted of a table.
+// tuples is how PostgreSQL counts the row versions of a table.
 type tuples struct {
 	Inserted, Updated, HotUpdated, Deleted, Dead int64
 }
 
-// tuplesOf answers what the store's connections did to a table. They must have
-// ended: that is when PostgreSQL has counted all of it.
+// tuplesOf returns what connections of the store did to a table. They must have ended:
+// PostgreSQL adds the last of it when a connection ends.
 func (s *site) tuplesOf(t *testing.T, table string) tuples {
 	t.Helper()
 	var n tuples
@@ -33,7 +33,7 @@ func (s *site) tuplesOf(t *testing.T, table string) tuples {
 	return n
 }
 
-// counted runs f on stores of its own and waits until their connections have ended.
+// counted calls f with new stores, and waits until their connections have ended.
 func (s *site) counted(t *testing.T, f func(one, other *store.Store)) {
 	t.Helper()
 	var stores []*store.Store
@@ -54,8 +54,8 @@ func (s *site) counted(t *testing.T, f func(one, other *store.Store)) {
 	}, 30*time.Second, 5*time.Millisecond)
 }
 
-// A start whose twin is committed writes nothing: no row, no version of a row
-// that vacuum would have to remove.
+// A start whose twin is committed writes nothing: no row, and no row version that vacuum
+// would have to remove.
 func TestDuplicateStartsLeaveNoDeadTuples(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -87,8 +87,7 @@ func TestDuplicateStartsLeaveNoDeadTuples(t *testing.T) {
 	require.Equal(t, tuples{Inserted: 400}, s.tuplesOf(t, "run_request"), "the joins that are remembered, and nothing else")
 }
 
-// A start that meets a twin not yet committed waits for it, and then writes
-// nothing either.
+// A start whose twin is not committed yet waits for it, and then writes nothing either.
 func TestStartsThatWaitForTheirTwinLeaveNoDeadTuples(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -125,10 +124,9 @@ func TestStartsThatWaitForTheirTwinLeaveNoDeadTuples(t *testing.T) {
 	require.Equal(t, tuples{}, s.tuplesOf(t, "run_event"))
 }
 
-// Of two replicas that start one identity in the same instant, neither may have
-// seen the other when it looked. PostgreSQL then takes the later row back before
-// anything else is written: one dead row a race at most, which cannot be avoided
-// without a lock for every start; mostly there is none.
+// If two replicas start one identity at the same instant, neither may see the other's row.
+// PostgreSQL then removes the later row before it writes anything else. That is at most one
+// dead row a race, and mostly none. Only a lock for every start could avoid it.
 func TestStartsThatRaceTheirTwinLeaveOneDeadTupleAtMost(t *testing.T) {
 	t.Parallel()
 	const races = 300
@@ -163,9 +161,9 @@ func startOf(inputs string) run.Start {
 		IdentityInputs: inputs, Context: []byte("{}"), Caller: "inventory", Digest: []byte("d")}
 }
 
-// Heartbeats stay on their page: at least 95 of 100 are heap-only updates. On a
-// server of its own, since a transaction left open in any database of a server
-// keeps pages from being pruned, and those of other tests may be long.
+// At least 95 of 100 heartbeats are heap-only updates (HOT). The test has a server of its
+// own: an open transaction in any database of a server keeps pages from being pruned, and
+// those of other tests may be long.
 func TestHeartbeatsAreHot(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Private(t).Handle(), "")
@@ -183,7 +181,7 @@ func TestHeartbeatsAreHot(t *testing.T) {
 	require.GreaterOrEqual(t, float64(n.HotUpdated), 0.95*float64(n.Updated))
 }
 
-// work begins runs, reports beats times on each of them, in no order, and completes them.
+// work begins runs, sends beats heartbeats for each in random order, and completes them.
 func work(t *testing.T, st *store.Store, holder string, runs, beats int) error {
 	var ids []int64
 	for n := range runs {

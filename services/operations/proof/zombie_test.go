@@ -24,8 +24,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations"
 )
 
-// beat is a worker: it begins a run and reports until it is refused, then says
-// that the run succeeded, and how that was taken.
+// beat is a worker. It begins a run and sends heartbeats until one is refused. Then it
+// completes the run, and prints the result of that call.
 func beat(ctx context.Context, log *slog.Logger) error {
 	conn, err := rpc.Dial(os.Getenv("WORKER_TARGET"), operations.Name, rpc.ClientConfig{
 		TLSCert: os.Getenv("WORKER_CERT"), TLSKey: os.Getenv("WORKER_KEY"), TLSCA: os.Getenv("WORKER_CA"),
@@ -60,8 +60,8 @@ func beat(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// A worker process is stopped past its lease and goes on as if nothing had
-// been: whatever the other one made of the run meanwhile, it stands.
+// A worker process is stopped for longer than its lease and then goes on. It cannot change
+// what another worker has done with the run in between.
 func TestAZombieWorkerIsFenced(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -87,7 +87,7 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 			w.until(t, r.Id, queued)
 			other := w.begin(t, r.Id, "other")
 			require.EqualValues(t, 3, other.LeaseEpoch)
-			s.exec(t, "update run_lease set expires_at = now() + interval '1 hour' where run_id = $1", r.Id) // it is alive
+			s.exec(t, "update run_lease set expires_at = now() + interval '1 hour' where run_id = $1", r.Id) // it must not expire
 			if tt.ended {
 				w.complete(t, other, failed)
 			}
@@ -110,7 +110,7 @@ func TestAZombieWorkerIsFenced(t *testing.T) {
 	}
 }
 
-// worker starts a worker process on run id and answers how to read what it says.
+// worker starts a worker process for run id, and returns a function that reads its output.
 func (s *site) worker(t *testing.T, address string, id int64) (*os.Process, func(*testing.T) string) {
 	t.Helper()
 	cmd := child(t, "worker", "WORKER_TARGET="+address, "WORKER_RUN="+strconv.FormatInt(id, 10), "WORKER_CERT="+s.ca.CertFile("inventory"),
@@ -130,7 +130,7 @@ func (s *site) worker(t *testing.T, address string, id int64) (*os.Process, func
 	}
 }
 
-// caller is inventory, calling the service.
+// caller is a client that calls as inventory.
 type caller struct {
 	runs   operationsv1.RunServiceClient
 	reader operationsv1.RunReaderServiceClient
@@ -172,7 +172,7 @@ func (c *caller) get(t *testing.T, id int64) *operationsv1.Run {
 	return resp.Run
 }
 
-// until waits for a run to be in a status.
+// until waits until a run has a status.
 func (c *caller) until(t *testing.T, id int64, status operationsv1.RunStatus) {
 	t.Helper()
 	require.Eventually(t, func() bool { return c.get(t, id).Status == status }, 30*time.Second, 10*time.Millisecond)
