@@ -126,7 +126,7 @@ func parseOrder(orderBy string) (run.Order, error) {
 	case "complete_time":
 		return run.Order{By: run.CompleteTime, Ascending: true}, nil
 	default:
-		return run.Order{}, errs.Invalid("order_by", "%.100q is no order of runs; it is create_time or complete_time, each with or without desc", words)
+		return run.Order{}, errs.Invalid("order_by", "%.100q is not an order of runs; use create_time or complete_time, each with or without desc", words)
 	}
 }
 

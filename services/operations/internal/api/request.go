@@ -97,7 +97,7 @@ func checkContext(v *structpb.Value, levels int) error {
 	switch v := v.GetKind().(type) {
 	case *structpb.Value_NumberValue:
 		if math.IsInf(v.NumberValue, 0) || math.IsNaN(v.NumberValue) {
-			return errs.Invalid("context", "holds a number JSON has no word for")
+			return errs.Invalid("context", "contains a number that JSON cannot express")
 		}
 	case *structpb.Value_StructValue:
 		inside = slices.Collect(maps.Values(v.StructValue.GetFields()))

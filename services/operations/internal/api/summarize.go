@@ -41,7 +41,7 @@ func (r *reader) summaryScope(req *operationsv1.SummarizeRunsRequest, now time.T
 	}
 	for _, name := range req.Types {
 		if _, err := r.types.Get(name); err != nil {
-			return s, errs.Invalid("types", "%q is not a run type; ask ListRunTypes for the names", name)
+			return s, errs.Invalid("types", "%q is not a run type; ListRunTypes has the names", name)
 		}
 	}
 	if err := setTime(&s.Until, "end_time", req.EndTime); err != nil {
@@ -60,7 +60,7 @@ func (r *reader) summaryScope(req *operationsv1.SummarizeRunsRequest, now time.T
 	case buckets < 0:
 		return s, errs.Invalid("start_time", "is after the end")
 	case buckets > maxBuckets:
-		return s, errs.Invalid("start_time", "asks for more than %d buckets; ask for days, or for less", maxBuckets)
+		return s, errs.Invalid("start_time", "spans more than %d buckets; use days, or a shorter time", maxBuckets)
 	}
 	return s, nil
 }

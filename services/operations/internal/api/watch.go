@@ -92,7 +92,7 @@ func (s resumption) open(token string) (*snapshot.Position, error) {
 }
 
 func invalidResumeToken(cause error) error {
-	return errs.Invalid("resume_token", "is not a token of this watch; begin anew without one").
+	return errs.Invalid("resume_token", "is not a token of this watch; begin again without one").
 		WithReason("INVALID_RESUME_TOKEN").Wrap(cause)
 }
 

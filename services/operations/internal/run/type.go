@@ -126,7 +126,7 @@ func (t Types) Get(name string) (Type, error) {
 	if typ, ok := t[name]; ok {
 		return typ, nil
 	}
-	return Type{}, errs.Invalid("type", "%q is not a run type; ask ListRunTypes for the names", name)
+	return Type{}, errs.Invalid("type", "%q is not a run type; ListRunTypes has the names", name)
 }
 
 // OwnedBy returns the names of the types that service owns, sorted.

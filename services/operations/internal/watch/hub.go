@@ -317,7 +317,7 @@ func (h *Hub) close() {
 	close(h.closed)
 }
 
-var errDraining = errs.Unavailable("DRAINING", "the service is restarting; go on from the last resume_token").RetryIn(time.Second)
+var errDraining = errs.Unavailable("DRAINING", "the service is restarting; resume with the last resume_token").RetryIn(time.Second)
 
 // Filter selects the runs of a watcher.
 type Filter struct {

@@ -64,7 +64,7 @@ func (h *Hub) Watch(ctx context.Context, f Filter, from *snapshot.Position, tell
 	case err := <-ended:
 		return err
 	case <-w.cut:
-		return errs.Aborted(ReasonSlowConsumer, "more changes are waiting than are kept; go on from the last resume_token")
+		return errs.Aborted(ReasonSlowConsumer, "more changes are waiting than are kept; resume with the last resume_token")
 	case <-h.closed:
 		return errDraining
 	}
@@ -248,5 +248,5 @@ func (w *watcher) tellAll(changes []store.Change, tell func(Told) error) error {
 
 // TooOld returns the error of a watch that cannot be resumed.
 func TooOld(cause error) error {
-	return errs.TooLate(ReasonTokenTooOld, "too much has happened since; begin anew without a resume_token").Wrap(cause)
+	return errs.TooLate(ReasonTokenTooOld, "too many changes came since; begin again without a resume_token").Wrap(cause)
 }

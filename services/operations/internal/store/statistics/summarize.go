@@ -57,7 +57,7 @@ type ReasonCount struct {
 	Runs int64
 }
 
-var errBehind = errs.Unavailable("STATISTICS_BEHIND", "more runs have ended than the statistics have taken in yet; they are being added").RetryIn(5 * time.Second)
+var errBehind = errs.Unavailable("STATISTICS_BEHIND", "the statistics lag behind the runs that have ended; try again in a moment").RetryIn(5 * time.Second)
 
 // Summarize returns the statistics of the runs in scope at one moment: what is
 // folded and what is not, read in one snapshot. If too much is not folded, it
