@@ -53,9 +53,9 @@ func (s *Store) refuseFull(ctx context.Context, a run.Start) error {
 	return a.CheckRoom(queued, s.maxQueued)
 }
 
-// activeWorkspaces skips from one workspace with active runs to the next, from
+// activeWorkspacesSQL skips from one workspace with active runs to the next, from
 // workspace $1 on, by the index run_active.
-const activeWorkspaces = `
+const activeWorkspacesSQL = `
 	with recursive w (id) as (
 		(select workspace_id from operation_runs where status <> 'completed' and workspace_id >= $1 order by workspace_id limit 1)
 		union all
@@ -69,7 +69,7 @@ const mostAhead = 10_000
 // The rule is that of [run.Ahead]. A workspace's place in the queue of each of its
 // tenants is how many runs of that tenant come before; whoever has a smaller place
 // than the run has, in its workspace or in another, comes before it.
-const countAheadSQL = `-- store.countAhead` + activeWorkspaces + `, q as (
+const countAheadSQL = `-- store.countAhead` + activeWorkspacesSQL + `, q as (
 		select r.id, row_number() over (partition by r.tenant_id order by r.queued_at, r.id) as place
 		from operation_runs r
 		where r.workspace_id = $2 and r.status = 'queued' and r.origin = 'live' and r.type = any($3)
@@ -114,7 +114,7 @@ const (
 	atATime = 50
 )
 
-const listActiveWorkspacesSQL = `-- store.listActiveWorkspaces` + activeWorkspaces + `
+const listActiveWorkspacesSQL = `-- store.listActiveWorkspaces` + activeWorkspacesSQL + `
 	select id from w where id is not null limit $2`
 
 const listDispatchableSQL = `-- store.listDispatchable

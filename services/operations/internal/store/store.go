@@ -18,7 +18,7 @@
 //	execStarts     executes one statement for the calls of a group
 //	ordinal        the number of a call in its statement, from 1, as in SQL's "with ordinality"
 //	Cursor         a place in a list of runs; a place in the order of events is a
-//	               Position, of package snapshot
+//	               Position, of package snapshot; a place of a run in the queue is a Place
 package store
 
 import (
