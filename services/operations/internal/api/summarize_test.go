@@ -261,6 +261,7 @@ func TestStatisticsEqualARecountWhateverDies(t *testing.T) {
 	require.Equal(t, w.recount(t), w.counted(t), "while folds go on")
 	stop()
 	require.NoError(t, loops.Wait())
+	w.db.Pool.Reset() // some of its connections were killed and do not know it yet
 
 	// A fold that was stopped may still hold the lock for a moment.
 	require.Eventually(t, func() bool {
