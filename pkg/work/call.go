@@ -18,8 +18,8 @@ const (
 	lastPause   = 2 * time.Second
 )
 
-// persist repeats a call until it is answered or refused for good, or until the
-// given moment; be that past, one try is made all the same.
+// persist repeats a call until it succeeds, or fails in a way that a repetition would
+// not change, or the given moment has passed. It makes at least one try.
 func persist(ctx context.Context, until time.Time, call func(context.Context) error) error {
 	if soonest := time.Now().Add(callTimeout); until.Before(soonest) {
 		until = soonest
@@ -40,13 +40,14 @@ func try(ctx context.Context, call func(context.Context) error) error {
 	return errs.FromStatus(call(ctx))
 }
 
-// notOurs reports whether err says that the run is not ours to work on, or no more.
+// notOurs reports whether err says that this process may not work on the run, or may
+// no longer: another holds it, it has ended, or it does not exist.
 func notOurs(err error) bool {
 	return errs.Code(err) == codes.NotFound || errs.HasReason(err, operationsv1.RunReason_RUN_REASON_LEASE_HELD,
 		operationsv1.RunReason_RUN_REASON_LEASE_LOST, operationsv1.RunReason_RUN_REASON_RUN_COMPLETED)
 }
 
-// refused reports whether err says that the request can never work as written.
-// Everything else is waited out: whatever ails operations, its restart or its
-// database's, may pass while the lease lasts, and giving up early helps nobody.
+// refused reports whether err says that the request can never work as written. Any
+// other error may pass while the lease lasts, for example a restart of operations or
+// of its database, so the call is repeated.
 func refused(err error) bool { return errs.Code(err) == codes.InvalidArgument }

@@ -18,7 +18,7 @@ import (
 )
 
 // beginPatience is how long a slip tries to begin its run. After that it ends, and
-// the sweep writes another when operations answers again.
+// the sweep writes another when operations can be reached again.
 const beginPatience = 10 * time.Second
 
 // execute takes one slip from begin to end. ctx ends only when a shutdown has
@@ -30,8 +30,8 @@ func (w *Worker) execute(ctx context.Context, slipID int64, s slip) {
 	}
 	defer w.slips.leave(slipID)
 	sent := time.Now()
-	// Not even a shutdown cuts this short: a run that began without our knowing would
-	// be held by nobody until its lease ends.
+	// Not even a shutdown cuts this short: the run may have begun without this process
+	// knowing. Nobody would work on it until its lease ends.
 	r, err := w.begin(ctx, sent, &operationsv1.BeginRunRequest{RunId: s.RunID, Holder: w.holder(slipID)})
 	switch {
 	case notOurs(err):
@@ -43,8 +43,8 @@ func (w *Worker) execute(ctx context.Context, slipID int64, s slip) {
 	case r.GetStatus() != operationsv1.RunStatus_RUN_STATUS_RUNNING:
 		return // it ended instead of beginning, for example because cancellation was asked for
 	}
-	// The lease counts from the first try: a later one may have been answered with
-	// what the first was granted.
+	// The lease counts from the first try: it may have got the lease, its reply was
+	// lost, and a later try returned the same lease.
 	w.attempt(ctx, jobCtx, slipID, r, w.newLease(r, sent, stopJob))
 }
 
@@ -116,8 +116,9 @@ func (w *Worker) call(ctx context.Context, r *Run) (res Result, err error) {
 	return job(ctx, r)
 }
 
-// holder names this execution of a slip, and no other: a begin that is repeated
-// because its answer was lost must be told from one by somebody else.
+// holder returns a name for this execution of a slip that no other execution has.
+// By it operations tells a repeated begin, whose first reply was lost, from a begin of
+// another worker.
 func (w *Worker) holder(slipID int64) string {
 	return fmt.Sprintf("%s/%s/%d/%d/%s", w.cfg.Service, w.host, os.Getpid(), slipID, rand.Text())
 }

@@ -11,15 +11,17 @@ import (
 // progressEvery is how often at most changed counters are sent.
 const progressEvery = time.Second
 
-// lease is our hold on a run, and for how long we may believe in it.
+// lease is this worker's right to work on a run, and until when the worker may
+// believe that it has it.
 //
-// The store's clock and ours may be hours apart, so only its differences count. At
-// the begin, lease_expire_time less update_time is the lease's length, plus what
-// passed between two tries if an answer was lost; all the time the begin took is
-// taken off for that. The length counts from when we sent the call that granted
-// it, by our monotonic clock, which is never later than when the store granted
-// it. A tenth is kept back for the job to stop in. So we let go before anybody
-// else may take the run.
+// The clocks of the store and of this process may be hours apart, so only differences
+// between times of one clock count. The length of the lease is lease_expire_time less
+// update_time of the run that BeginRun returned. If the first reply of BeginRun was
+// lost, that difference also has the time between the two tries in it, so the time
+// that beginning took is taken off. The length counts from when the call that granted
+// or extended the lease was sent, by the process's monotonic clock: the store granted
+// it later than that. A tenth is kept back for the job to stop in. Example: a lease of
+// 20 s, sent for at 0 s, makes the job stop at 18 s; nobody else gets the run before 20 s.
 type lease struct {
 	runs     operationsv1.RunServiceClient
 	log      *slog.Logger
@@ -32,8 +34,8 @@ type lease struct {
 	stopJob  context.CancelCauseFunc
 }
 
-// newLease is the lease of a run that BeginRun, first sent at the given moment,
-// has just answered.
+// newLease returns the lease of a run that BeginRun has just returned. sent is when it
+// was sent for the first time.
 func (w *Worker) newLease(r *operationsv1.Run, sent time.Time, stopJob context.CancelCauseFunc) *lease {
 	length := r.GetLeaseExpireTime().AsTime().Sub(r.GetUpdateTime().AsTime()) - time.Since(sent)
 	length -= length / 10
@@ -50,9 +52,9 @@ func (w *Worker) newLease(r *operationsv1.Run, sent time.Time, stopJob context.C
 	}
 }
 
-// keep extends the lease until ctx ends, which is when the job has returned. It
-// stops the job when the lease is lost or cancellation was asked for; asked to
-// cancel it keeps on, since the job still needs the lease to come to its end.
+// keep extends the lease until ctx ends, which is when the job has returned. It stops
+// the job when the lease is lost or cancellation was asked for. After a cancel request
+// it goes on extending, since the job needs the lease to complete its run.
 func (l *lease) keep(ctx context.Context) {
 	next := time.Now().Add(l.every)
 	for l.rest(ctx, next) {
@@ -94,8 +96,8 @@ func (l *lease) rest(ctx context.Context, next time.Time) bool {
 	}
 }
 
-// beat sends one heartbeat. It gives up when the lease ends, so that a call that
-// hangs cannot hide that.
+// beat sends one heartbeat and reports whether cancellation was asked for. It gives up
+// when the lease ends, so that a call that hangs does not hide that.
 func (l *lease) beat(ctx context.Context, sent time.Time) (cancelled bool, err error) {
 	ctx, cancel := context.WithDeadline(ctx, l.ends)
 	defer cancel()

@@ -106,7 +106,7 @@ func (p *progress) set(counts map[string]int64) {
 	}
 }
 
-// unsent answers nil when the store knows the latest counters already.
+// unsent returns the latest counters, or nil when the store has them already.
 func (p *progress) unsent() (counts map[string]int64, version int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -55,7 +55,8 @@ func finished(res Result) ending {
 	return ending{kind: complete, outcome: res.Outcome, counts: res.Counts, failures: res.Failures}
 }
 
-// entry is what people are told of a job's error.
+// entry returns what people read about a job's error: the words of a [*Failure], and of
+// any other error only that the log has it.
 func entry(err error) *operationsv1.Failure {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Proto()
@@ -63,7 +64,7 @@ func entry(err error) *operationsv1.Failure {
 	return Fail(operationsv1.FailureReason_FAILURE_REASON_WORKER_ERROR, "The job failed for a reason that is only in the service's log.").Proto()
 }
 
-// settle says to the store how the job ended; jobErr is for the log.
+// settle completes the run, or gives it back, as end says. jobErr is for the log.
 func (w *Worker) settle(ctx context.Context, l *lease, r *Run, end ending, jobErr error) {
 	var err error
 	switch end.kind {

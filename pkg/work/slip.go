@@ -75,8 +75,8 @@ func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
 	})
 }
 
-// insert writes the slips that are not there yet. A slip that was used up without
-// the run having begun, by a crash or because operations was away, does not count.
+// insert writes the slips that do not exist yet. An existing slip that can no longer
+// begin its run, because its process died or operations was away, is replaced.
 func (w *Worker) insert(ctx context.Context, wanted []slip) error {
 	if len(wanted) == 0 {
 		return nil // River takes an empty insert for a mistake
@@ -97,7 +97,8 @@ func (w *Worker) insert(ctx context.Context, wanted []slip) error {
 	return err
 }
 
-// tryInsert answers, by River's id, the slips whose place was taken.
+// tryInsert inserts slips. It returns those that River refused because a slip of the
+// same run and epoch exists, by the id of the existing River job.
 func (w *Worker) tryInsert(ctx context.Context, wanted []slip) (map[int64]slip, error) {
 	params := make([]river.InsertManyParams, 0, len(wanted))
 	for _, s := range wanted {
@@ -166,7 +167,8 @@ type slips struct {
 	stop   map[int64]context.CancelCauseFunc
 }
 
-// enter answers a context that ends with the worker; ok is false if it already has.
+// enter returns a context for a slip that ends when the worker shuts down. ok is false
+// if the worker is shutting down already.
 func (s *slips) enter(ctx context.Context, id int64) (_ context.Context, _ context.CancelCauseFunc, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 )
 
 // Start starts a run, or finds the one there is, and sees to it that a worker
-// takes it. Its errors are those of StartRun. Asked to cancel an existing run it
-// repeats itself, as told to, until that one has stopped or ctx has no time left.
+// takes it. Its errors are those of StartRun. If the request cancels an existing run,
+// Start repeats it until that run has stopped or ctx has no time left.
 func (w *Worker) Start(ctx context.Context, req *operationsv1.StartRunRequest) (*operationsv1.StartRunResponse, error) {
 	for {
 		resp, err := w.cfg.Runs.StartRun(ctx, req)
@@ -27,7 +27,8 @@ func (w *Worker) Start(ctx context.Context, req *operationsv1.StartRunRequest) (
 	}
 }
 
-// startAgain answers when the run in the way may have stopped.
+// startAgain returns how long to wait before the start is repeated, and whether to: the
+// run that is in its way was asked to stop.
 func startAgain(req *operationsv1.StartRunRequest, err error) (time.Duration, bool) {
 	if req.GetConflictPolicy() != operationsv1.ConflictPolicy_CONFLICT_POLICY_CANCEL_EXISTING {
 		return 0, false
