@@ -1,20 +1,30 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
+	"path"
+	"regexp"
 	"strings"
+	syncpkg "sync" // sync is a request here
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
+	"github.com/tenantpilot/tenantpilot/pkg/errs"
+	"github.com/tenantpilot/tenantpilot/pkg/work"
 )
 
 func operator(id int64, name string, workspaces ...int64) actor.Actor {
@@ -206,4 +216,139 @@ func TestABatchHasOneList(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, codes.InvalidArgument, status.FromProto(empty.Results[0].GetError()).Code(), "an entry without a request is a bad request")
 	require.Equal(t, codes.DeadlineExceeded, status.FromProto(empty.Results[1].GetError()).Code())
+}
+
+// collecting returns a client that collects, and how many batches it has sent. The
+// first call of a method is held until a batch is on its way: the others go together.
+func (w *world) collecting(t *testing.T) (*work.Client, *atomic.Int32) {
+	t.Helper()
+	var batches atomic.Int32
+	var first, sent syncpkg.Map // by what a method moves: "StartRun", "StartRuns" in a batch
+	intercept := func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		name := strings.TrimSuffix(path.Base(method), "s")
+		of, isBatch := strings.CutPrefix(name, "Batch")
+		went, _ := sent.LoadOrStore(strings.TrimSuffix(of, "s"), make(chan struct{}))
+		if _, again := first.LoadOrStore(name, true); !again && isBatch {
+			batches.Add(1)
+			close(went.(chan struct{}))
+		} else if !again {
+			<-went.(chan struct{})
+		}
+		return invoke(ctx, method, req, reply, conn, opts...)
+	}
+	return work.NewClient(w.svc.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(intercept))), &batches
+}
+
+// asks are starts of all kinds, and the runs that stand in their way, for one of two
+// ways to make them.
+func (w *world) asks(t *testing.T, way string) []*operationsv1.StartRunRequest {
+	t.Helper()
+	of := func(what string, change func(*operationsv1.StartRunRequest)) *operationsv1.StartRunRequest {
+		return with(sync(way+" "+what), change)
+	}
+	none := func(*operationsv1.StartRunRequest) {}
+	object, err := structpb.NewStruct(map[string]any{"selection_hash": "x", "n": 1, "deep": []any{map[string]any{"a": nil}}})
+	require.NoError(t, err)
+	for _, what := range []string{"twin", "twin to cancel", "twin at work", "twin, refused"} {
+		w.start(t, of(what, func(r *operationsv1.StartRunRequest) {
+			if what == "twin at work" {
+				r.Holder = "them"
+			}
+		}))
+	}
+	said := func(r *operationsv1.StartRunRequest) { r.RequestId = way }
+	w.start(t, of("said before", said))
+	ended := w.complete(t, w.start(t, of("ended", func(r *operationsv1.StartRunRequest) { r.Holder = "us" })), failed)
+	anyway := func(r *operationsv1.StartRunRequest) {
+		r.ConflictPolicy = operationsv1.ConflictPolicy_CONFLICT_POLICY_CANCEL_EXISTING
+	}
+	asks := []*operationsv1.StartRunRequest{
+		of("new", none), of("held", func(r *operationsv1.StartRunRequest) { r.Holder = "us" }),
+		of("with a context", func(r *operationsv1.StartRunRequest) { r.Context = object }),
+		of("with an empty one", func(r *operationsv1.StartRunRequest) { r.Context = &structpb.Struct{} }),
+		of("with a request id", func(r *operationsv1.StartRunRequest) { r.RequestId = way + " new" }),
+		of("twin", none), of("twin to cancel", anyway), of("twin at work", anyway), of("said before", said),
+		of("ended", func(r *operationsv1.StartRunRequest) { r.RetryOf = &ended.Id }),
+		of("child", func(r *operationsv1.StartRunRequest) { r.ParentRunId = &ended.Id }),
+	}
+	for _, name := range []string{"no workspace", "no type", "unknown type", "another's type", "NUL", "retry of what is no"} {
+		asks = append(asks, with(bad(ended.Id)[name], func(r *operationsv1.StartRunRequest) { r.IdentityInputs = way + " " + name }))
+	}
+	return asks
+}
+
+// same makes the responses and errors of two ways comparable: without ids and times.
+func same(resp proto.Message, err error) string {
+	text := fmt.Sprint(err)
+	if err == nil {
+		c := proto.Clone(resp)
+		if shown, ok := c.(interface{ GetRun() *operationsv1.Run }); ok {
+			r := shown.GetRun()
+			r.Id, r.RunIdentityHash, r.RetryOf, r.ParentRunId = 0, "", nil, nil
+			for _, at := range []**timestamppb.Timestamp{&r.CreateTime, &r.UpdateTime, &r.QueueTime, &r.StartTime, &r.CompleteTime, &r.LeaseExpireTime, &r.CancelRequestTime} {
+				if *at != nil {
+					*at = &timestamppb.Timestamp{Seconds: 1}
+				}
+			}
+		} else if beat, ok := c.(*operationsv1.ReportProgressResponse); ok {
+			beat.LeaseExpireTime = &timestamppb.Timestamp{Seconds: 1}
+		}
+		raw, _ := protojson.Marshal(c)
+		return regexp.MustCompile(`\s`).ReplaceAllString(string(raw), "")
+	}
+	return fmt.Sprint(errs.Code(err), errs.Reason(err), regexp.MustCompile(`\d+`).ReplaceAllString(text, "N"))
+}
+
+// Every call, made at the same time as many others, gets what it would get alone.
+func TestCollectedCallsGetWhatTheirOwnWouldGet(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	client, batches := w.collecting(t)
+	alone, together := w.asks(t, "alone"), w.asks(t, "together")
+	compare(t, alone, together, w.runs.StartRun, client.StartRun)
+
+	states := []string{"queued", "running", "taken over", "succeeded", "told to cancel", "released"}
+	var beats, ends [2][]int64
+	for _, state := range states {
+		for way := range 2 {
+			beats[way] = append(beats[way], w.at(t, state).Id)
+			ends[way] = append(ends[way], w.at(t, state).Id)
+		}
+	}
+	beat := func(id int64) *operationsv1.ReportProgressRequest {
+		return &operationsv1.ReportProgressRequest{RunId: id, LeaseEpoch: 1, SummaryCounts: map[string]int64{"seen": 3}}
+	}
+	end := func(id int64) *operationsv1.CompleteRunRequest {
+		return &operationsv1.CompleteRunRequest{RunId: id, LeaseEpoch: 1, Outcome: failed, SummaryCounts: map[string]int64{"seen": 3},
+			FailureSummary: []*operationsv1.Failure{{Reason: operationsv1.FailureReason_FAILURE_REASON_INTERNAL, Message: "no"}}}
+	}
+	compare(t, each(beats[0], beat), each(beats[1], beat), w.runs.ReportProgress, client.ReportProgress)
+	compare(t, each(ends[0], end), each(ends[1], end), w.runs.CompleteRun, client.CompleteRun)
+	require.EqualValues(t, 3, batches.Load(), "a batch of each kind")
+}
+
+func each[Q any](ids []int64, of func(int64) Q) (all []Q) {
+	for _, id := range ids {
+		all = append(all, of(id))
+	}
+	return all
+}
+
+// compare makes the calls of alone one after the other, and those of together at the
+// same time.
+func compare[Q, R proto.Message](t *testing.T, alone, together []Q, one, many func(context.Context, Q, ...grpc.CallOption) (R, error)) {
+	t.Helper()
+	got := make([]string, len(together))
+	var all syncpkg.WaitGroup
+	for i, req := range together {
+		all.Go(func() {
+			resp, err := many(t.Context(), req)
+			got[i] = strings.ReplaceAll(same(resp, err), "together", "alone")
+		})
+	}
+	all.Wait()
+	for i, req := range alone {
+		resp, err := one(t.Context(), req)
+		require.Equal(t, same(resp, err), got[i], "%d: %v", i, req)
+	}
 }
