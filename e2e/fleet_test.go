@@ -20,14 +20,11 @@ import (
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
-	tenantgraph "github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
-	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/gateway"
 	"github.com/tenantpilot/tenantpilot/services/inventory"
 	"github.com/tenantpilot/tenantpilot/services/operations"
@@ -190,10 +187,10 @@ func (f *fleet) service(name string, db pg.Config, calls ...string) service.Conf
 }
 
 func (f *fleet) operationsConfig(o options) operations.Config {
-	return operations.Config{
-		Config:   f.service("operations", pg.Config{URL: f.ops.URL, MaxConns: 10}),
-		RunTypes: o.runTypes, MaxQueued: 5000, ReapEvery: 500 * time.Millisecond, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
-	}
+	cfg := operations.Service.Defaults()
+	cfg.Config = f.service("operations", pg.Config{URL: f.ops.URL, MaxConns: 10})
+	cfg.RunTypes, cfg.ReapEvery = o.runTypes, 500*time.Millisecond
+	return cfg
 }
 
 func (f *fleet) tenancyConfig() tenancy.Config {
@@ -206,14 +203,12 @@ func (f *fleet) tenancyConfig() tenancy.Config {
 }
 
 func (f *fleet) inventoryConfig(o options) inventory.Config {
-	return inventory.Config{
-		Config: f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy"),
-		Work:   work.Settings{Workers: 4, Heartbeat: time.Second, Sweep: time.Second},
-		Graph: tenantgraph.Settings{
-			CA: f.ca.RootFile(), Concurrency: 8, MaxBytes: 32 << 20, Timeout: cmp.Or(o.graphTimeout, time.Minute),
-		},
-		Schedules: schedule.Settings{Every: time.Second},
-	}
+	cfg := inventory.Service.Defaults()
+	cfg.Config = f.service("inventory", pg.Config{URL: f.inventory.URL, MaxConns: 20}, "operations", "tenancy")
+	cfg.Work.Workers, cfg.Work.Heartbeat, cfg.Work.Sweep = 4, time.Second, time.Second
+	cfg.Graph.CA, cfg.Graph.Timeout = f.ca.RootFile(), cmp.Or(o.graphTimeout, cfg.Graph.Timeout)
+	cfg.Schedules.Every = time.Second
+	return cfg
 }
 
 func (f *fleet) gatewayConfig() gateway.Config {

@@ -50,8 +50,7 @@ func TestUnknownCommandsAndVariablesAreRefused(t *testing.T) {
 
 func TestDefaultsAreThoseOfTheTags(t *testing.T) {
 	t.Setenv("NOTES_GREETING", "hi")
-	cfg, err := notes(nil, nil).Defaults()
-	require.NoError(t, err)
+	cfg := notes(nil, nil).Defaults()
 	require.Equal(t, "hello", cfg.Greeting)
 	require.Equal(t, "1s", cfg.Server.DrainGrace.String())
 }

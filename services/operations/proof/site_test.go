@@ -24,7 +24,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
-	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/devca"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/rpctest"
@@ -88,16 +87,14 @@ func newSite(t *testing.T, server pgtest.Handle, types string) *site {
 
 // config returns settings of a service that listens on address and uses the database at url.
 func (s *site) config(address, url string) operations.Config {
-	return operations.Config{
-		Config: service.Config{
-			Server: rpc.ServerConfig{
-				Listen: address, TLSCert: s.ca.CertFile(operations.Name), TLSKey: s.ca.KeyFile(operations.Name), TLSCA: s.ca.RootFile(),
-				ActorKeys: []string{filepath.Join(s.dir, "actor-pub.pem")},
-			},
-			Database: pg.Config{URL: url, MaxConns: 8},
-		},
-		RunTypes: s.types, MaxQueued: 5000, ReapEvery: s.reapEvery, FoldEvery: 5 * time.Second, RetainEvery: time.Hour,
+	cfg := operations.Service.Defaults()
+	cfg.Server = rpc.ServerConfig{
+		Listen: address, TLSCert: s.ca.CertFile(operations.Name), TLSKey: s.ca.KeyFile(operations.Name), TLSCA: s.ca.RootFile(),
+		ActorKeys: []string{filepath.Join(s.dir, "actor-pub.pem")},
 	}
+	cfg.Database = pg.Config{URL: url, MaxConns: 8}
+	cfg.RunTypes, cfg.ReapEvery = s.types, s.reapEvery
+	return cfg
 }
 
 // process starts the service as a process of its own.
