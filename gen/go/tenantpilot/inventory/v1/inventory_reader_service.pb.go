@@ -35,9 +35,9 @@ type ListItemsRequest struct {
 	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	// Also items that are gone from the tenant.
 	ShowRemoved bool `protobuf:"varint,4,opt,name=show_removed,json=showRemoved,proto3" json:"show_removed,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -115,7 +115,7 @@ func (x *ListItemsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListItemsResponse answers a page of items.
+// ListItemsResponse holds a page of items.
 type ListItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Without payloads.
@@ -225,7 +225,7 @@ func (x *GetItemRequest) GetItemId() int64 {
 	return 0
 }
 
-// GetItemResponse answers an item.
+// GetItemResponse holds an item.
 type GetItemResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The item.
@@ -287,9 +287,9 @@ type ListVersionsRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// The item.
 	ItemId int64 `protobuf:"varint,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -353,7 +353,7 @@ func (x *ListVersionsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListVersionsResponse answers a page of versions.
+// ListVersionsResponse holds a page of versions.
 type ListVersionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Newest first, without payloads.
@@ -472,7 +472,7 @@ func (x *GetCoverageRequest) GetRunId() int64 {
 	return 0
 }
 
-// GetCoverageResponse answers the coverage.
+// GetCoverageResponse holds the coverage.
 type GetCoverageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By type.
@@ -555,7 +555,7 @@ func (*ListPolicyTypesRequest) Descriptor() ([]byte, []int) {
 	return file_tenantpilot_inventory_v1_inventory_reader_service_proto_rawDescGZIP(), []int{8}
 }
 
-// ListPolicyTypesResponse answers the policy types.
+// ListPolicyTypesResponse holds the policy types.
 type ListPolicyTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order they are synced.
@@ -608,9 +608,9 @@ type ListSyncSchedulesRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// The tenant.
 	TenantId int64 `protobuf:"varint,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -674,7 +674,7 @@ func (x *ListSyncSchedulesRequest) GetPageToken() string {
 	return ""
 }
 
-// ListSyncSchedulesResponse answers a page of schedules.
+// ListSyncSchedulesResponse holds a page of schedules.
 type ListSyncSchedulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By id.

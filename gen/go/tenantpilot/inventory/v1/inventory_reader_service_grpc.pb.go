@@ -33,17 +33,17 @@ const (
 //
 // InventoryReaderService reads what syncs found. It never calls Graph.
 type InventoryReaderServiceClient interface {
-	// ListItems answers the policy items of a tenant, by type and external id.
+	// ListItems returns the policy items of a tenant, by type and external id.
 	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (*ListItemsResponse, error)
-	// GetItem answers one item with the exact bytes of its current version.
+	// GetItem returns one item with the exact bytes of its current version.
 	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
-	// ListVersions answers the versions of an item, newest first.
+	// ListVersions returns the versions of an item, newest first.
 	ListVersions(ctx context.Context, in *ListVersionsRequest, opts ...grpc.CallOption) (*ListVersionsResponse, error)
-	// GetCoverage answers, per policy type, how completely a tenant was last read, or was read by one run.
+	// GetCoverage returns, per policy type, how completely a tenant was last read, or was read by one run.
 	GetCoverage(ctx context.Context, in *GetCoverageRequest, opts ...grpc.CallOption) (*GetCoverageResponse, error)
-	// ListPolicyTypes answers the policy types that can be synced.
+	// ListPolicyTypes returns the policy types that can be synced.
 	ListPolicyTypes(ctx context.Context, in *ListPolicyTypesRequest, opts ...grpc.CallOption) (*ListPolicyTypesResponse, error)
-	// ListSyncSchedules answers the schedules of a tenant.
+	// ListSyncSchedules returns the schedules of a tenant.
 	ListSyncSchedules(ctx context.Context, in *ListSyncSchedulesRequest, opts ...grpc.CallOption) (*ListSyncSchedulesResponse, error)
 }
 
@@ -121,17 +121,17 @@ func (c *inventoryReaderServiceClient) ListSyncSchedules(ctx context.Context, in
 //
 // InventoryReaderService reads what syncs found. It never calls Graph.
 type InventoryReaderServiceServer interface {
-	// ListItems answers the policy items of a tenant, by type and external id.
+	// ListItems returns the policy items of a tenant, by type and external id.
 	ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error)
-	// GetItem answers one item with the exact bytes of its current version.
+	// GetItem returns one item with the exact bytes of its current version.
 	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
-	// ListVersions answers the versions of an item, newest first.
+	// ListVersions returns the versions of an item, newest first.
 	ListVersions(context.Context, *ListVersionsRequest) (*ListVersionsResponse, error)
-	// GetCoverage answers, per policy type, how completely a tenant was last read, or was read by one run.
+	// GetCoverage returns, per policy type, how completely a tenant was last read, or was read by one run.
 	GetCoverage(context.Context, *GetCoverageRequest) (*GetCoverageResponse, error)
-	// ListPolicyTypes answers the policy types that can be synced.
+	// ListPolicyTypes returns the policy types that can be synced.
 	ListPolicyTypes(context.Context, *ListPolicyTypesRequest) (*ListPolicyTypesResponse, error)
-	// ListSyncSchedules answers the schedules of a tenant.
+	// ListSyncSchedules returns the schedules of a tenant.
 	ListSyncSchedules(context.Context, *ListSyncSchedulesRequest) (*ListSyncSchedulesResponse, error)
 	mustEmbedUnimplementedInventoryReaderServiceServer()
 }

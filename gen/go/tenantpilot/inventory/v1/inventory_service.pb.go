@@ -32,12 +32,12 @@ type StartSyncRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// The tenant.
 	TenantId int64 `protobuf:"varint,2,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
-	// Policy types by the names ListPolicyTypes answers; empty means those of retry_of, else all.
+	// Policy types by the names ListPolicyTypes returns; empty means those of retry_of, else all.
 	Types []string `protobuf:"bytes,3,rep,name=types,proto3" json:"types,omitempty"`
 	// Makes repeating safe; unique per workspace and caller.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The ended sync this one repeats, of the same tenant and types. An active one of
-	// that selection is answered as it is, whether or not it repeats anything.
+	// that selection is returned as it is, whether or not it repeats anything.
 	RetryOf       *int64 `protobuf:"varint,5,opt,name=retry_of,json=retryOf,proto3,oneof" json:"retry_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -108,7 +108,7 @@ func (x *StartSyncRequest) GetRetryOf() int64 {
 	return 0
 }
 
-// StartSyncResponse answers the run.
+// StartSyncResponse holds the run.
 type StartSyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run, new or already active.
@@ -272,7 +272,7 @@ func (x *CreateSyncScheduleRequest) GetRequestId() string {
 	return ""
 }
 
-// CreateSyncScheduleResponse answers the schedule.
+// CreateSyncScheduleResponse holds the schedule.
 type CreateSyncScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The schedule.
@@ -409,7 +409,7 @@ func (x *UpdateSyncScheduleRequest) GetPaused() bool {
 	return false
 }
 
-// UpdateSyncScheduleResponse answers the schedule.
+// UpdateSyncScheduleResponse holds the schedule.
 type UpdateSyncScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The schedule.

@@ -31,7 +31,7 @@ const (
 //
 // InventoryService starts syncs and changes their schedules.
 type InventoryServiceClient interface {
-	// StartSync starts an inventory sync of a tenant as one run, or answers the one already active for the same selection.
+	// StartSync starts an inventory sync of a tenant as one run, or returns the one already active for the same selection.
 	//
 	// Errors: INVALID_ARGUMENT naming an unknown type, or retry_of where that is not an ended
 	// sync of the same tenant and types in the workspace; NOT_FOUND.
@@ -100,7 +100,7 @@ func (c *inventoryServiceClient) DeleteSyncSchedule(ctx context.Context, in *Del
 //
 // InventoryService starts syncs and changes their schedules.
 type InventoryServiceServer interface {
-	// StartSync starts an inventory sync of a tenant as one run, or answers the one already active for the same selection.
+	// StartSync starts an inventory sync of a tenant as one run, or returns the one already active for the same selection.
 	//
 	// Errors: INVALID_ARGUMENT naming an unknown type, or retry_of where that is not an ended
 	// sync of the same tenant and types in the workspace; NOT_FOUND.

@@ -213,7 +213,7 @@ const (
 	// ABORTED RUN_ALREADY_ACTIVE naming it.
 	ConflictPolicy_CONFLICT_POLICY_FAIL ConflictPolicy = 2
 	// End a queued or lease-expired one as superseded and start; ask a running one
-	// to cancel and answer ABORTED RUN_ALREADY_ACTIVE with RetryInfo.
+	// to cancel and return ABORTED RUN_ALREADY_ACTIVE with RetryInfo.
 	ConflictPolicy_CONFLICT_POLICY_CANCEL_EXISTING ConflictPolicy = 3
 )
 
@@ -322,7 +322,7 @@ const (
 	FailureReason_FAILURE_REASON_UNSPECIFIED FailureReason = 0
 	// The job failed; only the service's log says why.
 	FailureReason_FAILURE_REASON_WORKER_ERROR FailureReason = 1
-	// What was asked for can never work as it stands.
+	// What was requested can never work as it stands.
 	FailureReason_FAILURE_REASON_VALIDATION FailureReason = 2
 	// Something the job depends on, for example Graph, failed or is away.
 	FailureReason_FAILURE_REASON_DEPENDENCY FailureReason = 3
@@ -565,7 +565,7 @@ type Run struct {
 	SummaryCounts map[string]int64 `protobuf:"bytes,10,rep,name=summary_counts,json=summaryCounts,proto3" json:"summary_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// What went wrong, one entry per cause.
 	FailureSummary []*Failure `protobuf:"bytes,11,rep,name=failure_summary,json=failureSummary,proto3" json:"failure_summary,omitempty"`
-	// What the job was asked to do, and what it wants found again. No secrets.
+	// What the job is to do, and what its runs can be found by. No secrets.
 	Context *structpb.Struct `protobuf:"bytes,12,opt,name=context,proto3" json:"context,omitempty"`
 	// When the first attempt began.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
@@ -584,9 +584,9 @@ type Run struct {
 	LeaseHolder string `protobuf:"bytes,19,opt,name=lease_holder,json=leaseHolder,proto3" json:"lease_holder,omitempty"`
 	// When the lease ends unless a heartbeat extends it, by the database's clock.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
-	// When cancellation was asked for.
+	// When cancellation was requested.
 	CancelRequestTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=cancel_request_time,json=cancelRequestTime,proto3" json:"cancel_request_time,omitempty"`
-	// Who asked for cancellation.
+	// Who requested cancellation.
 	CancelRequestedBy string `protobuf:"bytes,22,opt,name=cancel_requested_by,json=cancelRequestedBy,proto3" json:"cancel_requested_by,omitempty"`
 	// Why, in the asker's words.
 	CancelReason string `protobuf:"bytes,23,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
@@ -869,7 +869,7 @@ func (x *Run) GetRunsAhead() int64 {
 	return 0
 }
 
-// Failure is one cause of a run not succeeding, told to a person.
+// Failure is one cause of a run not succeeding, written for a person.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A machine code of the part that failed, for example Graph's error code.

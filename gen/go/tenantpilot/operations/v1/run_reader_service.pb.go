@@ -126,7 +126,7 @@ func (x *GetRunRequest) GetRunId() int64 {
 	return 0
 }
 
-// GetRunResponse answers a run.
+// GetRunResponse holds a run.
 type GetRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -177,9 +177,9 @@ type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token or previous_page_token of the answer before, with everything
+	// next_page_token or previous_page_token of the response before, with everything
 	// else unchanged.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// AIP-160: terms joined by AND, over status, outcome, type, tenant_id, user_id,
@@ -193,7 +193,7 @@ type ListRunsRequest struct {
 	// How much of each run.
 	View RunView `protobuf:"varint,5,opt,name=view,proto3,enum=tenantpilot.operations.v1.RunView" json:"view,omitempty"`
 	// "create_time desc" (the default), "create_time", "complete_time desc" or
-	// "complete_time", which answers completed runs only.
+	// "complete_time", which lists completed runs only.
 	OrderBy string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	// Only these fields of each run; overrides view.
 	ReadMask      *fieldmaskpb.FieldMask `protobuf:"bytes,7,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
@@ -280,10 +280,10 @@ func (x *ListRunsRequest) GetReadMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
-// ListRunsResponse answers a page of runs.
+// ListRunsResponse holds a page of runs.
 type ListRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order asked.
+	// In the order of the request.
 	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -349,9 +349,9 @@ type ListRunEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId int64 `protobuf:"varint,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before.
+	// next_page_token of the response before.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -408,7 +408,7 @@ func (x *ListRunEventsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListRunEventsResponse answers a page of a run's history.
+// ListRunEventsResponse holds a page of a run's history.
 type ListRunEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Oldest first.
@@ -500,7 +500,7 @@ func (*ListRunTypesRequest) Descriptor() ([]byte, []int) {
 	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{6}
 }
 
-// ListRunTypesResponse answers the allow-list.
+// ListRunTypesResponse holds the allow-list.
 type ListRunTypesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By name.
@@ -629,7 +629,7 @@ func (x *WatchRunsRequest) GetResumeToken() string {
 	return ""
 }
 
-// WatchRunsResponse is one thing that a watcher is told.
+// WatchRunsResponse is one message to a watcher.
 type WatchRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of these.
@@ -748,7 +748,7 @@ type RunChange struct {
 	// The run, at least as new as the event.
 	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	// The transition; absent when only progress was reported, of which only the
-	// latest value is told.
+	// latest value is sent.
 	Event         *RunEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -798,7 +798,7 @@ func (x *RunChange) GetEvent() *RunEvent {
 	return nil
 }
 
-// Bookmark says that everything up to its token has been told.
+// Bookmark says that everything up to its token has been sent.
 type Bookmark struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -890,7 +890,7 @@ func (x *WaitRunRequest) GetTimeout() *durationpb.Duration {
 	return nil
 }
 
-// WaitRunResponse answers the run.
+// WaitRunResponse holds the run.
 type WaitRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Ended, unless the time was up.
@@ -1018,7 +1018,7 @@ func (x *SummarizeRunsRequest) GetTypes() []string {
 	return nil
 }
 
-// SummarizeRunsResponse answers the statistics.
+// SummarizeRunsResponse holds the statistics.
 type SummarizeRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Completed runs by the bucket they ended in, their type and outcome; only
@@ -1421,7 +1421,7 @@ func (*GetRetentionRequest) Descriptor() ([]byte, []int) {
 	return file_tenantpilot_operations_v1_run_reader_service_proto_rawDescGZIP(), []int{20}
 }
 
-// GetRetentionResponse answers what retention did.
+// GetRetentionResponse holds what retention did.
 type GetRetentionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By type.

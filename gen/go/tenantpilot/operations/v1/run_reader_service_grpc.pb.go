@@ -35,34 +35,34 @@ const (
 //
 // RunReaderService reads runs. It never changes anything.
 type RunReaderServiceClient interface {
-	// GetRun answers one run in full.
+	// GetRun returns one run in full.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
-	// ListRuns answers the runs of a workspace, newest first.
+	// ListRuns returns the runs of a workspace, newest first.
 	//
 	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter
 	// INVALID_FILTER, order_by, read_mask).
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// ListRunEvents answers the history of one run, oldest first.
+	// ListRunEvents returns the history of one run, oldest first.
 	ListRunEvents(ctx context.Context, in *ListRunEventsRequest, opts ...grpc.CallOption) (*ListRunEventsResponse, error)
-	// WatchRuns answers the runs that match as they are now, then every change of
+	// WatchRuns returns the runs that match as they are now, then every change of
 	// them in order. A bookmark comes after the snapshot and every 15 s. Ended by
 	// the server, with UNAVAILABLE, the watch goes on from the last resume_token.
 	//
 	// Errors: INVALID_ARGUMENT INVALID_RESUME_TOKEN, ABORTED SLOW_CONSUMER (go on
 	// from the last resume_token), OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (begin anew).
 	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunsResponse], error)
-	// WaitRun answers a run once it has ended, or as it is when the time is up.
+	// WaitRun returns a run once it has ended, or as it is when the time is up.
 	WaitRun(ctx context.Context, in *WaitRunRequest, opts ...grpc.CallOption) (*WaitRunResponse, error)
-	// SummarizeRuns answers statistics of a workspace's runs, from maintained
+	// SummarizeRuns returns statistics of a workspace's runs, from maintained
 	// aggregates: its cost does not grow with the number of runs.
 	//
 	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start);
 	// UNAVAILABLE (STATISTICS_BEHIND) with RetryInfo while too many runs that ended, for
 	// example in an outage of the service, are still to be added.
 	SummarizeRuns(ctx context.Context, in *SummarizeRunsRequest, opts ...grpc.CallOption) (*SummarizeRunsResponse, error)
-	// GetRetention answers what retention did: a platform matter.
+	// GetRetention returns what retention did: a platform matter.
 	GetRetention(ctx context.Context, in *GetRetentionRequest, opts ...grpc.CallOption) (*GetRetentionResponse, error)
-	// ListRunTypes answers the allow-list of run types.
+	// ListRunTypes returns the allow-list of run types.
 	ListRunTypes(ctx context.Context, in *ListRunTypesRequest, opts ...grpc.CallOption) (*ListRunTypesResponse, error)
 }
 
@@ -169,34 +169,34 @@ func (c *runReaderServiceClient) ListRunTypes(ctx context.Context, in *ListRunTy
 //
 // RunReaderService reads runs. It never changes anything.
 type RunReaderServiceServer interface {
-	// GetRun answers one run in full.
+	// GetRun returns one run in full.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
-	// ListRuns answers the runs of a workspace, newest first.
+	// ListRuns returns the runs of a workspace, newest first.
 	//
 	// Errors: INVALID_ARGUMENT (page_size, page_token INVALID_PAGE_TOKEN, filter
 	// INVALID_FILTER, order_by, read_mask).
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// ListRunEvents answers the history of one run, oldest first.
+	// ListRunEvents returns the history of one run, oldest first.
 	ListRunEvents(context.Context, *ListRunEventsRequest) (*ListRunEventsResponse, error)
-	// WatchRuns answers the runs that match as they are now, then every change of
+	// WatchRuns returns the runs that match as they are now, then every change of
 	// them in order. A bookmark comes after the snapshot and every 15 s. Ended by
 	// the server, with UNAVAILABLE, the watch goes on from the last resume_token.
 	//
 	// Errors: INVALID_ARGUMENT INVALID_RESUME_TOKEN, ABORTED SLOW_CONSUMER (go on
 	// from the last resume_token), OUT_OF_RANGE RESUME_TOKEN_TOO_OLD (begin anew).
 	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[WatchRunsResponse]) error
-	// WaitRun answers a run once it has ended, or as it is when the time is up.
+	// WaitRun returns a run once it has ended, or as it is when the time is up.
 	WaitRun(context.Context, *WaitRunRequest) (*WaitRunResponse, error)
-	// SummarizeRuns answers statistics of a workspace's runs, from maintained
+	// SummarizeRuns returns statistics of a workspace's runs, from maintained
 	// aggregates: its cost does not grow with the number of runs.
 	//
 	// Errors: INVALID_ARGUMENT (more than 1000 buckets, an end before its start);
 	// UNAVAILABLE (STATISTICS_BEHIND) with RetryInfo while too many runs that ended, for
 	// example in an outage of the service, are still to be added.
 	SummarizeRuns(context.Context, *SummarizeRunsRequest) (*SummarizeRunsResponse, error)
-	// GetRetention answers what retention did: a platform matter.
+	// GetRetention returns what retention did: a platform matter.
 	GetRetention(context.Context, *GetRetentionRequest) (*GetRetentionResponse, error)
-	// ListRunTypes answers the allow-list of run types.
+	// ListRunTypes returns the allow-list of run types.
 	ListRunTypes(context.Context, *ListRunTypesRequest) (*ListRunTypesResponse, error)
 	mustEmbedUnimplementedRunReaderServiceServer()
 }

@@ -35,9 +35,9 @@ type StartRunRequest struct {
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
 	// The tenant it works on, if one.
 	TenantId *int64 `protobuf:"varint,2,opt,name=tenant_id,json=tenantId,proto3,oneof" json:"tenant_id,omitempty"`
-	// The user who asked. With an end user's token on the call it must be that user or absent.
+	// The user who requested the run. With an end user's token on the call it must be that user or absent.
 	UserId *int64 `protobuf:"varint,3,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
-	// Who asked, in words. Defaults to the name in the end user's token, else the calling service.
+	// Who requested the run, in words. Defaults to the name in the end user's token, else the calling service.
 	InitiatorName string `protobuf:"bytes,4,opt,name=initiator_name,json=initiatorName,proto3" json:"initiator_name,omitempty"`
 	// One of the run types.
 	Type string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
@@ -175,14 +175,14 @@ func (x *StartRunRequest) GetParentRunId() int64 {
 	return 0
 }
 
-// StartRunResponse answers the run.
+// StartRunResponse holds the run.
 type StartRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run, new or existing, as it is now.
 	Run *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	// Whether this request (now or when first said) created it.
+	// Whether this request, now or when it was first sent, created it.
 	Started bool `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
-	// Whether this answer repeats an earlier one with the same request_id.
+	// Whether this response repeats an earlier one with the same request_id.
 	Replayed      bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -294,7 +294,7 @@ func (x *BeginRunRequest) GetHolder() string {
 	return ""
 }
 
-// BeginRunResponse answers the leased run.
+// BeginRunResponse holds the leased run.
 type BeginRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run; lease_epoch is what later calls must carry.
@@ -409,7 +409,7 @@ type ReportProgressResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Until when the lease now lasts, by the database's clock.
 	LeaseExpireTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=lease_expire_time,json=leaseExpireTime,proto3" json:"lease_expire_time,omitempty"`
-	// Whether cancellation was asked for: finish soon and complete as cancelled.
+	// Whether cancellation was requested: finish soon and complete as cancelled.
 	CancelRequested bool `protobuf:"varint,2,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	// Why, in the asker's words.
 	CancelReason  string `protobuf:"bytes,3,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
@@ -523,7 +523,7 @@ func (x *ReleaseRunRequest) GetLeaseEpoch() int64 {
 	return 0
 }
 
-// ReleaseRunResponse answers the run after its release.
+// ReleaseRunResponse holds the run after its release.
 type ReleaseRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -662,7 +662,7 @@ func (x *CompleteRunRequest) GetView() RunView {
 	return RunView_RUN_VIEW_UNSPECIFIED
 }
 
-// CompleteRunResponse answers the ended run.
+// CompleteRunResponse holds the ended run.
 type CompleteRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -763,7 +763,7 @@ func (x *CancelRunRequest) GetReason() string {
 	return ""
 }
 
-// CancelRunResponse answers the run after the wish.
+// CancelRunResponse holds the run after the request.
 type CancelRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
@@ -814,9 +814,9 @@ type ListDispatchableRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types the caller owns; at least one.
 	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
-	// How many at most; 0 means 500, more than 1000 is answered with 1000.
+	// How many at most; 0 means 500, more than 1000 counts as 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before.
+	// next_page_token of the response before.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -873,7 +873,7 @@ func (x *ListDispatchableRunsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListDispatchableRunsResponse answers queued runs.
+// ListDispatchableRunsResponse holds queued runs.
 type ListDispatchableRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Workspace by workspace, the next ones first.
@@ -1186,10 +1186,10 @@ func (x *StartRunEntry) GetHeaders() *EntryHeaders {
 	return nil
 }
 
-// BatchStartRunsResponse is many answers in one.
+// BatchStartRunsResponse holds many responses.
 type BatchStartRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each request, in the order asked.
+	// One for each request, in the order of the request.
 	Results       []*StartRunResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1232,7 +1232,7 @@ func (x *BatchStartRunsResponse) GetResults() []*StartRunResult {
 	return nil
 }
 
-// StartRunResult is one start's answer or error.
+// StartRunResult is one start's response or error.
 type StartRunResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of the three.
@@ -1450,10 +1450,10 @@ func (x *ReportProgressEntry) GetHeaders() *EntryHeaders {
 	return nil
 }
 
-// BatchReportProgressResponse is many answers in one.
+// BatchReportProgressResponse holds many responses.
 type BatchReportProgressResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each request, in the order asked.
+	// One for each request, in the order of the request.
 	Results       []*ReportProgressResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1496,7 +1496,7 @@ func (x *BatchReportProgressResponse) GetResults() []*ReportProgressResult {
 	return nil
 }
 
-// ReportProgressResult is one heartbeat's answer or error.
+// ReportProgressResult is one heartbeat's response or error.
 type ReportProgressResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of the three.
@@ -1714,10 +1714,10 @@ func (x *CompleteRunEntry) GetHeaders() *EntryHeaders {
 	return nil
 }
 
-// BatchCompleteRunsResponse is many answers in one.
+// BatchCompleteRunsResponse holds many responses.
 type BatchCompleteRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each request, in the order asked.
+	// One for each request, in the order of the request.
 	Results       []*CompleteRunResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1760,7 +1760,7 @@ func (x *BatchCompleteRunsResponse) GetResults() []*CompleteRunResult {
 	return nil
 }
 
-// CompleteRunResult is one completion's answer or error.
+// CompleteRunResult is one completion's response or error.
 type CompleteRunResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One of the three.

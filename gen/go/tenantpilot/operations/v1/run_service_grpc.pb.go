@@ -39,8 +39,8 @@ const (
 // type may start, begin, report, release or complete it. Refusals are checked in
 // this order: completed, epoch, status.
 type RunServiceClient interface {
-	// StartRun creates a run, or answers the active one of the same identity.
-	// Saying it again with the same request_id answers the same run.
+	// StartRun creates a run, or returns the active one of the same identity.
+	// Calling it again with the same request_id returns the same run.
 	//
 	// Errors: INVALID_ARGUMENT (unknown type, bad context, REQUEST_ID_REUSED),
 	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED,
@@ -49,21 +49,21 @@ type RunServiceClient interface {
 	// holder is not refused for that.
 	StartRun(ctx context.Context, in *StartRunRequest, opts ...grpc.CallOption) (*StartRunResponse, error)
 	// BeginRun leases a queued run, or one whose lease expired, to a holder.
-	// Repeated by the same holder it answers the same epoch.
+	// Repeated by the same holder it returns the same epoch.
 	//
 	// Errors: ABORTED LEASE_HELD, FAILED_PRECONDITION RUN_COMPLETED, NOT_FOUND.
 	BeginRun(ctx context.Context, in *BeginRunRequest, opts ...grpc.CallOption) (*BeginRunResponse, error)
 	// ReportProgress is the heartbeat: it extends the lease, stores the counters
-	// and says whether cancellation was asked for.
+	// and reports whether cancellation was requested.
 	//
 	// Errors: ABORTED LEASE_LOST and FAILED_PRECONDITION RUN_COMPLETED: stop working.
 	ReportProgress(ctx context.Context, in *ReportProgressRequest, opts ...grpc.CallOption) (*ReportProgressResponse, error)
 	// ReleaseRun gives a run back to the queue at a graceful shutdown; the attempt
-	// does not count. If cancellation was asked for, the run ends cancelled.
+	// does not count. If cancellation was requested, the run ends cancelled.
 	//
 	// Errors: ABORTED LEASE_LOST, FAILED_PRECONDITION RUN_COMPLETED.
 	ReleaseRun(ctx context.Context, in *ReleaseRunRequest, opts ...grpc.CallOption) (*ReleaseRunResponse, error)
-	// CompleteRun ends a run. Repeated with the same content it answers OK; a
+	// CompleteRun ends a run. Repeated with the same content it returns OK; a
 	// completion after the run ended otherwise is refused and kept as an event.
 	//
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
@@ -87,7 +87,7 @@ type RunServiceClient interface {
 	// responses to entries are whole.
 	BatchCompleteRuns(ctx context.Context, in *BatchCompleteRunsRequest, opts ...grpc.CallOption) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
-	// completed run is answered unchanged.
+	// completed run is returned unchanged.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
 	// ListDispatchableRuns returns queued runs of types the caller owns, workspace by
 	// workspace: those whose turn is next, up to 100 of a tenant and 1,000 of a
@@ -212,8 +212,8 @@ func (c *runServiceClient) ListDispatchableRuns(ctx context.Context, in *ListDis
 // type may start, begin, report, release or complete it. Refusals are checked in
 // this order: completed, epoch, status.
 type RunServiceServer interface {
-	// StartRun creates a run, or answers the active one of the same identity.
-	// Saying it again with the same request_id answers the same run.
+	// StartRun creates a run, or returns the active one of the same identity.
+	// Calling it again with the same request_id returns the same run.
 	//
 	// Errors: INVALID_ARGUMENT (unknown type, bad context, REQUEST_ID_REUSED),
 	// ABORTED RUN_ALREADY_ACTIVE, PERMISSION_DENIED RUN_TYPE_NOT_OWNED,
@@ -222,21 +222,21 @@ type RunServiceServer interface {
 	// holder is not refused for that.
 	StartRun(context.Context, *StartRunRequest) (*StartRunResponse, error)
 	// BeginRun leases a queued run, or one whose lease expired, to a holder.
-	// Repeated by the same holder it answers the same epoch.
+	// Repeated by the same holder it returns the same epoch.
 	//
 	// Errors: ABORTED LEASE_HELD, FAILED_PRECONDITION RUN_COMPLETED, NOT_FOUND.
 	BeginRun(context.Context, *BeginRunRequest) (*BeginRunResponse, error)
 	// ReportProgress is the heartbeat: it extends the lease, stores the counters
-	// and says whether cancellation was asked for.
+	// and reports whether cancellation was requested.
 	//
 	// Errors: ABORTED LEASE_LOST and FAILED_PRECONDITION RUN_COMPLETED: stop working.
 	ReportProgress(context.Context, *ReportProgressRequest) (*ReportProgressResponse, error)
 	// ReleaseRun gives a run back to the queue at a graceful shutdown; the attempt
-	// does not count. If cancellation was asked for, the run ends cancelled.
+	// does not count. If cancellation was requested, the run ends cancelled.
 	//
 	// Errors: ABORTED LEASE_LOST, FAILED_PRECONDITION RUN_COMPLETED.
 	ReleaseRun(context.Context, *ReleaseRunRequest) (*ReleaseRunResponse, error)
-	// CompleteRun ends a run. Repeated with the same content it answers OK; a
+	// CompleteRun ends a run. Repeated with the same content it returns OK; a
 	// completion after the run ended otherwise is refused and kept as an event.
 	//
 	// Errors: FAILED_PRECONDITION RUN_COMPLETED with the stored outcome,
@@ -260,7 +260,7 @@ type RunServiceServer interface {
 	// responses to entries are whole.
 	BatchCompleteRuns(context.Context, *BatchCompleteRunsRequest) (*BatchCompleteRunsResponse, error)
 	// CancelRun ends a queued run at once and asks a running one to stop. A
-	// completed run is answered unchanged.
+	// completed run is returned unchanged.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
 	// ListDispatchableRuns returns queued runs of types the caller owns, workspace by
 	// workspace: those whose turn is next, up to 100 of a tenant and 1,000 of a

@@ -107,7 +107,7 @@ func (x *CreateApiTokenRequest) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// CreateApiTokenResponse answers the token, this once.
+// CreateApiTokenResponse holds the token, this once.
 type CreateApiTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token's record.
@@ -167,9 +167,9 @@ type ListApiTokensRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -226,7 +226,7 @@ func (x *ListApiTokensRequest) GetPageToken() string {
 	return ""
 }
 
-// ListApiTokensResponse answers a page of tokens.
+// ListApiTokensResponse holds a page of tokens.
 type ListApiTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By id.
@@ -336,7 +336,7 @@ func (x *RevokeApiTokenRequest) GetApiTokenId() int64 {
 	return 0
 }
 
-// RevokeApiTokenResponse answers the token.
+// RevokeApiTokenResponse holds the token.
 type RevokeApiTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token.

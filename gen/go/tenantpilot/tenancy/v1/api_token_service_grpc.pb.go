@@ -35,7 +35,7 @@ type ApiTokenServiceClient interface {
 	//
 	// Errors: PERMISSION_DENIED ROLE_ABOVE_OWN, INVALID_ARGUMENT (expiry over 365 days).
 	CreateApiToken(ctx context.Context, in *CreateApiTokenRequest, opts ...grpc.CallOption) (*CreateApiTokenResponse, error)
-	// ListApiTokens answers the end user's tokens; for owners, everyone's.
+	// ListApiTokens returns the end user's tokens; for owners, everyone's.
 	ListApiTokens(ctx context.Context, in *ListApiTokensRequest, opts ...grpc.CallOption) (*ListApiTokensResponse, error)
 	// RevokeApiToken stops a token working, within seconds. Repeating it is OK.
 	RevokeApiToken(ctx context.Context, in *RevokeApiTokenRequest, opts ...grpc.CallOption) (*RevokeApiTokenResponse, error)
@@ -90,7 +90,7 @@ type ApiTokenServiceServer interface {
 	//
 	// Errors: PERMISSION_DENIED ROLE_ABOVE_OWN, INVALID_ARGUMENT (expiry over 365 days).
 	CreateApiToken(context.Context, *CreateApiTokenRequest) (*CreateApiTokenResponse, error)
-	// ListApiTokens answers the end user's tokens; for owners, everyone's.
+	// ListApiTokens returns the end user's tokens; for owners, everyone's.
 	ListApiTokens(context.Context, *ListApiTokensRequest) (*ListApiTokensResponse, error)
 	// RevokeApiToken stops a token working, within seconds. Repeating it is OK.
 	RevokeApiToken(context.Context, *RevokeApiTokenRequest) (*RevokeApiTokenResponse, error)

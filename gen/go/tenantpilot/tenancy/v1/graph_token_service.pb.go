@@ -88,7 +88,7 @@ func (x *IssueGraphTokenRequest) GetForceRefresh() bool {
 	return false
 }
 
-// IssueGraphTokenResponse answers a token and where it is good.
+// IssueGraphTokenResponse holds a token and where it is good.
 type IssueGraphTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The bearer token.

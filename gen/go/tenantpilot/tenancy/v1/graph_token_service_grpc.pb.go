@@ -28,7 +28,7 @@ const (
 //
 // GraphTokenService issues short-lived Microsoft Graph tokens. Secrets never leave tenancy.
 type GraphTokenServiceClient interface {
-	// IssueGraphToken answers an access token for a tenant, from a cache while it lasts.
+	// IssueGraphToken returns an access token for a tenant, from a cache while it lasts.
 	//
 	// Errors: FAILED_PRECONDITION TENANT_AUTH (with a remediation in its metadata) when Entra
 	// refuses the credential or there is none; UNAVAILABLE when the authority cannot be reached.
@@ -59,7 +59,7 @@ func (c *graphTokenServiceClient) IssueGraphToken(ctx context.Context, in *Issue
 //
 // GraphTokenService issues short-lived Microsoft Graph tokens. Secrets never leave tenancy.
 type GraphTokenServiceServer interface {
-	// IssueGraphToken answers an access token for a tenant, from a cache while it lasts.
+	// IssueGraphToken returns an access token for a tenant, from a cache while it lasts.
 	//
 	// Errors: FAILED_PRECONDITION TENANT_AUTH (with a remediation in its metadata) when Entra
 	// refuses the credential or there is none; UNAVAILABLE when the authority cannot be reached.

@@ -69,7 +69,7 @@ func (x *ResolveApiTokenRequest) GetToken() string {
 	return ""
 }
 
-// ResolveApiTokenResponse answers who it stands for.
+// ResolveApiTokenResponse holds whom the token stands for.
 type ResolveApiTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user.

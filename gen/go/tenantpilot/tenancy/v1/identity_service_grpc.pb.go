@@ -28,7 +28,7 @@ const (
 //
 // IdentityService tells the gateway who is calling.
 type IdentityServiceClient interface {
-	// ResolveApiToken answers who a token stands for.
+	// ResolveApiToken returns who a token stands for.
 	//
 	// Errors: UNAUTHENTICATED TOKEN_INVALID for unknown, expired and revoked alike.
 	ResolveApiToken(ctx context.Context, in *ResolveApiTokenRequest, opts ...grpc.CallOption) (*ResolveApiTokenResponse, error)
@@ -58,7 +58,7 @@ func (c *identityServiceClient) ResolveApiToken(ctx context.Context, in *Resolve
 //
 // IdentityService tells the gateway who is calling.
 type IdentityServiceServer interface {
-	// ResolveApiToken answers who a token stands for.
+	// ResolveApiToken returns who a token stands for.
 	//
 	// Errors: UNAUTHENTICATED TOKEN_INVALID for unknown, expired and revoked alike.
 	ResolveApiToken(context.Context, *ResolveApiTokenRequest) (*ResolveApiTokenResponse, error)

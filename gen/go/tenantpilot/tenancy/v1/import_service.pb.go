@@ -451,10 +451,10 @@ func (x *ImportWorkspacesRequest) GetValidateOnly() bool {
 	return false
 }
 
-// ImportWorkspacesResponse answers what became of them.
+// ImportWorkspacesResponse holds what became of them.
 type ImportWorkspacesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each workspace, in the order asked.
+	// One for each workspace, in the order of the request.
 	Results       []*ImportResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -552,10 +552,10 @@ func (x *ImportUsersRequest) GetValidateOnly() bool {
 	return false
 }
 
-// ImportUsersResponse answers what became of them.
+// ImportUsersResponse holds what became of them.
 type ImportUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each user, in the order asked.
+	// One for each user, in the order of the request.
 	Results       []*ImportResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -653,10 +653,10 @@ func (x *ImportTenantsRequest) GetValidateOnly() bool {
 	return false
 }
 
-// ImportTenantsResponse answers what became of them.
+// ImportTenantsResponse holds what became of them.
 type ImportTenantsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each tenant, in the order asked.
+	// One for each tenant, in the order of the request.
 	Results       []*ImportResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -754,10 +754,10 @@ func (x *ImportMembersRequest) GetValidateOnly() bool {
 	return false
 }
 
-// ImportMembersResponse answers what became of them.
+// ImportMembersResponse holds what became of them.
 type ImportMembersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each member, in the order asked.
+	// One for each member, in the order of the request.
 	Results       []*ImportMemberResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -803,7 +803,7 @@ func (x *ImportMembersResponse) GetResults() []*ImportMemberResult {
 // ImportResult is what became of one workspace, user or tenant.
 type ImportResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As asked.
+	// As in the request.
 	LegacyId int64 `protobuf:"varint,1,opt,name=legacy_id,json=legacyId,proto3" json:"legacy_id,omitempty"`
 	// Its id here; 0 where there is an error, and with validate_only where it would be made.
 	Id int64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
@@ -885,9 +885,9 @@ func (x *ImportResult) GetError() *status.Status {
 // ImportMemberResult is what became of one member.
 type ImportMemberResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As asked.
+	// As in the request.
 	LegacyWorkspaceId int64 `protobuf:"varint,1,opt,name=legacy_workspace_id,json=legacyWorkspaceId,proto3" json:"legacy_workspace_id,omitempty"`
-	// As asked.
+	// As in the request.
 	LegacyUserId int64 `protobuf:"varint,2,opt,name=legacy_user_id,json=legacyUserId,proto3" json:"legacy_user_id,omitempty"`
 	// The workspace here; 0 where there is an error, and with validate_only where it would be made.
 	WorkspaceId int64 `protobuf:"varint,3,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`

@@ -31,7 +31,7 @@ const (
 //
 // ImportService takes over who was who in an older TenantPilot: workspaces, users, tenants and members, in this order.
 // For the takeover tool only. An object is known by its id there (legacy_id), so saying a call again, also at the same
-// time or after a crash, changes nothing: the first answer stands, whatever the second call says of the object. No
+// time or after a crash, changes nothing: the first response stands, whatever the second call has of the object. No
 // secret is taken over; there is no field for one. Items are taken in their order, and one that is refused fails for
 // itself only.
 type ImportServiceClient interface {
@@ -42,7 +42,7 @@ type ImportServiceClient interface {
 	ImportUsers(ctx context.Context, in *ImportUsersRequest, opts ...grpc.CallOption) (*ImportUsersResponse, error)
 	// ImportTenants makes the tenants that are not here yet, without Graph connections. A tenant that was made here for the
 	// same directory of the same workspace is the same tenant, and keeps its names. One that was deleted here after it was
-	// imported stays deleted; its id is answered.
+	// imported stays deleted; its id is returned.
 	//
 	// Errors of items: INVALID_ARGUMENT naming directory_id (no GUID), legacy_workspace_id or workspace_id (there is none);
 	// ALREADY_EXISTS TENANT_EXISTS (the directory is another legacy tenant's; tenant_id and legacy_id in the metadata);
@@ -110,7 +110,7 @@ func (c *importServiceClient) ImportMembers(ctx context.Context, in *ImportMembe
 //
 // ImportService takes over who was who in an older TenantPilot: workspaces, users, tenants and members, in this order.
 // For the takeover tool only. An object is known by its id there (legacy_id), so saying a call again, also at the same
-// time or after a crash, changes nothing: the first answer stands, whatever the second call says of the object. No
+// time or after a crash, changes nothing: the first response stands, whatever the second call has of the object. No
 // secret is taken over; there is no field for one. Items are taken in their order, and one that is refused fails for
 // itself only.
 type ImportServiceServer interface {
@@ -121,7 +121,7 @@ type ImportServiceServer interface {
 	ImportUsers(context.Context, *ImportUsersRequest) (*ImportUsersResponse, error)
 	// ImportTenants makes the tenants that are not here yet, without Graph connections. A tenant that was made here for the
 	// same directory of the same workspace is the same tenant, and keeps its names. One that was deleted here after it was
-	// imported stays deleted; its id is answered.
+	// imported stays deleted; its id is returned.
 	//
 	// Errors of items: INVALID_ARGUMENT naming directory_id (no GUID), legacy_workspace_id or workspace_id (there is none);
 	// ALREADY_EXISTS TENANT_EXISTS (the directory is another legacy tenant's; tenant_id and legacy_id in the metadata);

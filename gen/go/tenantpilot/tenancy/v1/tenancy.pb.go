@@ -166,7 +166,7 @@ const (
 	TenancyReason_TENANCY_REASON_ACTOR_MISSING TenancyReason = 4
 	// The role does not include the capability.
 	TenancyReason_TENANCY_REASON_CAPABILITY_MISSING TenancyReason = 5
-	// The role asked for is above the asker's.
+	// The role asked for is above the caller's own.
 	TenancyReason_TENANCY_REASON_ROLE_ABOVE_OWN TenancyReason = 6
 	// A user's own role is changed by somebody else.
 	TenancyReason_TENANCY_REASON_OWN_ROLE TenancyReason = 7
@@ -717,14 +717,14 @@ func (x *Tenant) GetEtag() string {
 	return ""
 }
 
-// GraphConnection is how tenancy signs in to a tenant. The secret is never answered.
+// GraphConnection is how tenancy signs in to a tenant. The secret is never returned.
 type GraphConnection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The app registration's application (client) id.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// When the secret was last set.
 	SecretSetTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=secret_set_time,json=secretSetTime,proto3" json:"secret_set_time,omitempty"`
-	// When the secret expires, as told by whoever set it.
+	// When the secret expires, as stated by whoever set it.
 	SecretExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=secret_expire_time,json=secretExpireTime,proto3" json:"secret_expire_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -79,7 +79,7 @@ func (x *GetTenantRequest) GetTenantId() int64 {
 	return 0
 }
 
-// GetTenantResponse answers a tenant.
+// GetTenantResponse holds a tenant.
 type GetTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
@@ -130,9 +130,9 @@ type ListTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -189,7 +189,7 @@ func (x *ListTenantsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListTenantsResponse answers a page of tenants.
+// ListTenantsResponse holds a page of tenants.
 type ListTenantsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By id.

@@ -29,9 +29,9 @@ const (
 //
 // TenantReaderService reads tenants.
 type TenantReaderServiceClient interface {
-	// GetTenant answers one tenant.
+	// GetTenant returns one tenant.
 	GetTenant(ctx context.Context, in *GetTenantRequest, opts ...grpc.CallOption) (*GetTenantResponse, error)
-	// ListTenants answers the tenants of a workspace.
+	// ListTenants returns the tenants of a workspace.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
 }
 
@@ -69,9 +69,9 @@ func (c *tenantReaderServiceClient) ListTenants(ctx context.Context, in *ListTen
 //
 // TenantReaderService reads tenants.
 type TenantReaderServiceServer interface {
-	// GetTenant answers one tenant.
+	// GetTenant returns one tenant.
 	GetTenant(context.Context, *GetTenantRequest) (*GetTenantResponse, error)
-	// ListTenants answers the tenants of a workspace.
+	// ListTenants returns the tenants of a workspace.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
 	mustEmbedUnimplementedTenantReaderServiceServer()
 }

@@ -189,7 +189,7 @@ func (x *CreateTenantRequest) GetRequestId() string {
 	return ""
 }
 
-// CreateTenantResponse answers the tenant.
+// CreateTenantResponse holds the tenant.
 type CreateTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
@@ -317,7 +317,7 @@ func (x *UpdateTenantRequest) GetEtag() string {
 	return ""
 }
 
-// UpdateTenantResponse answers the tenant.
+// UpdateTenantResponse holds the tenant.
 type UpdateTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
@@ -427,7 +427,7 @@ func (x *SetGraphConnectionRequest) GetClientSecret() *ClientSecret {
 	return nil
 }
 
-// SetGraphConnectionResponse answers the tenant.
+// SetGraphConnectionResponse holds the tenant.
 type SetGraphConnectionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.

@@ -39,7 +39,7 @@ type TenantServiceClient interface {
 	//
 	// Errors: ABORTED ETAG_MISMATCH.
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error)
-	// SetGraphConnection stores the app registration and its secret, encrypted; the secret is never answered again.
+	// SetGraphConnection stores the app registration and its secret, encrypted; the secret is never returned again.
 	SetGraphConnection(ctx context.Context, in *SetGraphConnectionRequest, opts ...grpc.CallOption) (*SetGraphConnectionResponse, error)
 	// DeleteTenant forgets a tenant and destroys its secret. Runs and inventory stay.
 	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error)
@@ -107,7 +107,7 @@ type TenantServiceServer interface {
 	//
 	// Errors: ABORTED ETAG_MISMATCH.
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error)
-	// SetGraphConnection stores the app registration and its secret, encrypted; the secret is never answered again.
+	// SetGraphConnection stores the app registration and its secret, encrypted; the secret is never returned again.
 	SetGraphConnection(context.Context, *SetGraphConnectionRequest) (*SetGraphConnectionResponse, error)
 	// DeleteTenant forgets a tenant and destroys its secret. Runs and inventory stay.
 	DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error)

@@ -70,7 +70,7 @@ func (x *GetWorkspaceRequest) GetWorkspaceId() int64 {
 	return 0
 }
 
-// GetWorkspaceResponse answers a workspace.
+// GetWorkspaceResponse holds a workspace.
 type GetWorkspaceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
@@ -119,9 +119,9 @@ func (x *GetWorkspaceResponse) GetWorkspace() *Workspace {
 // ListWorkspacesRequest asks for a page of workspaces.
 type ListWorkspacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -171,7 +171,7 @@ func (x *ListWorkspacesRequest) GetPageToken() string {
 	return ""
 }
 
-// ListWorkspacesResponse answers a page of workspaces.
+// ListWorkspacesResponse holds a page of workspaces.
 type ListWorkspacesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By id.
@@ -231,9 +231,9 @@ type ListMembersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
 	WorkspaceId int64 `protobuf:"varint,1,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
-	// How many at most; 0 means 50, more than 200 is answered with 200.
+	// How many at most; 0 means 50, more than 200 counts as 200.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_page_token of the answer before, with everything else unchanged.
+	// next_page_token of the response before, with everything else unchanged.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,7 +290,7 @@ func (x *ListMembersRequest) GetPageToken() string {
 	return ""
 }
 
-// ListMembersResponse answers a page of members.
+// ListMembersResponse holds a page of members.
 type ListMembersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// By user id.

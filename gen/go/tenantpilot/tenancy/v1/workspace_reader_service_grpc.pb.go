@@ -30,11 +30,11 @@ const (
 //
 // WorkspaceReaderService reads workspaces and members.
 type WorkspaceReaderServiceClient interface {
-	// GetWorkspace answers one workspace.
+	// GetWorkspace returns one workspace.
 	GetWorkspace(ctx context.Context, in *GetWorkspaceRequest, opts ...grpc.CallOption) (*GetWorkspaceResponse, error)
-	// ListWorkspaces answers the workspaces the end user is a member of; for the operator, all.
+	// ListWorkspaces returns the workspaces the end user is a member of; for the operator, all.
 	ListWorkspaces(ctx context.Context, in *ListWorkspacesRequest, opts ...grpc.CallOption) (*ListWorkspacesResponse, error)
-	// ListMembers answers who belongs to a workspace.
+	// ListMembers returns who belongs to a workspace.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
 }
 
@@ -82,11 +82,11 @@ func (c *workspaceReaderServiceClient) ListMembers(ctx context.Context, in *List
 //
 // WorkspaceReaderService reads workspaces and members.
 type WorkspaceReaderServiceServer interface {
-	// GetWorkspace answers one workspace.
+	// GetWorkspace returns one workspace.
 	GetWorkspace(context.Context, *GetWorkspaceRequest) (*GetWorkspaceResponse, error)
-	// ListWorkspaces answers the workspaces the end user is a member of; for the operator, all.
+	// ListWorkspaces returns the workspaces the end user is a member of; for the operator, all.
 	ListWorkspaces(context.Context, *ListWorkspacesRequest) (*ListWorkspacesResponse, error)
-	// ListMembers answers who belongs to a workspace.
+	// ListMembers returns who belongs to a workspace.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
 	mustEmbedUnimplementedWorkspaceReaderServiceServer()
 }

@@ -97,7 +97,7 @@ func (x *CreateWorkspaceRequest) GetRequestId() string {
 	return ""
 }
 
-// CreateWorkspaceResponse answers the workspace and its owner.
+// CreateWorkspaceResponse holds the workspace and its owner.
 type CreateWorkspaceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
@@ -216,7 +216,7 @@ func (x *UpdateWorkspaceRequest) GetRequestId() string {
 	return ""
 }
 
-// UpdateWorkspaceResponse answers the workspace.
+// UpdateWorkspaceResponse holds the workspace.
 type UpdateWorkspaceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workspace.
@@ -353,7 +353,7 @@ func (x *AddMemberRequest) GetRequestId() string {
 	return ""
 }
 
-// AddMemberResponse answers the member.
+// AddMemberResponse holds the member.
 type AddMemberResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The member.
@@ -463,7 +463,7 @@ func (x *UpdateMemberRequest) GetRole() Role {
 	return Role_ROLE_UNSPECIFIED
 }
 
-// UpdateMemberResponse answers the member.
+// UpdateMemberResponse holds the member.
 type UpdateMemberResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The member.
@@ -674,7 +674,7 @@ func (x *ClaimUserRequest) GetRequestId() string {
 	return ""
 }
 
-// ClaimUserResponse answers the member.
+// ClaimUserResponse holds the member.
 type ClaimUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The member.
