@@ -86,9 +86,16 @@ func TestAnEntryIsMadeForItsOwnUser(t *testing.T) {
 		require.Equal(t, one, errs.FromStatus(status.FromProto(p.answers[i]).Err()), i)
 	}
 	require.Contains(t, s.Logs(), "entries=10 refused_entries=7 users=2")
+	var traced strings.Builder
+	for _, span := range spans.Ended() {
+		fmt.Fprintln(&traced, span.Name(), span.Attributes(), span.Events(), span.Status())
+	}
+	require.Contains(t, traced.String(), "NoteService/WriteNote")
 	for _, secret := range []string{ada, ben, old, forged} {
 		for _, part := range strings.Split(secret, ".") {
 			require.NotContains(t, s.Logs(), part)
+			require.NotContains(t, traced.String(), part)
+			require.NotContains(t, fmt.Sprint(p.answers), part)
 		}
 	}
 }
