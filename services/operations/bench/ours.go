@@ -15,7 +15,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest/measure"
-	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
 )
 
 // player calls the service and records what was acknowledged.
@@ -40,7 +40,7 @@ func newPlayer(s *service) (*player, error) {
 // their calls into batches. They complete runs as the worker of pkg/work does: they
 // ask for responses without context and failures.
 func (p *player) collect() {
-	shared := work.NewClient(p.service.conns[0])
+	shared := collect.New(p.service.conns[0])
 	p.runs = func(int) operationsv1.RunServiceClient { return shared }
 	p.view = operationsv1.RunView_RUN_VIEW_BASIC
 }

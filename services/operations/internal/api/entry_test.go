@@ -24,7 +24,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	"github.com/tenantpilot/tenantpilot/pkg/work"
+	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
 )
 
 func operator(id int64, name string, workspaces ...int64) actor.Actor {
@@ -220,7 +220,7 @@ func TestABatchHasOneList(t *testing.T) {
 
 // collecting returns a client that collects, and how many batches it has sent. The
 // first call of a method is held until a batch is on its way: the others go together.
-func (w *world) collecting(t *testing.T) (*work.Client, *atomic.Int32) {
+func (w *world) collecting(t *testing.T) (*collect.Client, *atomic.Int32) {
 	t.Helper()
 	var batches atomic.Int32
 	var first, sent syncpkg.Map // by what a method moves: "StartRun", "StartRuns" in a batch
@@ -236,7 +236,7 @@ func (w *world) collecting(t *testing.T) (*work.Client, *atomic.Int32) {
 		}
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
-	return work.NewClient(w.svc.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(intercept))), &batches
+	return collect.New(w.svc.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(intercept))), &batches
 }
 
 // asks are starts of all kinds, and the runs that stand in their way, for one of two

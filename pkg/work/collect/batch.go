@@ -1,4 +1,4 @@
-package work
+package collect
 
 import (
 	"context"
@@ -19,14 +19,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/rpc"
 )
 
-// answer is what the results of all batch calls have in common.
+// answer is the result of one entry, of any of the batch calls.
 type answer[R any] interface {
 	GetResponse() R
 	GetError() *statusv1.Status
 	GetAlone() bool
 }
 
-// fly sends f, then what has come to wait meanwhile, as long as that is batches.
+// fly sends f, then the calls that came meanwhile, until they no longer make a batch.
 func (c *collector[Q, R, A]) fly(f *flight[Q, R, A]) {
 	for f != nil {
 		c.send(f)
@@ -36,11 +36,11 @@ func (c *collector[Q, R, A]) fly(f *flight[Q, R, A]) {
 	}
 }
 
-// send makes the batch call of f and tells each caller what became of its call.
+// send makes the batch call of f and gives each caller its result.
 func (c *collector[Q, R, A]) send(f *flight[Q, R, A]) {
 	entries := c.pack(f)
-	// The context is nobody's own, or the batch would be made for the end user and in
-	// the trace of one of its callers.
+	// With the context of one caller, the batch would be made for that caller's end user
+	// and in that caller's trace.
 	ctx, cancel := context.WithDeadline(context.Background(), latest(f.calls))
 	defer cancel()
 	f.cancel = cancel
@@ -54,7 +54,7 @@ func (c *collector[Q, R, A]) send(f *flight[Q, R, A]) {
 	}
 }
 
-// latest returns the deadline of the most patient caller.
+// latest returns the latest deadline of all callers.
 func latest[Q proto.Message, R proto.Message, A answer[R]](calls []*waiter[Q, R, A]) (end time.Time) {
 	for _, w := range calls {
 		if deadline, _ := w.ctx.Deadline(); deadline.After(end) {
@@ -64,9 +64,9 @@ func latest[Q proto.Message, R proto.Message, A answer[R]](calls []*waiter[Q, R,
 	return end
 }
 
-// pack returns the calls of f as the bytes of a batch. Those that cannot be encoded
-// are told to go alone, as are those that would fill a batch; those for which there
-// is no room wait again.
+// pack returns the calls of f as the bytes of a batch. A call that cannot be encoded,
+// or that is larger than a whole batch, is made alone by its caller. Calls for which
+// the batch has no room wait again.
 func (c *collector[Q, R, A]) pack(f *flight[Q, R, A]) (entries []byte) {
 	var sent []*waiter[Q, R, A]
 	rest := f.calls
@@ -89,7 +89,7 @@ func (c *collector[Q, R, A]) pack(f *flight[Q, R, A]) (entries []byte) {
 	return entries
 }
 
-// keep makes sent the calls of f, and puts the others back to the head of the queue.
+// keep makes sent the calls of f and puts the others back at the head of the queue.
 func (c *collector[Q, R, A]) keep(f *flight[Q, R, A], sent, others []*waiter[Q, R, A]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,8 +107,8 @@ func (c *collector[Q, R, A]) keep(f *flight[Q, R, A], sent, others []*waiter[Q, 
 // entriesField is the number of the field entries in each batch request.
 const entriesField = 2
 
-// appendEntry appends the call of w as one value of the field entries. A request
-// that cannot be encoded fails here, alone: within the batch it would fail all.
+// appendEntry appends the call of w as one value of the field entries. A request that
+// cannot be encoded fails here: encoded with the whole batch, it would fail every call.
 func (c *collector[Q, R, A]) appendEntry(b []byte, w *waiter[Q, R, A]) (_ []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -124,7 +124,7 @@ func (c *collector[Q, R, A]) appendEntry(b []byte, w *waiter[Q, R, A]) (_ []byte
 	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, entry)
 }
 
-var errAnswers = errors.New("the run store did not answer each call of a batch")
+var errAnswers = errors.New("the run store did not return a result for each call of a batch")
 
 // batch makes the batch call for n entries.
 func (c *collector[Q, R, A]) batch(ctx context.Context, entries []byte, n int) (answers []A, err error) {
@@ -143,9 +143,9 @@ func (c *collector[Q, R, A]) batch(ctx context.Context, entries []byte, n int) (
 	return answers, errs.FromStatus(err)
 }
 
-// settle returns what became of w, which went with a batch. It makes the call alone
-// if the batch could not do it, or if the store is unavailable and the call may be
-// repeated: by itself it is repeated as pkg/rpc's clients do.
+// settle returns the response or error of w, which was sent in a batch. It makes the
+// call alone if the store did not do it in the batch. It also does so if the store is
+// unavailable and the call may be repeated: pkg/rpc repeats a call that is made alone.
 func (c *collector[Q, R, A]) settle(w *waiter[Q, R, A]) (R, error) {
 	resp, err := w.result.read()
 	if errors.Is(err, errAlone) || errs.Code(err) == codes.Unavailable && c.repeatable(w.req) {
@@ -158,12 +158,12 @@ func (c *collector[Q, R, A]) settle(w *waiter[Q, R, A]) (R, error) {
 }
 
 // errAlone says that a call has to be made alone: the store did not do it.
-var errAlone = errors.New("work: the call has to be made alone")
+var errAlone = errors.New("collect: the call has to be made alone")
 
-// result is what became of a call within a batch.
+// result is the answer to a call within a batch, or why there is none.
 type result[R proto.Message, A answer[R]] struct {
 	answer A
-	err    error // without an answer
+	err    error // set if there is no answer
 }
 
 func (r result[R, A]) read() (resp R, err error) {
@@ -180,9 +180,9 @@ func (r result[R, A]) read() (resp R, err error) {
 	return r.answer.GetResponse(), nil
 }
 
-// notTaken reports whether err, of a batch, says that the store did none of its
-// calls: by its older version, for one, which knows no entries. Each caller is then
-// told what its own call is told.
+// notTaken reports whether err, of a batch, says that the store did none of its calls.
+// Example: an older version of the store does not know entries. Each caller then makes
+// its call alone and gets the error of that call.
 func notTaken(err error) bool {
 	switch errs.Code(err) {
 	case codes.InvalidArgument, codes.Unimplemented, codes.PermissionDenied, codes.Unauthenticated:

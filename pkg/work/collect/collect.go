@@ -1,4 +1,7 @@
-package work
+// Package collect is the client of the run store that services use: it collects the
+// calls that a process makes at the same time into batch calls. It does not repeat
+// calls or make deadlines of its own: pkg/rpc does.
+package collect
 
 import (
 	"context"
@@ -10,14 +13,15 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// Client is the run store for the callers of one process. Those of its StartRun,
-// ReportProgress and CompleteRun calls that are made at the same time go to the
-// store in one batch call. Nobody can tell: each caller gets the response or error
-// that a call of its own would get, at its own deadline, for its own end user and
-// in its own trace. A call that is alone is made as it is, at once. Every other
-// call, and each that is given call options, is made as it is, too.
+// Client is the run store for the callers of one process. StartRun, ReportProgress
+// and CompleteRun calls that are made at the same time go to the store in one batch
+// call. No caller sees a difference: each gets the response or error that its own
+// call would get, at its own deadline, for its own end user and in its own trace. A
+// call that is alone is sent at once, unchanged. So is a call of any other method, and
+// a call with call options.
 //
-// A process needs one client for a connection: calls of two do not go together.
+// A process needs one Client for a connection: calls of two Clients are not collected
+// together.
 type Client struct {
 	operationsv1.RunServiceClient
 
@@ -26,18 +30,18 @@ type Client struct {
 	completes *collector[*operationsv1.CompleteRunRequest, *operationsv1.CompleteRunResponse, *operationsv1.CompleteRunResult]
 }
 
-// NewClient returns a client of the run store at the other end of conn.
-func NewClient(conn grpc.ClientConnInterface) *Client {
+// New returns a client of the run store at the other end of conn.
+func New(conn grpc.ClientConnInterface) *Client {
 	c := &Client{RunServiceClient: operationsv1.NewRunServiceClient(conn)}
-	c.starts = collect(c.startAlone, c.startMany, startEntry)
+	c.starts = newCollector(c.startAlone, c.startMany, startEntry)
 	c.starts.repeatable = func(req *operationsv1.StartRunRequest) bool { return req.GetRequestId() != "" }
 	c.starts.complete = addContext
-	c.reports = collect(c.reportAlone, c.reportMany, reportEntry)
-	c.completes = collect(c.completeAlone, c.completeMany, completeEntry)
+	c.reports = newCollector(c.reportAlone, c.reportMany, reportEntry)
+	c.completes = newCollector(c.completeAlone, c.completeMany, completeEntry)
 	return c
 }
 
-// StartRun is one of those that go together.
+// StartRun starts a run, in a batch with other calls if there are any.
 func (c *Client) StartRun(ctx context.Context, req *operationsv1.StartRunRequest, opts ...grpc.CallOption) (*operationsv1.StartRunResponse, error) {
 	if len(opts) > 0 {
 		return c.RunServiceClient.StartRun(ctx, req, opts...)
@@ -45,7 +49,7 @@ func (c *Client) StartRun(ctx context.Context, req *operationsv1.StartRunRequest
 	return c.starts.call(ctx, req)
 }
 
-// ReportProgress is one of those that go together.
+// ReportProgress reports the progress of a run, in a batch with other calls if there are any.
 func (c *Client) ReportProgress(ctx context.Context, req *operationsv1.ReportProgressRequest, opts ...grpc.CallOption) (*operationsv1.ReportProgressResponse, error) {
 	if len(opts) > 0 {
 		return c.RunServiceClient.ReportProgress(ctx, req, opts...)
@@ -53,7 +57,7 @@ func (c *Client) ReportProgress(ctx context.Context, req *operationsv1.ReportPro
 	return c.reports.call(ctx, req)
 }
 
-// CompleteRun is one of those that go together.
+// CompleteRun completes a run, in a batch with other calls if there are any.
 func (c *Client) CompleteRun(ctx context.Context, req *operationsv1.CompleteRunRequest, opts ...grpc.CallOption) (*operationsv1.CompleteRunResponse, error) {
 	if len(opts) > 0 {
 		return c.RunServiceClient.CompleteRun(ctx, req, opts...)
@@ -76,14 +80,14 @@ func startEntry(req *operationsv1.StartRunRequest, h *operationsv1.EntryHeaders)
 	return &operationsv1.StartRunEntry{Request: req, Headers: h}
 }
 
-// addContext adds what the response to an entry leaves out: the context of a new
-// run, which the caller sent.
+// addContext adds the context of a new run, which the response to an entry leaves out
+// because the caller has sent it.
 func addContext(req *operationsv1.StartRunRequest, resp *operationsv1.StartRunResponse) {
 	resp.GetRun().Context = copyObject(req.GetContext())
 }
 
-// copyObject does for free-form JSON what proto.CloneOf does, in a third of its time:
-// every start makes a copy.
+// copyObject copies free-form JSON in a third of the time that proto.CloneOf takes.
+// Every start makes a copy.
 func copyObject(s *structpb.Struct) *structpb.Struct {
 	c := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(s.GetFields()))}
 	for key, value := range s.GetFields() {

@@ -1,4 +1,4 @@
-package work
+package collect
 
 import (
 	"context"
@@ -26,14 +26,16 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// line is the connection of a client, as a test sees it: it notes the calls that
-// are made and can hold them.
+func TestMain(m *testing.M) { rpctest.VerifyNoLeaks(m) }
+
+// line is the connection of a client. It records the calls that are made and can hold
+// them.
 type line struct {
 	mu     sync.Mutex
 	calls  []string // "StartRun", "BatchStartRuns"
 	bytes  int      // of the largest request
 	open   int      // calls that have not returned
-	most   int      // of those at once
+	most   int      // the highest open
 	held   map[string]chan struct{}
 	reach  map[string]chan struct{} // closed when a held call has come
 	panics bool
@@ -53,7 +55,7 @@ func (l *line) intercept(ctx context.Context, method string, req, reply any, con
 	return invoke(ctx, method, req, reply, conn, opts...)
 }
 
-// enter notes a call and returns what it waits for.
+// enter records a call and returns the channel that the call waits for.
 func (l *line) enter(name string, req any) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,8 +81,8 @@ func (l *line) leave() {
 	l.open--
 }
 
-// hold holds the next call of a method. It returns what tells that the call has
-// come, and what lets it go on.
+// hold holds the next call of a method. come is closed when the call has come, and
+// release lets it go on.
 func (l *line) hold(method string) (come <-chan struct{}, release func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,17 +115,17 @@ func shareOn(t *testing.T, store *worktest.Store, register func(grpc.ServiceRegi
 	t.Helper()
 	s := &shared{line: &line{held: map[string]chan struct{}{}, reach: map[string]chan struct{}{}}, store: store}
 	s.ops = rpctest.Serve(t, "operations", register)
-	s.client = NewClient(s.ops.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(s.intercept)))
+	s.client = New(s.ops.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(s.intercept)))
 	s.client.starts.patience = time.Hour // a busy machine must not change what goes together
 	return s
 }
 
 func startOf(name string) *operationsv1.StartRunRequest {
-	return &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: name}
+	return &operationsv1.StartRunRequest{WorkspaceId: 1, Type: worktest.Type, IdentityInputs: name}
 }
 
-// crowd lets calls go together: it makes them while another call is held, and lets
-// that go on when they all wait.
+// crowd makes calls that are collected into one batch: it makes them while another
+// call is held, and releases that one when they all wait.
 func (s *shared) crowd(t *testing.T, calls ...func() error) []error {
 	t.Helper()
 	done := s.crowded(t, calls...)
@@ -176,12 +178,12 @@ func TestACallThatIsAloneIsMadeAsItIs(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.client.ReportProgress(t.Context(), &operationsv1.ReportProgressRequest{RunId: resp.Run.Id, LeaseEpoch: begun.Run.LeaseEpoch})
 	require.NoError(t, err)
-	_, err = s.client.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: resp.Run.Id, LeaseEpoch: begun.Run.LeaseEpoch, Outcome: succeeded})
+	_, err = s.client.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: resp.Run.Id, LeaseEpoch: begun.Run.LeaseEpoch, Outcome: operationsv1.RunOutcome_RUN_OUTCOME_SUCCEEDED})
 	require.NoError(t, err)
 	require.Equal(t, []string{"StartRun", "BeginRun", "ReportProgress", "CompleteRun"}, s.made())
 }
 
-// Calls that come while one is in flight are one call, each with its own response.
+// Calls that come while one is in flight make one batch. Each gets its own response.
 func TestCallsAtTheSameTimeGoTogether(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -212,7 +214,7 @@ func TestCallsAtTheSameTimeGoTogether(t *testing.T) {
 	require.Len(t, ids, 20)
 }
 
-// One call of a batch must not be able to fail the others, whatever is wrong with it.
+// Whatever is wrong with one call of a batch, the others do not fail with it.
 func TestABadCallFailsForItselfOnly(t *testing.T) {
 	t.Parallel()
 	long, err := structpb.NewStruct(map[string]any{"note": strings.Repeat("x", 5<<20)})
@@ -238,12 +240,12 @@ func TestABadCallFailsForItselfOnly(t *testing.T) {
 			requireNone(t, results[:3])
 			require.Equal(t, tt.want, errs.Code(results[3]), "%v", results[3])
 			_, alone := operationsv1.NewRunServiceClient(s.ops.Dial(t, "inventory")).StartRun(t.Context(), bad)
-			require.Equal(t, fmt.Sprint(alone), fmt.Sprint(results[3]), "what a call of its own is told")
+			require.Equal(t, fmt.Sprint(alone), fmt.Sprint(results[3]), "the error of a call of its own")
 		})
 	}
 }
 
-// A batch has a bound on its bytes: 100 calls of 60 KiB are no reason to fail.
+// 100 calls of 60 KiB are more than the bytes of a batch, and do not fail.
 func TestLargeCallsGoInSeveralBatches(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -259,8 +261,8 @@ func TestLargeCallsGoInSeveralBatches(t *testing.T) {
 	require.Equal(t, 101, s.store.Runs())
 }
 
-// Users share a batch, and so does the service itself: none of them is taken for
-// another, in particular not for the one whose call went first.
+// Calls of several users and of the service itself share a batch. None is made in the
+// name of another, in particular not of the caller who was first.
 func TestEachCallIsMadeForItsOwnUser(t *testing.T) {
 	t.Parallel()
 	store := worktest.New(worktest.Options{})
@@ -289,7 +291,7 @@ func TestEachCallIsMadeForItsOwnUser(t *testing.T) {
 	}
 }
 
-// named is a run store that notes for whom runs were started.
+// named is a run store that records the user of each start.
 type named struct {
 	*worktest.Store
 	mu   sync.Mutex
@@ -308,7 +310,7 @@ func (n *named) BatchStartRuns(ctx context.Context, req *operationsv1.BatchStart
 	})
 }
 
-// The context that a caller gets back is its own copy, as a response's would be.
+// The context in a response is a copy: a caller may change it.
 func TestTheContextOfANewRunIsACopy(t *testing.T) {
 	t.Parallel()
 	sent, err := structpb.NewStruct(map[string]any{

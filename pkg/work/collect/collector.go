@@ -1,4 +1,4 @@
-package work
+package collect
 
 import (
 	"context"
@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// flightsAtOnce is how many calls to the store, single or batch, are in flight
-	// of one method before others wait to go together.
+	// flightsAtOnce is how many calls of one method, single or batch, may be in flight.
+	// Further calls wait, to be collected.
 	flightsAtOnce = 1
-	// stallAfter is after how long a call in flight no longer keeps others waiting:
-	// something is slow about it alone.
+	// stallAfter is how long a call in flight keeps others waiting. A call that takes
+	// longer is slow for a reason of its own.
 	stallAfter = 100 * time.Millisecond
-	mostCalls  = 1000    // of a batch: what the store takes
-	mostBytes  = 2 << 20 // of a batch; the store takes twice as much
+	mostCalls  = 1000    // in a batch; the store accepts no more
+	mostBytes  = 2 << 20 // in a batch; the store accepts twice as much
 )
 
 // collector lets concurrent calls of one method share calls to the store:
@@ -34,11 +34,11 @@ const (
 //	call 4           · waits ·   │                               │
 //	call 5                            · waits ·                  │
 //
-// Nobody waits for a timer: a call that finds nothing in flight goes at once, and
-// those that come meanwhile go together when it returns.
+// No call waits for a timer: one that finds nothing in flight is sent at once. The
+// calls that come meanwhile are sent in one batch when it returns.
 type collector[Q proto.Message, R proto.Message, A answer[R]] struct {
 	alone func(context.Context, Q) (R, error)
-	// many makes a batch call with entries, encoded, and returns what became of each.
+	// many makes a batch call with encoded entries and returns one result for each.
 	many  func(ctx context.Context, entries []byte) ([]A, error)
 	entry func(Q, *operationsv1.EntryHeaders) proto.Message
 	// repeatable reports whether a call is repeated while the store is unavailable.
@@ -49,12 +49,12 @@ type collector[Q proto.Message, R proto.Message, A answer[R]] struct {
 
 	mu      sync.Mutex
 	waiting []*waiter[Q, R, A]
-	flights []*flight[Q, R, A] // in flight, but for those that stalled
-	stall   *time.Timer        // runs while somebody waits
+	flights []*flight[Q, R, A] // in flight, without those that stalled
+	stall   *time.Timer        // runs while calls wait
 	armed   bool
 }
 
-func collect[Q proto.Message, R proto.Message, A answer[R]](
+func newCollector[Q proto.Message, R proto.Message, A answer[R]](
 	alone func(context.Context, Q) (R, error), many func(context.Context, []byte) ([]A, error), entry func(Q, *operationsv1.EntryHeaders) proto.Message,
 ) *collector[Q, R, A] {
 	c := &collector[Q, R, A]{
@@ -70,22 +70,22 @@ func collect[Q proto.Message, R proto.Message, A answer[R]](
 type waiter[Q proto.Message, R proto.Message, A answer[R]] struct {
 	ctx    context.Context //nolint:containedctx // of the caller, for the goroutine that sends the call
 	req    Q
-	flight *flight[Q, R, A] // that took it, under the collector's lock; nil while it waits
-	told   chan struct{}    // gets one value: the call goes alone, or it has been answered
-	single bool             // it goes alone, and is its own flight
+	flight *flight[Q, R, A] // that took the call, under the collector's lock; nil while it waits
+	told   chan struct{}    // gets one value: single is set, or result is
+	single bool             // the caller makes the call by itself, and is its own flight
 	result result[R, A]
 }
 
-// flight is a call to the store that others wait for.
+// flight is a call to the store, single or batch. Others wait for it.
 type flight[Q proto.Message, R proto.Message, A answer[R]] struct {
 	began  time.Time
 	calls  []*waiter[Q, R, A]
-	packed chan struct{} // of a batch; closed when its requests are not looked at any more
+	packed chan struct{} // of a batch; closed when its requests are no longer read
 	gone   int           // callers who gave up, under the collector's lock
 	cancel context.CancelFunc
 }
 
-// call makes the call, alone or together with others.
+// call makes the call, alone or in a batch.
 func (c *collector[Q, R, A]) call(ctx context.Context, req Q) (R, error) {
 	ctx, cancel := rpc.WithDeadline(ctx)
 	defer cancel()
@@ -108,8 +108,8 @@ func (c *collector[Q, R, A]) call(ctx context.Context, req Q) (R, error) {
 	return c.settle(w)
 }
 
-// enter queues w. It returns the flight that w is to fill and send, if there may be
-// another.
+// enter queues w. If another flight may begin, enter returns it, and the caller must
+// let it depart.
 func (c *collector[Q, R, A]) enter(w *waiter[Q, R, A]) *flight[Q, R, A] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,8 +134,8 @@ func (c *collector[Q, R, A]) depart(f *flight[Q, R, A]) {
 	}
 }
 
-// board fills f with those who wait, and reports whether it is a batch to be sent. A
-// call that is the only one is told to go by itself.
+// board fills f with the waiting calls and reports whether f is a batch, which must
+// then be sent. If only one call waits, its caller is told to make it.
 func (c *collector[Q, R, A]) board(f *flight[Q, R, A]) bool {
 	c.gather()
 	c.mu.Lock()
@@ -154,9 +154,8 @@ func (c *collector[Q, R, A]) board(f *flight[Q, R, A]) bool {
 	return true
 }
 
-// gather lets those come along who are about to call: goroutines that are ready to
-// run do so, for as long as they bring more calls. In an idle process none is ready,
-// and this costs nothing.
+// gather lets goroutines run that are about to call, as long as that brings more
+// calls. In an idle process no goroutine is ready to run, and gather costs nothing.
 func (c *collector[Q, R, A]) gather() {
 	for before, now := -1, c.queued(); before < now && now < mostCalls; before, now = now, c.queued() {
 		runtime.Gosched()
@@ -169,7 +168,7 @@ func (c *collector[Q, R, A]) queued() int {
 	return len(c.waiting)
 }
 
-// take moves the longest waiting to f, as many as may be in a batch.
+// take moves the calls that have waited longest to f, as many as a batch may have.
 func (c *collector[Q, R, A]) take(f *flight[Q, R, A]) {
 	n := min(len(c.waiting), mostCalls)
 	f.calls = slices.Clone(c.waiting[:n])
@@ -179,8 +178,8 @@ func (c *collector[Q, R, A]) take(f *flight[Q, R, A]) {
 	}
 }
 
-// land ends f, and returns the flight of those who wait, if any. The place of a
-// flight that stalled was given to another already.
+// land ends f. If calls wait, it returns a new flight for them. A flight that stalled
+// has lost its place to another flight already, so land returns nil for it.
 func (c *collector[Q, R, A]) land(f *flight[Q, R, A]) *flight[Q, R, A] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,8 +208,8 @@ func (c *collector[Q, R, A]) arm() {
 	}
 }
 
-// passStalled lets those who wait go, if what they wait for has been in flight for
-// long.
+// passStalled begins a flight for the waiting calls if the flight they wait for takes
+// too long.
 func (c *collector[Q, R, A]) passStalled() {
 	c.mu.Lock()
 	c.armed = false
@@ -228,15 +227,16 @@ func (c *collector[Q, R, A]) passStalled() {
 	}
 }
 
-// awaitLeave is for a caller whose time is over. It reports whether w was told how
-// it goes on all the same; else w has left, and nobody looks at its request any more.
+// awaitLeave is for a caller whose context has ended. If it returns false, w has left,
+// and no goroutine reads its request any more. If it returns true, w was told in the
+// meantime that it goes alone or has a result.
 func (c *collector[Q, R, A]) awaitLeave(w *waiter[Q, R, A]) bool {
 	for {
 		f := c.leave(w)
 		switch {
 		case f == nil:
 			return false
-		case f.packed == nil: // it goes alone
+		case f.packed == nil: // w goes alone
 			<-w.told
 			return true
 		}
@@ -252,7 +252,7 @@ func (c *collector[Q, R, A]) awaitLeave(w *waiter[Q, R, A]) bool {
 	}
 }
 
-// leave takes w out of the queue, or returns the flight that took it.
+// leave removes w from the queue. If a flight has taken w already, leave returns it.
 func (c *collector[Q, R, A]) leave(w *waiter[Q, R, A]) *flight[Q, R, A] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -262,8 +262,9 @@ func (c *collector[Q, R, A]) leave(w *waiter[Q, R, A]) *flight[Q, R, A] {
 	return w.flight
 }
 
-// abandon counts the caller of w, who gave up while f was in flight: when all have,
-// nobody needs its answer. It reports false if f did not take w along after all.
+// abandon notes that the caller of w gave up while f was in flight. When all callers of
+// f have given up, f is cancelled. It returns false if f had no room for w after all
+// and w waits again.
 func (c *collector[Q, R, A]) abandon(f *flight[Q, R, A], w *waiter[Q, R, A]) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,4 +1,4 @@
-package work
+package collect
 
 import (
 	"context"
@@ -23,8 +23,8 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// The store did what it was asked and its answer got lost: those who may repeat do,
-// and get the same run; the others are told what a call of their own would be told.
+// The store starts the runs and its reply is lost. Starts with a request id are repeated
+// and return the same run; the others fail as a call of their own would.
 func TestALostReplyOfABatch(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -46,7 +46,7 @@ func TestALostReplyOfABatch(t *testing.T) {
 	require.Equal(t, 11, s.store.Runs(), "each was started once")
 }
 
-// While the store is away, a batch is no more patient and no less than its calls.
+// While the store is away, a call in a batch is repeated exactly as a call of its own.
 func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -63,7 +63,8 @@ func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 	require.Equal(t, 2, s.store.Runs())
 }
 
-// An operations that knows no entries must not take them for the caller's own.
+// An older operations does not know entries. It must not take them for calls of the
+// service itself.
 func TestAnOlderStoreIsAskedOneByOne(t *testing.T) {
 	t.Parallel()
 	store := worktest.New(worktest.Options{})
@@ -73,8 +74,8 @@ func TestAnOlderStoreIsAskedOneByOne(t *testing.T) {
 	require.Equal(t, 4, store.Runs())
 }
 
-// older is an operations of an earlier version, as far as starts go: it sees a batch
-// without requests.
+// older starts runs as an earlier version of operations does: to it, a batch of entries
+// is a batch without requests.
 type older struct {
 	operationsv1.UnimplementedRunServiceServer
 	store *worktest.Store
@@ -88,7 +89,7 @@ func (o older) BatchStartRuns(context.Context, *operationsv1.BatchStartRunsReque
 	return nil, errs.Invalid("requests", "must have at least 1 item")
 }
 
-// Who gives up while their call waits has not made it.
+// A call whose caller gives up while it waits is never sent.
 func TestACallerWhoGivesUpWhileWaiting(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -110,8 +111,8 @@ func TestACallerWhoGivesUpWhileWaiting(t *testing.T) {
 	require.Equal(t, []string{"StartRun"}, s.made())
 }
 
-// Who gives up while their call is in flight returns at once, and the others get
-// their answers.
+// A caller who gives up while its call is in flight returns at once. The others get
+// their responses.
 func TestACallerWhoGivesUpInFlight(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -135,7 +136,7 @@ func TestACallerWhoGivesUpInFlight(t *testing.T) {
 	require.Contains(t, []int{2, 3, 4}, s.store.Runs(), "what was sent may have been done")
 }
 
-// When nobody waits for its answer any more, a batch is given up.
+// A batch is cancelled when all its callers have given up.
 func TestABatchEndsWithItsLastCaller(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -151,7 +152,7 @@ func TestABatchEndsWithItsLastCaller(t *testing.T) {
 	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.open == 0 }, 30*time.Second, time.Millisecond)
 }
 
-// An impatient caller is told by its clock what a call of its own is told.
+// Each call of a batch ends at its own deadline, with the error of a call of its own.
 func TestDeadlinesAreEachCallersOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -159,7 +160,7 @@ func TestDeadlinesAreEachCallersOwn(t *testing.T) {
 			<-ctx.Done()
 			return nil, errs.FromStatus(ctx.Err())
 		}
-		c := NewClient(nil)
+		c := New(nil)
 		c.starts.alone = hangs
 		c.starts.many = func(ctx context.Context, _ []byte) ([]*operationsv1.StartRunResult, error) {
 			<-ctx.Done()
@@ -185,7 +186,7 @@ func TestDeadlinesAreEachCallersOwn(t *testing.T) {
 	})
 }
 
-// A call that hangs keeps others waiting for a moment only.
+// A call that hangs keeps others waiting for stallAfter and no longer.
 func TestAStalledCallHoldsNobody(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -206,7 +207,7 @@ func TestAStalledCallHoldsNobody(t *testing.T) {
 	require.NoError(t, stalled.Wait())
 }
 
-// A panic on the way fails the calls of its batch, and not the process.
+// A panic while a batch is sent fails its calls and not the process.
 func TestAPanicOnTheWay(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -221,7 +222,7 @@ func TestAPanicOnTheWay(t *testing.T) {
 	require.ErrorContains(t, err, "the line is cut", "the log must have the cause")
 }
 
-// Whatever the store says, nobody waits for ever or is given another's answer.
+// Whatever the store returns, no caller waits for ever or gets the result of another.
 func TestAStoreThatDoesNotAnswerEach(t *testing.T) {
 	t.Parallel()
 	for name, results := range map[string][]*operationsv1.StartRunResult{
@@ -238,8 +239,8 @@ func TestAStoreThatDoesNotAnswerEach(t *testing.T) {
 	}
 }
 
-// Many more callers than ever are a few large calls, and take no more memory than
-// their own.
+// 10,000 callers at once make a few large calls, and need little memory beside their
+// own.
 func TestTenThousandCallers(t *testing.T) {
 	t.Parallel()
 	const callers = 10_000
@@ -267,7 +268,7 @@ func TestTenThousandCallers(t *testing.T) {
 	require.LessOrEqual(t, s.bytes, mostBytes)
 }
 
-// counting is a run store that starts whatever it is asked to start.
+// counting is a run store that starts every run and counts them.
 type counting struct {
 	operationsv1.UnimplementedRunServiceServer
 	runs atomic.Int64
@@ -281,7 +282,7 @@ func (c *counting) BatchStartRuns(ctx context.Context, req *operationsv1.BatchSt
 	return worktest.Start(ctx, req, c.StartRun)
 }
 
-// Heartbeats and completions go together as well, each with its own answer.
+// Heartbeats and completions are collected too. Each gets its own response.
 func TestHeartbeatsAndCompletionsGoTogether(t *testing.T) {
 	t.Parallel()
 	s := share(t)
@@ -308,7 +309,7 @@ func TestHeartbeatsAndCompletionsGoTogether(t *testing.T) {
 		return err
 	})
 	behind(t, s.line, "CompleteRun", c.queued, func(i int) error {
-		resp, err := s.client.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: ids[i], LeaseEpoch: 1, Outcome: cancelled})
+		resp, err := s.client.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{RunId: ids[i], LeaseEpoch: 1, Outcome: operationsv1.RunOutcome_RUN_OUTCOME_CANCELLED})
 		if err == nil && resp.Run.Id != ids[i] {
 			return errors.New("another's run")
 		}
@@ -318,7 +319,7 @@ func TestHeartbeatsAndCompletionsGoTogether(t *testing.T) {
 	require.Contains(t, made, "ReportProgress BatchReportProgress CompleteRun BatchCompleteRuns")
 }
 
-// behind makes 20 calls, 19 of which wait for the first.
+// behind makes 20 calls: 19 wait while the first is held.
 func behind(t *testing.T, l *line, method string, queued func() int, call func(i int) error) {
 	t.Helper()
 	come, release := l.hold(method)
