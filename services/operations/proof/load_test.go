@@ -15,7 +15,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
-	worker "github.com/tenantpilot/tenantpilot/pkg/work" // work is a word of these tests
+	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
 )
 
 // load is callers that start and complete runs, and the results they got.
@@ -32,7 +32,7 @@ type load struct {
 
 func newLoad(name string, conn *grpc.ClientConn) *load {
 	return &load{
-		runs: worker.NewClient(conn), name: name, // batches are killed halfway, too
+		runs: collect.New(conn), name: name, // batches are killed halfway, too
 		started: map[int64]bool{}, ended: map[int64]operationsv1.RunOutcome{}, told: map[string]int{},
 	}
 }
