@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"maps"
 	"net/url"
 	"slices"
@@ -12,12 +13,12 @@ import (
 )
 
 // firstParts counts the requests an object needs after the list.
-func (t Type) firstParts() int {
+func firstParts(t catalog.Type) int {
 	n := len(t.Children)
 	if t.ItemRead {
 		n++
 	}
-	if t.Assignments == AssignmentsByPath {
+	if t.Assignments == catalog.AssignmentsByPath {
 		n++
 	}
 	return n
@@ -26,7 +27,7 @@ func (t Type) firstParts() int {
 // assembly is an object whose parts are still being read.
 type assembly struct {
 	Object
-	kind       Type
+	kind       catalog.Type
 	properties map[string]json.RawMessage
 	more       string // link to the rest of the expanded assignments
 }
@@ -36,7 +37,7 @@ type assembly struct {
 type part struct {
 	of    *assembly
 	link  string
-	child *Child // nil: the item, or its assignments
+	child *catalog.Child // nil: the item, or its assignments
 	item  bool
 	// Of the collection read so far:
 	parent string
@@ -45,7 +46,7 @@ type part struct {
 	trail  trail
 }
 
-func newAssembly(t Type, raw json.RawMessage) *assembly {
+func newAssembly(t catalog.Type, raw json.RawMessage) *assembly {
 	a := &assembly{kind: t}
 	a.take(raw)
 	return a
@@ -71,7 +72,7 @@ func (a *assembly) take(raw json.RawMessage) {
 // cuts long expansions short and leaves a link to the rest.
 func (a *assembly) inline() {
 	cut := bytes.Count(a.Raw, []byte(`@odata.nextLink"`))
-	if a.kind.Assignments == AssignmentsInline {
+	if a.kind.Assignments == catalog.AssignmentsInline {
 		assignments := a.properties["assignments"]
 		if begins(assignments) != '[' {
 			a.fail(incomplete("the expanded assignments are missing"))
@@ -102,12 +103,12 @@ func (a *assembly) first(pool *Pool) []*part {
 		return nil
 	}
 	var parts []*part
-	item := a.kind.item(a.ID)
+	item := itemPath(a.kind, a.ID)
 	if a.kind.ItemRead {
 		parts = append(parts, &part{of: a, item: true, link: item + query(a.kind.Expand)})
 	}
 	parts = append(parts, a.collections(item, "", a.kind.Children)...)
-	if a.kind.Assignments == AssignmentsByPath {
+	if a.kind.Assignments == catalog.AssignmentsByPath {
 		parts = append(parts, &part{of: a, link: item + "/assignments"})
 	}
 	if a.more != "" {
@@ -116,7 +117,7 @@ func (a *assembly) first(pool *Pool) []*part {
 	return parts
 }
 
-func (a *assembly) collections(under, parent string, children []Child) []*part {
+func (a *assembly) collections(under, parent string, children []catalog.Child) []*part {
 	parts := make([]*part, len(children))
 	for i := range children {
 		link := under + "/" + children[i].Name
@@ -128,9 +129,21 @@ func (a *assembly) collections(under, parent string, children []Child) []*part {
 	return parts
 }
 
-// item returns the path of one object. Ids are mostly GUIDs; other characters are
-// escaped.
-func (t Type) item(id string) string { return "/" + t.Version + t.Path + "/" + url.PathEscape(id) }
+// listPath returns the path of the first request for a type.
+func listPath(t catalog.Type) string { return "/" + t.Version + t.Path + query(t.Expand) }
+
+// itemPath returns the path of one object. Ids are mostly GUIDs; other characters
+// are escaped.
+func itemPath(t catalog.Type, id string) string {
+	return "/" + t.Version + t.Path + "/" + url.PathEscape(id)
+}
+
+func query(expand string) string {
+	if expand == "" {
+		return ""
+	}
+	return "?$expand=" + expand
+}
 
 // member returns the path of the part inside a batch of the given version, and
 // false if it cannot be in such a batch: a link to another host, for example.
@@ -191,7 +204,7 @@ func (p *part) add(elements []json.RawMessage) []*part {
 			return nil
 		}
 		p.seen[id] = true
-		under := p.of.kind.item(p.of.ID) + "/" + p.child.Name + "/" + url.PathEscape(id)
+		under := itemPath(p.of.kind, p.of.ID) + "/" + p.child.Name + "/" + url.PathEscape(id)
 		below = append(below, p.of.collections(under, id, p.child.Children)...)
 	}
 	return below
@@ -236,7 +249,7 @@ func (a *assembly) check() {
 
 // checkCount compares the length of a collection with the number that the object
 // claims.
-func (a *assembly) checkCount(c Child, claimed json.RawMessage) {
+func (a *assembly) checkCount(c catalog.Child, claimed json.RawMessage) {
 	var want int
 	if c.CountProperty == "" || len(claimed) == 0 || json.Unmarshal(claimed, &want) != nil {
 		return

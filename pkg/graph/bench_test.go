@@ -3,6 +3,7 @@ package graph
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func BenchmarkCanonical(b *testing.B) {
 		o.Children = append(o.Children, Element{Collection: "settings", Raw: raw})
 		size += len(raw)
 	}
-	typ, _ := Lookup("configurationPolicies")
+	typ, _ := catalog.Lookup("configurationPolicies")
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,7 @@ const NormaliserVersion = 1
 // same, for versions, drift and verification alike. The rules:
 //
 //   - Properties Graph keeps for itself (the type's ReadOnly and Masks,
-//     [CommonReadOnly], every OData annotation but @odata.type) don't count.
+//     [catalog.CommonReadOnly], every OData annotation but @odata.type) don't count.
 //     Null, empty and absent are three different things.
 //   - The order of keys doesn't count, nor that of the arrays in Sets; the order
 //     of other arrays does. Of a key given twice the last counts.
@@ -30,7 +31,7 @@ const NormaliserVersion = 1
 //   - Of the type's References only the id counts.
 //
 // Changing any of this needs a new [NormaliserVersion].
-func Canonical(t Type, o Object) ([sha256.Size]byte, error) {
+func Canonical(t catalog.Type, o Object) ([sha256.Size]byte, error) {
 	if o.Err != nil {
 		return [sha256.Size]byte{}, fmt.Errorf("graph: object %s was not read completely: %w", o.ID, o.Err)
 	}
@@ -39,7 +40,7 @@ func Canonical(t Type, o Object) ([sha256.Size]byte, error) {
 
 // canonical is [Canonical] of an object that was read completely, with rules made
 // once for many objects.
-func canonical(t Type, r *rules, o Object) (hash [sha256.Size]byte, err error) {
+func canonical(t catalog.Type, r *rules, o Object) (hash [sha256.Size]byte, err error) {
 	n := &normaliser{encoder: encoder{rules: r}, elements: make(map[place][]Element)}
 	size := len(o.Raw)
 	for _, e := range o.Children {
@@ -66,7 +67,7 @@ type place struct{ collection, parent string }
 
 // children appends each collection under parent as a set, every element with
 // the collections under it.
-func (n *normaliser) children(out []byte, collections []Child, parent string) []byte {
+func (n *normaliser) children(out []byte, collections []catalog.Child, parent string) []byte {
 	for _, c := range collections {
 		as := asNumbered
 		if c.DropID {

@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"pgregory.net/rapid"
 )
 
-func hash(t require.TestingT, typ Type, o Object) [32]byte {
+func hash(t require.TestingT, typ catalog.Type, o Object) [32]byte {
 	h, err := Canonical(typ, o)
 	require.NoError(t, err)
 	return h
@@ -280,7 +281,7 @@ func FuzzCanonical(f *testing.F) {
 	for _, s := range []string{`{"a":"\ud83d\ude00","b":[1.0e5,-0,{}]}`, `{"@odata.type":"x","children":[{},null]}`, `{"a":1,"a":[[]]}`, `{"a":{"b":1,"c"`, `{"a":[1,{"b":2,}]} x`} {
 		f.Add([]byte(s))
 	}
-	typ, _ := Lookup("configurationPolicies")
+	typ, _ := catalog.Lookup("configurationPolicies")
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := Canonical(typ, Object{Raw: raw})
 		if (err == nil) != json.Valid(raw) {

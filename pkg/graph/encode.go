@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"encoding/json"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,12 +18,12 @@ type rules struct {
 	sets       map[string]bool
 }
 
-func rulesOf(t Type) *rules {
+func rulesOf(t catalog.Type) *rules {
 	r := &rules{
-		readOnly: setOf(t.ReadOnly, CommonReadOnly()), common: setOf(CommonReadOnly()),
+		readOnly: setOf(t.ReadOnly, catalog.CommonReadOnly()), common: setOf(catalog.CommonReadOnly()),
 		masks: setOf(t.Masks), references: setOf(t.References), sets: setOf(t.Sets),
 	}
-	if t.Assignments == AssignmentsInline {
+	if t.Assignments == catalog.AssignmentsInline {
 		r.readOnly["assignments"] = true // they count as assignments
 	}
 	return r

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"net/http"
 	"strings"
 )
@@ -12,11 +13,11 @@ import (
 // more than a list: an object that moves while a list is read page by page may be
 // on none of the pages. If it cannot find out about one of the objects, it
 // returns an error.
-func (c *Client) Exist(ctx context.Context, t Type, ids []string) (there []string, requests int, err error) {
+func (c *Client) Exist(ctx context.Context, t catalog.Type, ids []string) (there []string, requests int, err error) {
 	c = c.counting()
 	reqs := make([]BatchRequest, len(ids))
 	for i, id := range ids {
-		reqs[i].Path = strings.TrimPrefix(t.item(id), "/"+t.Version)
+		reqs[i].Path = strings.TrimPrefix(itemPath(t, id), "/"+t.Version)
 	}
 	answers, err := c.Batch(ctx, t.Version, reqs)
 	requests = int(c.sent.Load())

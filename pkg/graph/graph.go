@@ -1,7 +1,7 @@
 // Package graph speaks Microsoft Graph: it reads what a tenant holds, byte for
 // byte as Graph sent it, within the published quotas, and says precisely what
-// went wrong when it could not. Its [Catalog] is the one place that knows a
-// policy type.
+// went wrong when it could not. What it reads of a type stands in the type's entry
+// in package catalog.
 //
 // It is not a typed SDK: payloads stay raw JSON, and it keeps nothing between
 // calls but connections, tokens and the state of the quotas.

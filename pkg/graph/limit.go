@@ -4,9 +4,11 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"golang.org/x/time/rate"
 )
 
@@ -27,19 +29,11 @@ type Quota struct {
 // calls count too, so it is cheaper to stay below a limit than to reach it.
 type Limits struct {
 	Other     Quota            // for workloads not named
-	Workloads map[string]Quota // by [Type.Workload]
+	Workloads map[string]Quota // by [catalog.Type.Workload]
 }
 
-// Workloads whose quotas are published. Graph meters each on its own.
-const (
-	WorkloadDeviceConfig      = "deviceConfiguration"
-	WorkloadDeviceConfigV2    = "deviceConfigV2" // the settings catalog
-	WorkloadApplications      = "applications"
-	WorkloadRBAC              = "rbac"
-	WorkloadConditionalAccess = "conditionalAccess"
-	WorkloadIdentity          = "identity"
-	workloadOther             = "other"
-)
+// workloadOther names the quota of every workload without one of its own.
+const workloadOther = "other"
 
 // DefaultLimits are the published numbers, per application and tenant.
 func DefaultLimits() Limits {
@@ -50,16 +44,16 @@ func DefaultLimits() Limits {
 	return Limits{
 		Other: intune,
 		Workloads: map[string]Quota{
-			WorkloadDeviceConfig:   intune,
-			WorkloadDeviceConfigV2: intune,
-			WorkloadApplications:   intune,
-			WorkloadRBAC:           intune,
-			WorkloadIdentity: {
+			catalog.WorkloadDeviceConfig:   intune,
+			catalog.WorkloadDeviceConfigV2: intune,
+			catalog.WorkloadApplications:   intune,
+			catalog.WorkloadRBAC:           intune,
+			catalog.WorkloadIdentity: {
 				Any:   Limit{Requests: 3500, Per: 10 * time.Second}, // a small tenant's resource units
 				Write: Limit{Requests: 3000, Per: 150 * time.Second},
 			},
 			// This quota is for all applications of a tenant together.
-			WorkloadConditionalAccess: {Any: Limit{Requests: 1, Per: time.Second}},
+			catalog.WorkloadConditionalAccess: {Any: Limit{Requests: 1, Per: time.Second}},
 		},
 	}
 }
@@ -161,3 +155,30 @@ func (t *tenant) bucket(workload string) *bucket {
 }
 
 func randomFraction() float64 { return rand.Float64() }
+
+// workloads returns the workload whose quota a path counts against, by the
+// beginning of the path. The longest beginning that fits counts.
+func workloads() map[string]string {
+	of := map[string]string{
+		"/deviceManagement":    catalog.WorkloadDeviceConfig,
+		"/deviceAppManagement": catalog.WorkloadApplications,
+		"/identity":            catalog.WorkloadConditionalAccess,
+		"":                     catalog.WorkloadIdentity,
+	}
+	for _, t := range catalog.Types() {
+		of[t.Path] = t.Workload
+	}
+	return of
+}
+
+// bucket returns the quota that a path counts against; path begins with the
+// version.
+func (c *Client) bucket(path string) *bucket {
+	path, _, _ = strings.Cut(path, "?")
+	_, path, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	for path = "/" + path; ; path = path[:strings.LastIndexByte(path, '/')] {
+		if workload, ok := c.pool.workloads[path]; ok {
+			return c.tenant.bucket(workload)
+		}
+	}
+}

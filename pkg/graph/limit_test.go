@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // No window of the limit's length, wherever it begins, holds more than the limit.
@@ -146,4 +147,31 @@ func TestCancelled_everywhere(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.False(t, result.Complete)
 	require.Empty(t, w.requests())
+}
+
+func TestBucket_byPath(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	for path, workload := range map[string]string{
+		"/beta/deviceManagement/configurationPolicies":              catalog.WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicies/1/settings?x": catalog.WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicies?$top=1/2":     catalog.WorkloadDeviceConfigV2,
+		"/beta/deviceManagement/configurationPolicyTemplates":       catalog.WorkloadDeviceConfig,
+		"/beta/deviceAppManagement/mobileApps":                      catalog.WorkloadApplications,
+		"/v1.0/identity/conditionalAccess/policies/1":               catalog.WorkloadConditionalAccess,
+		"/v1.0/groups":  catalog.WorkloadIdentity,
+		"/beta/$batch":  catalog.WorkloadIdentity,
+		"/beta":         catalog.WorkloadIdentity,
+		"/beta/unheard": catalog.WorkloadIdentity,
+	} {
+		require.Same(t, w.tenant.bucket(workload), w.bucket(path), path)
+	}
+}
+
+func TestDefaultLimits_everyType(t *testing.T) {
+	t.Parallel()
+	limits := DefaultLimits()
+	for _, typ := range catalog.Types() {
+		require.Contains(t, limits.Workloads, typ.Workload, typ.Name)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -42,7 +43,7 @@ type ReadResult struct {
 // The error says that the reading ended early: yield said so, ctx did, the list
 // failed, or the tenant refuses us. Then, and whenever Complete is false, what
 // was not seen is unknown, not gone.
-func (c *Client) ReadType(ctx context.Context, t Type, yield func(Object) error) (ReadResult, error) {
+func (c *Client) ReadType(ctx context.Context, t catalog.Type, yield func(Object) error) (ReadResult, error) {
 	r := &reader{client: c.counting(), of: t, rules: rulesOf(t), chunks: make(chan []*assembly), done: make(chan Object, c.pool.cfg.Concurrency)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.list(ctx) })
@@ -72,7 +73,7 @@ func (c *Client) ReadType(ctx context.Context, t Type, yield func(Object) error)
 // bounded by a page of the list, a chunk per worker, and what waits for yield.
 type reader struct {
 	client *Client
-	of     Type
+	of     catalog.Type
 	rules  *rules
 	chunks chan []*assembly
 	done   chan Object
@@ -82,10 +83,10 @@ type reader struct {
 // list reads the list and hands it on in chunks whose first requests fit a batch.
 func (r *reader) list(ctx context.Context) error {
 	defer close(r.chunks)
-	size := max(1, BatchSize/max(1, r.of.firstParts()))
+	size := max(1, BatchSize/max(1, firstParts(r.of)))
 	seen := make(map[string]bool)
 	var chunk []*assembly
-	err := r.client.Each(ctx, r.of.list(), func(element json.RawMessage) error {
+	err := r.client.Each(ctx, listPath(r.of), func(element json.RawMessage) error {
 		a := newAssembly(r.of, element)
 		if a.ID != "" && seen[a.ID] {
 			return nil // a list that moved while it was paged shows an object twice

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // shelf serves policies with settings in pages of 25, as Intune does.
@@ -59,9 +60,9 @@ func writePage(w io.Writer, base string, skip, size, of int, element func(int) s
 	_, _ = fmt.Fprintf(w, `{"@odata.context":"c","value":[%s]%s}`, strings.Join(elements, " , "), next)
 }
 
-func mustLookup(t *testing.T, name string) Type {
+func mustLookup(t *testing.T, name string) catalog.Type {
 	t.Helper()
-	found, ok := Lookup(name)
+	found, ok := catalog.Lookup(name)
 	require.True(t, ok)
 	return found
 }

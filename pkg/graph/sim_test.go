@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
@@ -87,7 +88,7 @@ func demo(size int) []graphsim.TenantConfig {
 func TestSimulator_everyType(t *testing.T) {
 	t.Parallel()
 	c := simulated(t, graphsim.Config{Tenants: demo(120), NoQuotas: true})
-	for _, typ := range graph.Catalog() {
+	for _, typ := range catalog.Types() {
 		t.Run(typ.Name, func(t *testing.T) {
 			t.Parallel()
 			first, second := make(map[string]graph.Object), make(map[string]graph.Object)
@@ -133,7 +134,7 @@ var (
 
 // under is every path that reading the type asks for: the list, the items, and
 // what lies under them.
-func under(typ graph.Type) []string {
+func under(typ catalog.Type) []string {
 	list := "/" + typ.Version + typ.Path
 	paths := []string{list}
 	for _, c := range typ.Children {
@@ -142,7 +143,7 @@ func under(typ graph.Type) []string {
 			paths = append(paths, list+"/*/"+c.Name+"/*/"+below.Name)
 		}
 	}
-	if typ.Assignments == graph.AssignmentsByPath {
+	if typ.Assignments == catalog.AssignmentsByPath {
 		paths = append(paths, list+"/*/assignments")
 	}
 	return paths
@@ -152,7 +153,7 @@ func under(typ graph.Type) []string {
 // lasts never passes for the whole.
 func TestSimulator_everyTypeWithFaults(t *testing.T) {
 	t.Parallel()
-	for _, typ := range graph.Catalog() {
+	for _, typ := range catalog.Types() {
 		t.Run(typ.Name, func(t *testing.T) {
 			t.Parallel()
 			tenant := demo(0)
@@ -181,7 +182,7 @@ func TestSimulator_everyTypeWithFaults(t *testing.T) {
 }
 
 // readAll are the hashes of all objects of a type, each of which is whole.
-func readAll(t *testing.T, c *graph.Client, typ graph.Type) map[string][32]byte {
+func readAll(t *testing.T, c *graph.Client, typ catalog.Type) map[string][32]byte {
 	t.Helper()
 	hashes := map[string][32]byte{}
 	result, err := c.ReadType(t.Context(), typ, func(o graph.Object) error {
@@ -194,7 +195,7 @@ func readAll(t *testing.T, c *graph.Client, typ graph.Type) map[string][32]byte 
 }
 
 // codeOf is why a type could not be read whole, or one of its objects.
-func codeOf(t *testing.T, c *graph.Client, typ graph.Type) string {
+func codeOf(t *testing.T, c *graph.Client, typ catalog.Type) string {
 	t.Helper()
 	var first error
 	result, err := c.ReadType(t.Context(), typ, func(o graph.Object) error {
@@ -238,7 +239,7 @@ func TestSimulator_faults(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			settingsCatalog, _ := graph.Lookup("configurationPolicies")
+			settingsCatalog, _ := catalog.Lookup("configurationPolicies")
 			c := simulated(t, graphsim.Config{Tenants: demo(60), NoQuotas: true, Faults: []graphsim.Rule{test.rule}})
 			got := make(map[string]graph.Object)
 			result, err := c.ReadType(t.Context(), settingsCatalog, collect(got))

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/schedule"
 	"github.com/tenantpilot/tenantpilot/pkg/service"
 	"github.com/tenantpilot/tenantpilot/pkg/tenants"
@@ -69,7 +69,7 @@ func wire(p *service.Process, cfg Config) error {
 // reads them.
 func typeNames() []string {
 	var names []string
-	for _, t := range graph.Catalog() {
+	for _, t := range catalog.Types() {
 		names = append(names, t.Name)
 	}
 	slices.Sort(names)

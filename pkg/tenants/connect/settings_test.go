@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/obs"
 )
 
@@ -17,15 +18,15 @@ func TestGraphLimits(t *testing.T) {
 	g, err := s.Graph()
 	require.NoError(t, err)
 	want := graph.DefaultConfig()
-	require.Equal(t, graph.Limit{Requests: 500, Per: 20 * time.Second}, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Any)
-	require.Equal(t, want.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write, g.Limits.Workloads[graph.WorkloadDeviceConfigV2].Write)
-	require.Zero(t, g.Limits.Workloads[graph.WorkloadConditionalAccess].Any.Requests)
+	require.Equal(t, graph.Limit{Requests: 500, Per: 20 * time.Second}, g.Limits.Workloads[catalog.WorkloadDeviceConfigV2].Any)
+	require.Equal(t, want.Limits.Workloads[catalog.WorkloadDeviceConfigV2].Write, g.Limits.Workloads[catalog.WorkloadDeviceConfigV2].Write)
+	require.Zero(t, g.Limits.Workloads[catalog.WorkloadConditionalAccess].Any.Requests)
 	require.Equal(t, graph.Quota{
-		Any: want.Limits.Workloads[graph.WorkloadRBAC].Any, Write: graph.Limit{Requests: 50, Per: 20 * time.Second},
-	}, g.Limits.Workloads[graph.WorkloadRBAC])
+		Any: want.Limits.Workloads[catalog.WorkloadRBAC].Any, Write: graph.Limit{Requests: 50, Per: 20 * time.Second},
+	}, g.Limits.Workloads[catalog.WorkloadRBAC])
 	require.Equal(t, graph.Quota{
 		Any: graph.Limit{Requests: 70, Per: time.Second}, Write: graph.Limit{Requests: 7, Per: time.Second},
-	}, g.Limits.Workloads[graph.WorkloadApplications])
+	}, g.Limits.Workloads[catalog.WorkloadApplications])
 	require.Equal(t, want.Concurrency, g.Concurrency)
 	require.Equal(t, want.Retry, g.Retry)
 }

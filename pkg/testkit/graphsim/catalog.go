@@ -5,13 +5,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // kind is one collection of the simulated Graph. Everything about it follows
-// from its entry in [graph.Catalog] and its folder of fixtures.
+// from its entry in [catalog.Types] and its folder of fixtures.
 type kind struct {
-	graph.Type
+	catalog.Type
 	path     string // below the version, without a leading slash
 	entra    bool   // errors come from the directory, not from Intune
 	listCuts []string
@@ -39,26 +39,26 @@ const listPage = 100
 const assignments = "assignments"
 
 // groups are not policies and so not in the catalog, but policies refer to them.
-var groups = graph.Type{
+var groups = catalog.Type{
 	Name: "groups", Entity: "group", Version: "beta", V1: true, Path: "/groups",
-	NameProperty: "displayName", Workload: graph.WorkloadIdentity,
+	NameProperty: "displayName", Workload: catalog.WorkloadIdentity,
 	Marks: [][]string{{"securityEnabled", "mailEnabled"}},
 }
 
 // kinds returns those of the catalog, in its order, and groups.
 var kinds = sync.OnceValue(func() []*kind {
 	var all []*kind
-	for _, t := range append(graph.Catalog(), groups) {
+	for _, t := range append(catalog.Types(), groups) {
 		all = append(all, newKind(t))
 	}
 	readFixtures(all)
 	return all
 })
 
-func newKind(t graph.Type) *kind {
+func newKind(t catalog.Type) *kind {
 	return &kind{
 		Type: t, path: strings.TrimPrefix(t.Path, "/"),
-		entra:    t.Workload == graph.WorkloadConditionalAccess || t.Workload == graph.WorkloadIdentity,
+		entra:    t.Workload == catalog.WorkloadConditionalAccess || t.Workload == catalog.WorkloadIdentity,
 		listCuts: slices.Concat(t.Content, t.ItemOnly),
 		navs:     navsOf(t),
 	}
@@ -66,14 +66,14 @@ func newKind(t graph.Type) *kind {
 
 // navsOf collects what the entry reads from elsewhere (Children, Expand,
 // Assignments) and what it knows of and does not read (Unread).
-func navsOf(t graph.Type) []nav {
+func navsOf(t catalog.Type) []nav {
 	navs := collections(t.Children)
 	for _, x := range expansions(t.Expand) {
 		if x.name != assignments {
 			navs = append(navs, nav{name: x.name, cuts: namesOf(x.expand), marks: namesOf(x.expand)})
 		}
 	}
-	if t.Assignments != graph.NoAssignments {
+	if t.Assignments != catalog.NoAssignments {
 		navs = append(navs, nav{name: assignments})
 	}
 	for _, name := range t.Unread {
@@ -82,7 +82,7 @@ func navsOf(t graph.Type) []nav {
 	return navs
 }
 
-func collections(children []graph.Child) []nav {
+func collections(children []catalog.Child) []nav {
 	var navs []nav
 	for _, c := range children {
 		n := nav{name: c.Name, count: c.CountProperty, marks: c.Marks, below: collections(c.Children), collection: true}

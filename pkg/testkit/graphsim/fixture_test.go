@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // folder is where a kind's fixtures are, from the root of the repository.
@@ -31,15 +31,20 @@ func lineOf(t *testing.T, f *fixture, text string) string {
 	return fmt.Sprintf("pkg/testkit/graphsim/%s:%d", f.file, 1+bytes.Count(before, []byte("\n")))
 }
 
-// entryOf is where a type's entry begins in the catalog.
+// entryOf returns the file and the line where a type's entry in the catalog begins,
+// and its name.
 func entryOf(t *testing.T, name string) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.FromSlash("../../graph/catalog.go"))
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"intune.go", "entra.go"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "graph", "catalog", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, _, ok := bytes.Cut(raw, []byte(`Name: "`+name+`", Entity`)); ok {
+			return fmt.Sprintf("pkg/graph/catalog/%s:%d: %s", file, 1+bytes.Count(before, []byte("\n")), name)
+		}
 	}
-	before, _, _ := bytes.Cut(raw, []byte(`Name: "`+name+`", Entity`))
-	return fmt.Sprintf("pkg/graph/catalog.go:%d: %s", 1+bytes.Count(before, []byte("\n")), name)
+	return "pkg/graph/catalog: " + name
 }
 
 // TestEveryTypeHasItsFixtures names what a type's folder lacks for the
@@ -173,7 +178,7 @@ func (k *kind) own() (names []string) {
 // and Graph's schema has its type.
 func TestEveryEntryIsUnderstood(t *testing.T) {
 	t.Parallel()
-	for _, typ := range graph.Catalog() {
+	for _, typ := range catalog.Types() {
 		if _, err := parseExpand(typ.Expand); err != nil {
 			t.Errorf("%s: Expand: %v", entryOf(t, typ.Name), err)
 		}

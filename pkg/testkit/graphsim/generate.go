@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // maker makes the objects of a generated tenant out of seed, kind and index
@@ -49,7 +49,7 @@ func counts(size int) map[string]int {
 	if size > 0 {
 		out[groups.Name] = min(12+size/5, maxGroups)
 	}
-	types := graph.Catalog()
+	types := catalog.Types()
 	spare, others := size-len(types), len(types)-1
 	if spare < 0 {
 		return out

@@ -8,17 +8,17 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 )
 
 // types are the catalog's and groups, which are no policies.
-func types() []graph.Type {
-	return append(graph.Catalog(), graph.Type{Name: "groups", Path: "/groups"})
+func types() []catalog.Type {
+	return append(catalog.Types(), catalog.Type{Name: "groups", Path: "/groups"})
 }
 
 // collections are what an object of the type is read with, beside itself.
-func collections(t graph.Type) (names []string) {
+func collections(t catalog.Type) (names []string) {
 	for _, c := range t.Children {
 		names = append(names, c.Name)
 	}
@@ -27,7 +27,7 @@ func collections(t graph.Type) (names []string) {
 			names = append(names, name)
 		}
 	}
-	if t.Assignments != graph.NoAssignments {
+	if t.Assignments != catalog.NoAssignments {
 		names = append(names, "assignments")
 	}
 	return names
@@ -82,11 +82,11 @@ func TestSeedAndSizeDecideEveryByte(t *testing.T) {
 
 func TestSizeIsTheNumberOfPolicies(t *testing.T) {
 	t.Parallel()
-	enough := len(graph.Catalog())
+	enough := len(catalog.Types())
 	for _, size := range []int{0, 1, 5, enough, enough + 1, 60, 1000} {
 		tenant := generated(t, graphsim.TenantConfig{Size: size})
 		n := 0
-		for _, typ := range graph.Catalog() {
+		for _, typ := range catalog.Types() {
 			c := len(tenant.IDs(typ.Name))
 			n += c
 			if size >= enough && c == 0 {

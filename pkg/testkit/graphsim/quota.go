@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // limit is so many requests in so many seconds, of one application or of all
@@ -39,7 +39,7 @@ var conditionalAccessLimits = []limit{{requests: 1, seconds: 1, perTenant: true}
 
 func (k *kind) limits() []limit {
 	switch {
-	case k.Workload == graph.WorkloadConditionalAccess:
+	case k.Workload == catalog.WorkloadConditionalAccess:
 		return conditionalAccessLimits
 	case k.entra:
 		return directoryLimits
@@ -88,7 +88,7 @@ func (q *quotas) allow(c *call, k *kind) (retryAfter int, ok bool) {
 			retryAfter = max(retryAfter, wait)
 		}
 	}
-	if k.Workload == graph.WorkloadConditionalAccess {
+	if k.Workload == catalog.WorkloadConditionalAccess {
 		retryAfter = 0
 	}
 	return retryAfter, ok

@@ -12,6 +12,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/store"
@@ -29,7 +30,7 @@ var errStore = errors.New("store")
 
 // readType reads a type to its end. If the database goes away meanwhile, it waits
 // and begins again. The error ends the run.
-func (j *job) readType(ctx context.Context, t graph.Type) error {
+func (j *job) readType(ctx context.Context, t catalog.Type) error {
 	err := work.Patiently(ctx, passing, func() error {
 		err := j.readLocked(ctx, t)
 		if passing(err) {
@@ -50,7 +51,7 @@ func passing(err error) bool {
 }
 
 // readLocked reads a type while no other worker reads it.
-func (j *job) readLocked(ctx context.Context, t graph.Type) error {
+func (j *job) readLocked(ctx context.Context, t catalog.Type) error {
 	lock, err := j.store.Lock(ctx, j.run.TenantID, t.Name)
 	if err != nil {
 		return stored(ctx, err)
@@ -123,7 +124,7 @@ func (j *job) abandon(ctx context.Context, c item.Coverage) {
 // batch before is being written.
 type reading struct {
 	*job
-	of      graph.Type
+	of      catalog.Type
 	read    item.Read
 	batches chan []item.Seen
 

@@ -12,6 +12,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -66,11 +67,11 @@ func (s *Syncer) Sync(ctx context.Context, r *work.Run, report func(map[string]i
 }
 
 // selection returns the types that the run was started with.
-func selection(r *work.Run) ([]graph.Type, error) {
+func selection(r *work.Run) ([]catalog.Type, error) {
 	names := r.Context.GetFields()["inputs"].GetStructValue().GetFields()["types"].GetListValue().GetValues()
-	types := make([]graph.Type, len(names))
+	types := make([]catalog.Type, len(names))
 	for i, name := range names {
-		t, ok := graph.Lookup(name.GetStringValue())
+		t, ok := catalog.Lookup(name.GetStringValue())
 		if !ok {
 			return nil, work.Fail(operationsv1.FailureReason_FAILURE_REASON_VALIDATION, "%q is not a policy type this version knows", name.GetStringValue())
 		}
@@ -93,7 +94,7 @@ type job struct {
 
 // resume takes over the types that an earlier attempt of this run read completely.
 // What the reads before the run found is what the run expects to find.
-func (j *job) resume(ctx context.Context, types []graph.Type) error {
+func (j *job) resume(ctx context.Context, types []catalog.Type) error {
 	names := make([]string, len(types))
 	for i, t := range types {
 		names[i] = t.Name
@@ -117,7 +118,7 @@ func (j *job) resume(ctx context.Context, types []graph.Type) error {
 
 // readAll reads every type that is not read yet. Its error ends the run. A failure
 // of a single type does not: it is in the tally.
-func (j *job) readAll(ctx context.Context, types []graph.Type) error {
+func (j *job) readAll(ctx context.Context, types []catalog.Type) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for _, t := range types {

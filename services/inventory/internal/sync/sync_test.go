@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
-	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
@@ -66,7 +66,7 @@ func TestEveryTypeOfTheCatalogIsRead(t *testing.T) {
 	t.Parallel()
 	var all []string
 	counts := map[string]int{}
-	for _, typ := range graph.Catalog() {
+	for _, typ := range catalog.Types() {
 		all, counts[typ.Name] = append(all, typ.Name), 3
 	}
 	w := setup(t, counts)

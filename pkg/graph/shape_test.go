@@ -1,78 +1,13 @@
 package graph
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
-
-// entryOf is where a type's entry begins: what a test complains of is found there.
-func entryOf(t *testing.T, typ Type) string {
-	t.Helper()
-	text, err := os.ReadFile("catalog.go")
-	require.NoError(t, err)
-	before, _, ok := bytes.Cut(text, []byte(`Name: "`+typ.Name+`", Entity`))
-	require.True(t, ok, "pkg/graph/catalog.go: begin the entry of %s with its Name and Entity", typ.Name)
-	return fmt.Sprintf("pkg/graph/catalog.go:%d: %s", 1+bytes.Count(before, []byte("\n")), typ.Name)
-}
-
-func TestCatalog_sound(t *testing.T) {
-	t.Parallel()
-	orders := make(map[string]int)
-	for _, typ := range Catalog() {
-		require.NotContains(t, orders, typ.Name, "%s: the second entry of this name", entryOf(t, typ))
-		orders[typ.Name] = typ.RestoreOrder
-	}
-	limits := DefaultLimits()
-	for _, typ := range Catalog() {
-		at := entryOf(t, typ)
-		require.Contains(t, []string{"beta", "v1.0"}, typ.Version, at)
-		require.Regexp(t, `^/[A-Za-z/]+[^/]$`, typ.Path, at)
-		require.NotEmpty(t, typ.Entity, at)
-		require.Contains(t, []string{"name", "displayName"}, typ.NameProperty, at)
-		require.NotEmpty(t, typ.Marks, "%s: add Marks", at)
-		require.Contains(t, limits.Workloads, typ.Workload, at)
-		require.Equal(t, http.MethodPost, typ.Create, at)
-		require.Contains(t, []string{http.MethodPut, http.MethodPatch}, typ.Update, at)
-		require.LessOrEqual(t, typ.firstParts(), BatchSize, at)
-		require.NotContains(t, slices.Concat(typ.ReadOnly, CommonReadOnly()), typ.NameProperty, at)
-		require.Equal(t, typ.ItemRead, len(typ.Content)+len(typ.ItemOnly) > 0, "%s: ItemRead needs to say what the list leaves out, and the other way round", at)
-		require.Equal(t, typ.Assignments == AssignmentsInline, strings.Contains(typ.Expand, "assignments"), "%s: expand the assignments that are read inline", at)
-		require.NotZero(t, typ.RestoreOrder, at)
-		for _, on := range typ.DependsOn {
-			require.Contains(t, orders, on, at)
-			require.Less(t, orders[on], typ.RestoreOrder, "%s: %s is restored before it", at, on)
-		}
-	}
-	_, ok := Lookup("nonsense")
-	require.False(t, ok)
-}
-
-func TestBucket_byPath(t *testing.T) {
-	t.Parallel()
-	w := setup(t, nil)
-	for path, workload := range map[string]string{
-		"/beta/deviceManagement/configurationPolicies":              WorkloadDeviceConfigV2,
-		"/beta/deviceManagement/configurationPolicies/1/settings?x": WorkloadDeviceConfigV2,
-		"/beta/deviceManagement/configurationPolicies?$top=1/2":     WorkloadDeviceConfigV2,
-		"/beta/deviceManagement/configurationPolicyTemplates":       WorkloadDeviceConfig,
-		"/beta/deviceAppManagement/mobileApps":                      WorkloadApplications,
-		"/v1.0/identity/conditionalAccess/policies/1":               WorkloadConditionalAccess,
-		"/v1.0/groups":  WorkloadIdentity,
-		"/beta/$batch":  WorkloadIdentity,
-		"/beta":         WorkloadIdentity,
-		"/beta/unheard": WorkloadIdentity,
-	} {
-		require.Same(t, w.tenant.bucket(workload), w.bucket(path), path)
-	}
-}
 
 // world of answers by path and query; a path that is not there is a failure of the catalog.
 type answers map[string]string
@@ -242,4 +177,12 @@ func (a answers) based(host string) answers {
 		out[path] = based(body, "http://"+host)
 	}
 	return out
+}
+
+// The first requests of one object must fit one batch.
+func TestFirstParts_fitABatch(t *testing.T) {
+	t.Parallel()
+	for _, typ := range catalog.Types() {
+		require.LessOrEqual(t, firstParts(typ), BatchSize, typ.Name)
+	}
 }
