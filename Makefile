@@ -35,13 +35,13 @@ test: launcher ## every test, on one throwaway PostgreSQL
 
 test-big: launcher ## the tests that need a million runs
 	@TENANTPILOT_BIG=1 $(BIN)/local test-postgres -- go test -count=1 -timeout 15m \
-		-run '^(TestListsAreServedByIndexesWithoutASort|TestStatisticsAndRetentionLookAtWhatTheyNeed|TestRetentionOfMany)$$' \
-		./services/operations/internal/store ./services/operations/internal/api
+		-run '^(TestListsAreServedByIndexesWithoutASort|TestStatisticsReadWhatTheyNeed|TestRetentionReadsWhatItNeeds|TestRetentionOfMany)$$' \
+		./services/operations/internal/store/... ./services/operations/internal/api
 
 test-proof: launcher ## the run store and the takeover under kills, restarts and faults, at length
 	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./services/operations/proof ./services/operations/takeover/... ./pkg/work -count=1 -timeout 30m
 	@$(BIN)/local test-postgres -- env TENANTPILOT_PROOF=1 go test ./e2e -run '^TestKilled' -count=1 -timeout 60m
-	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run AgreesWithTheModel -rapid.checks=2000 -count=1 -timeout 30m
+	@$(BIN)/local test-postgres -- go test ./services/operations/internal/api -run '^TestServiceAgreesWithTheModel' -rapid.checks=2000 -count=1 -timeout 30m
 
 bench: go-ready ## the run store against pgbench, River and itself ungrouped, then all of bench-list
 	@go build -o $(BIN)/bench ./services/operations/bench && $(BIN)/bench -rows $(BENCH_ROWS) $(BENCH_FLAGS)
