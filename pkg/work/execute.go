@@ -93,10 +93,10 @@ func (w *Worker) span(ctx context.Context, m *operationsv1.Run) trace.Span {
 
 // waiting parks the run of a slip, if there is room to.
 func (w *Worker) waiting(slipID int64) (resume func(context.Context)) {
-	if !w.gate.park(slipID) {
+	if !w.gate.Park(slipID) {
 		return func(context.Context) {}
 	}
-	return func(ctx context.Context) { w.gate.unpark(ctx, slipID) }
+	return func(ctx context.Context) { w.gate.Unpark(ctx, slipID) }
 }
 
 var errNoJob = errors.New("no job for this type")

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 )
 
 // crowd is a worker whose jobs begin and end as the test says.
@@ -68,12 +70,13 @@ func (c *crowd) queue(t *testing.T, w *Worker, n int, workspace, tenant int64) {
 }
 
 // next waits for n runs to begin and returns them by workspace and tenant.
-func (c *crowd) next(t *testing.T, n int) map[who][]*Run {
+func (c *crowd) next(t *testing.T, n int) map[fair.Owner][]*Run {
 	t.Helper()
-	got := map[who][]*Run{}
+	got := map[fair.Owner][]*Run{}
 	for range n {
 		r := receive(t, c.began, "run that begins")
-		got[who{r.WorkspaceID, r.TenantID}] = append(got[who{r.WorkspaceID, r.TenantID}], r)
+		owner := of(r.WorkspaceID, r.TenantID)
+		got[owner] = append(got[owner], r)
 	}
 	return got
 }
@@ -108,8 +111,12 @@ func (c *crowd) nobody(t *testing.T, w *Worker) {
 	}
 }
 
-func sizes(got map[who][]*Run) string {
-	n := map[who]int{}
+func of(workspace, tenant int64) fair.Owner {
+	return fair.Owner{Workspace: workspace, Tenant: tenant}
+}
+
+func sizes(got map[fair.Owner][]*Run) string {
+	n := map[fair.Owner]int{}
 	for w, runs := range got {
 		n[w] = len(runs)
 	}
@@ -147,8 +154,7 @@ func TestFloodLeavesAPlaceForOthers(t *testing.T) {
 func TestNoTenantTakesMoreThanTwoPlacesWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	w := c.four(t)
-	w.cfg.WorkspaceShare, w.gate.share = 4, 4
+	w := c.worker(t, c.job, func(cfg *Config) { cfg.Workers, cfg.WorkspaceShare, cfg.MaxWaiting = 4, 4, 4 })
 	c.queue(t, w, 10, 1, 1)
 	c.queue(t, w, 10, 1, 2)
 	run(t, w)
@@ -156,7 +162,7 @@ func TestNoTenantTakesMoreThanTwoPlacesWhileOthersWait(t *testing.T) {
 	if sizes(got) != "map[{1 1}:2 {1 2}:2]" {
 		t.Errorf("at work are %s", sizes(got))
 	}
-	c.finish(t, got[who{1, 1}][0])
+	c.finish(t, got[of(1, 1)][0])
 	if next := sizes(c.next(t, 1)); next != "map[{1 1}:1]" {
 		t.Errorf("next is %s: the tenant with fewer active runs", next)
 	}
@@ -193,7 +199,7 @@ func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 	if sizes(got) != fmt.Sprintf("map[{1 1}:2 {1 %d}:1 {2 1}:2]", throttled) {
 		t.Errorf("begun have %s", sizes(got))
 	}
-	c.finish(t, got[who{1, 1}][0])
+	c.finish(t, got[of(1, 1)][0])
 	more := c.next(t, 2)
 	if sizes(more) != fmt.Sprintf("map[{1 1}:1 {1 %d}:1]", throttled) {
 		t.Errorf("begun have then %s", sizes(more))
@@ -202,23 +208,21 @@ func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 	// Graph lets them go on: they need places, and those are taken.
 	close(c.wait)
 	untilReturning(t, w.gate, 2)
-	c.finish(t, more[who{1, 1}][0])
+	c.finish(t, more[of(1, 1)][0])
 	if r := receive(t, c.back, "run that goes on"); r.TenantID != throttled {
 		t.Errorf("run of tenant %d goes on", r.TenantID)
 	}
-	c.finish(t, got[who{1, 1}][1])
+	c.finish(t, got[of(1, 1)][1])
 	receive(t, c.back, "run that goes on")
 }
 
-func untilReturning(t *testing.T, g *gate, n int) {
+func untilReturning(t *testing.T, g *fair.Gate, n int) {
 	t.Helper()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for got := 0; got != n; {
 		receive(t, again.C, "tick")
-		g.mu.Lock()
-		got = len(g.returning)
-		g.mu.Unlock()
+		got = g.Returning()
 	}
 }
 
@@ -229,7 +233,7 @@ func TestShutdownWhileARunWaitsForQuota(t *testing.T) {
 	w := c.four(t)
 	c.queue(t, w, 1, 1, throttled)
 	stop := run(t, w)
-	r := c.next(t, 1)[who{1, throttled}][0]
+	r := c.next(t, 1)[of(1, throttled)][0]
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -295,5 +299,5 @@ func TestSlipOfTheVersionBeforeIsWorked(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, w)
-	c.finish(t, c.next(t, 1)[who{1, 1}][0])
+	c.finish(t, c.next(t, 1)[of(1, 1)][0])
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 )
 
 // fairDriver is River's driver, but for which slips a process fetches: River takes
@@ -48,7 +49,7 @@ func (e fairExecutor) JobGetAvailable(ctx context.Context, p *riverdriver.JobGet
 // fetch picks the slips that this process works on next.
 type fetch struct {
 	cfg  Config
-	gate *gate
+	gate *fair.Gate
 	stop chan struct{} // closed at a shutdown
 
 	mu      sync.Mutex // one fetch at a time, and of the turns
@@ -56,7 +57,7 @@ type fetch struct {
 	tenants map[int64]int64
 }
 
-func newFetch(c Config, g *gate) *fetch {
+func newFetch(c Config, g *fair.Gate) *fetch {
 	return &fetch{cfg: c, gate: g, stop: make(chan struct{}), turn: -1, tenants: map[int64]int64{}}
 }
 
@@ -93,11 +94,11 @@ const (
 func (f *fetch) next(ctx context.Context, client string) ([]int64, error) {
 	until := time.Now().Add(fetchFor)
 	for {
-		free, freed := f.gate.free()
+		free, freed := f.gate.Free()
 		if free > 0 {
 			ids, more, err := f.pick(ctx, client)
 			if err != nil || len(ids) == 0 {
-				f.gate.letOver()
+				f.gate.LetOver()
 			}
 			if err != nil || len(ids) > 0 || !more {
 				return ids, err
@@ -142,8 +143,7 @@ func (f *fetch) pick(ctx context.Context, client string) (ids []int64, more bool
 		if err != nil {
 			return err
 		}
-		c := choice{census: active, room: f.gate.room(), share: f.gate.share, spare: f.gate.spare()}
-		ids, more, err = f.pickAll(ctx, tx, client, c)
+		ids, more, err = f.pickAll(ctx, tx, client, f.gate.Choice(active))
 		return err
 	})
 	if err != nil {
@@ -153,57 +153,57 @@ func (f *fetch) pick(ctx context.Context, client string) (ids []int64, more bool
 	return ids, more, nil
 }
 
-func (f *fetch) pickAll(ctx context.Context, tx pgx.Tx, client string, c choice) (ids []int64, more bool, err error) {
-	for c.room.free > 0 {
-		id, w, waiting, err := f.pickOne(ctx, tx, client, c)
+func (f *fetch) pickAll(ctx context.Context, tx pgx.Tx, client string, c fair.Choice) (ids []int64, more bool, err error) {
+	for !c.Full() {
+		id, of, waiting, err := f.pickOne(ctx, tx, client, c)
 		if err != nil {
 			return ids, true, err
 		}
 		switch {
 		case id != 0:
-			f.gate.take(id, w)
-			f.turn, f.tenants[w.workspace] = w.workspace, w.tenant
-			ids, c = append(ids, id), c.begun(w)
-		case !waiting || c.over:
+			f.gate.Take(id, of)
+			f.turn, f.tenants[of.Workspace] = of.Workspace, of.Tenant
+			ids, c = append(ids, id), c.Begun(of)
+		case !waiting || c.Unlimited():
 			return ids, waiting, nil
-		default: // nobody below a limit wants what is left
-			f.gate.letOver()
-			c.room, c.over = f.gate.room(), true
+		default: // no slip below a limit wants the places that are left
+			c = f.gate.Unlimited(c)
 		}
 	}
 	return ids, true, nil
 }
 
 // pickOne marks the next slip as running; id is 0 if none may begin.
-func (f *fetch) pickOne(ctx context.Context, tx pgx.Tx, client string, c choice) (id int64, w who, waiting bool, err error) {
+func (f *fetch) pickOne(ctx context.Context, tx pgx.Tx, client string, c fair.Choice) (id int64, of fair.Owner, waiting bool, err error) {
 	// With so many in turn, one without an active run is among them, if there is one.
-	workspaces, err := inTurn(ctx, tx, len(c.census.workspaces)+1, f.turn, waitingWorkspaces, f.cfg.Service)
+	workspaces, err := inTurn(ctx, tx, c.Active.Workspaces()+1, f.turn, waitingWorkspaces, f.cfg.Service)
 	if err != nil || len(workspaces) == 0 {
-		return 0, who{}, false, err
+		return 0, of, false, err
 	}
-	for _, ws := range c.workspaces(workspaces) {
+	for _, ws := range c.Workspaces(workspaces) {
 		last, ok := f.tenants[ws]
 		if !ok {
 			last = -1
 		}
-		tenants, err := inTurn(ctx, tx, c.census.activeTenants(ws)+1, last, waitingTenants, f.cfg.Service, ws)
+		tenants, err := inTurn(ctx, tx, c.Active.Tenants(ws)+1, last, waitingTenants, f.cfg.Service, ws)
 		if err != nil {
-			return 0, who{}, true, err
+			return 0, of, true, err
 		}
-		for _, t := range c.tenants(ws, tenants) {
-			id, err := claim(ctx, tx, f.cfg.Service, client, who{ws, t})
+		for _, t := range c.Tenants(ws, tenants) {
+			of := fair.Owner{Workspace: ws, Tenant: t}
+			id, err := claim(ctx, tx, f.cfg.Service, client, of)
 			if err != nil || id != 0 {
-				return id, who{ws, t}, true, err
+				return id, of, true, err
 			}
 		}
 	}
-	return 0, who{}, true, nil
+	return 0, of, true, nil
 }
 
 // giveBack frees the places of slips that will not be worked on.
 func (f *fetch) giveBack(ids []int64) {
 	for _, id := range ids {
-		f.gate.leave(id)
+		f.gate.Leave(id)
 	}
 }
 
@@ -273,8 +273,8 @@ const claimSlip = `-- work.claimSlip
 	returning id`
 
 // claim marks the slip of a tenant's oldest run as running; 0 if there is none.
-func claim(ctx context.Context, tx pgx.Tx, queue, client string, w who) (id int64, err error) {
-	err = tx.QueryRow(ctx, claimSlip, queue, client, w.workspace, w.tenant).Scan(&id)
+func claim(ctx context.Context, tx pgx.Tx, queue, client string, of fair.Owner) (id int64, err error) {
+	err = tx.QueryRow(ctx, claimSlip, queue, client, of.Workspace, of.Tenant).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -291,17 +291,16 @@ const countActive = `-- work.countActive
 	where queue = $1 and state = 'running' and kind = 'run' and ` + alive + `
 	group by 1, 2`
 
-func (f *fetch) census(ctx context.Context, tx pgx.Tx) (census, error) {
-	c := census{workspaces: map[int64]int{}, tenants: map[who]int{}}
+func (f *fetch) census(ctx context.Context, tx pgx.Tx) (fair.Census, error) {
+	c := fair.NewCensus()
 	rows, err := tx.Query(ctx, countActive, f.cfg.Service, seenWithin)
 	if err != nil {
 		return c, err
 	}
-	var w who
+	var of fair.Owner
 	var n int
-	_, err = pgx.ForEachRow(rows, []any{&w.workspace, &w.tenant, &n}, func() error {
-		c.workspaces[w.workspace] += n
-		c.tenants[w] = n
+	_, err = pgx.ForEachRow(rows, []any{&of.Workspace, &of.Tenant, &n}, func() error {
+		c.Add(of, n)
 		return nil
 	})
 	return c, err
@@ -327,7 +326,7 @@ func (f *fetch) say(ctx context.Context) {
 }
 
 func (f *fetch) sayOnce(ctx context.Context) error {
-	ids := f.gate.slips()
+	ids := f.gate.Slips()
 	if len(ids) == 0 {
 		return nil
 	}

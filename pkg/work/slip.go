@@ -44,7 +44,7 @@ type executor struct {
 // Work always tells River that the slip is done: what became of the run is in the
 // store, and the sweep writes a new slip where one is needed.
 func (e executor) Work(ctx context.Context, job *river.Job[slip]) error {
-	defer e.worker.gate.leave(job.ID)
+	defer e.worker.gate.Leave(job.ID)
 	e.worker.execute(ctx, job.ID, job.Args)
 	return nil
 }

@@ -20,6 +20,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
+
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
@@ -78,7 +80,7 @@ type Worker struct {
 	river  *river.Client[pgx.Tx]
 	tracer trace.Tracer
 	slips  slips
-	gate   *gate
+	gate   *fair.Gate
 	fetch  *fetch
 }
 
@@ -101,7 +103,7 @@ func New(cfg Config) (*Worker, error) {
 		tracer: otel.Tracer("github.com/tenantpilot/tenantpilot/pkg/work"),
 		slips:  slips{stop: map[int64]context.CancelCauseFunc{}},
 	}
-	w.gate = newGate(w.cfg)
+	w.gate = fair.NewGate(w.cfg.Workers, w.cfg.WorkspaceShare, w.cfg.MaxWaiting)
 	w.fetch = newFetch(w.cfg, w.gate)
 	var err error
 	if w.river, err = w.newRiver(); err != nil {

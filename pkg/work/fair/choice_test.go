@@ -1,23 +1,21 @@
-package work
+package fair
 
 import (
 	"fmt"
 	"testing"
 )
 
-func counted(active map[who]int) census {
-	c := census{workspaces: map[int64]int{}, tenants: map[who]int{}}
-	for w, n := range active {
-		for range n {
-			c.add(w)
-		}
+func counted(active map[Owner]int) Census {
+	c := NewCensus()
+	for o, n := range active {
+		c.Add(o, n)
 	}
 	return c
 }
 
 func TestWorkspacesThatMayBeginARun(t *testing.T) {
 	t.Parallel()
-	active := counted(map[who]int{{1, 1}: 3, {2, 1}: 1, {2, 2}: 1, {4, 1}: 1})
+	active := counted(map[Owner]int{{1, 1}: 3, {2, 1}: 1, {2, 2}: 1, {4, 1}: 1})
 	tests := map[string]struct {
 		room room
 		over bool
@@ -33,8 +31,8 @@ func TestWorkspacesThatMayBeginARun(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := choice{census: active, room: tt.room, share: 3, spare: 1, over: tt.over}
-			if got := fmt.Sprint(c.workspaces([]int64{3, 4, 5, 1, 2})); got != tt.want {
+			c := Choice{Active: active, room: tt.room, share: 3, spare: 1, over: tt.over}
+			if got := fmt.Sprint(c.Workspaces([]int64{3, 4, 5, 1, 2})); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
@@ -43,21 +41,21 @@ func TestWorkspacesThatMayBeginARun(t *testing.T) {
 
 func TestTenantsThatMayBeginARun(t *testing.T) {
 	t.Parallel()
-	active := counted(map[who]int{{1, 1}: 2, {1, 2}: 1, {1, 0}: 5, {2, 3}: 2})
+	active := counted(map[Owner]int{{1, 1}: 2, {1, 2}: 1, {1, 0}: 5, {2, 3}: 2})
 	tests := map[string]struct {
 		over   bool
-		parked map[who]int
+		parked map[Owner]int
 		want   string
 	}{
 		"fewest active first, two at most": {want: "[3 4 2 0]"},
 		"more if nobody else waits":        {over: true, want: "[3 4 2 1 0]"},
-		"but not of one that waits":        {over: true, parked: map[who]int{{1, 1}: 1}, want: "[3 4 2 0]"},
+		"but not of one that waits":        {over: true, parked: map[Owner]int{{1, 1}: 1}, want: "[3 4 2 0]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := choice{census: active, room: room{free: 5, parked: tt.parked}, over: tt.over}
-			if got := fmt.Sprint(c.tenants(1, []int64{0, 1, 2, 3, 4})); got != tt.want {
+			c := Choice{Active: active, room: room{free: 5, parked: tt.parked}, over: tt.over}
+			if got := fmt.Sprint(c.Tenants(1, []int64{0, 1, 2, 3, 4})); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})

@@ -1,4 +1,4 @@
-package work
+package fair
 
 import (
 	"context"
@@ -6,40 +6,40 @@ import (
 	"testing/synctest"
 )
 
-// A full gate of four places, two for a workspace, with three runs of workspace 1
+// fullGate returns a full gate of four places, two for a workspace, with three runs of workspace 1
 // and one of workspace 2.
-func fullGate() *gate {
-	g := newGate(Config{Settings: Settings{Workers: 4, WorkspaceShare: 2, MaxWaiting: 2}})
-	g.take(1, who{1, 1})
-	g.take(2, who{1, 2})
-	g.take(3, who{1, 3})
-	g.take(4, who{2, 9})
+func fullGate() *Gate {
+	g := NewGate(4, 2, 2)
+	g.Take(1, Owner{1, 1})
+	g.Take(2, Owner{1, 2})
+	g.Take(3, Owner{1, 3})
+	g.Take(4, Owner{2, 9})
 	return g
 }
 
-func free(g *gate) int {
-	n, _ := g.free()
+func free(g *Gate) int {
+	n, _ := g.Free()
 	return n
 }
 
 func TestParkedRunsHaveNoPlace(t *testing.T) {
 	t.Parallel()
 	g := fullGate()
-	if !g.park(1) || !g.park(2) || free(g) != 2 {
+	if !g.Park(1) || !g.Park(2) || free(g) != 2 {
 		t.Errorf("two runs wait and %d places are free", free(g))
 	}
-	if g.park(3) || free(g) != 2 {
+	if g.Park(3) || free(g) != 2 {
 		t.Error("more runs wait than may")
 	}
-	g.unpark(t.Context(), 1) // workspace 1 holds one place of its two
-	if free(g) != 1 || len(g.slips()) != 4 {
-		t.Errorf("%d places are free, %d runs are there", free(g), len(g.slips()))
+	g.Unpark(t.Context(), 1) // workspace 1 holds one place of its two
+	if free(g) != 1 || len(g.Slips()) != 4 {
+		t.Errorf("%d places are free, %d runs are there", free(g), len(g.Slips()))
 	}
-	g.unpark(t.Context(), 99)
+	g.Unpark(t.Context(), 99)
 	for slip := range int64(5) {
-		g.leave(slip)
+		g.Leave(slip)
 	}
-	if free(g) != 4 || len(g.slips()) != 0 {
+	if free(g) != 4 || len(g.Slips()) != 0 {
 		t.Errorf("all have left and %d places are free", free(g))
 	}
 }
@@ -48,23 +48,23 @@ func TestReturningRunWaitsForAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := fullGate()
-		g.park(1)
-		g.take(5, who{2, 9})
+		g.Park(1)
+		g.Take(5, Owner{2, 9})
 		returned := false
-		go func() { g.unpark(t.Context(), 1); returned = true }()
+		go func() { g.Unpark(t.Context(), 1); returned = true }()
 		synctest.Wait()
 		if returned {
 			t.Error("five runs are at work in four places")
 		}
-		g.leave(5) // workspace 1 has its share already, but nobody else waits
+		g.Leave(5) // workspace 1 has its share already, but nobody else waits
 		synctest.Wait()
-		g.letOver()
+		g.LetOver()
 		synctest.Wait()
 		if returned {
 			t.Error("the last place was given to a workspace beyond its share")
 		}
-		g.leave(4)
-		g.letOver()
+		g.Leave(4)
+		g.LetOver()
 		synctest.Wait()
 		if !returned || free(g) != 1 {
 			t.Errorf("returned %t, %d places are free", returned, free(g))
@@ -76,12 +76,12 @@ func TestReturningRunGoesOnBelowItsShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := fullGate()
-		g.park(1)
-		g.take(5, who{3, 9})
+		g.Park(1)
+		g.Take(5, Owner{3, 9})
 		returned := false
-		go func() { g.unpark(t.Context(), 1); returned = true }()
+		go func() { g.Unpark(t.Context(), 1); returned = true }()
 		synctest.Wait()
-		g.leave(2)
+		g.Leave(2)
 		synctest.Wait()
 		if !returned {
 			t.Error("it waits though a place is free and its workspace holds less than its share")
@@ -93,11 +93,11 @@ func TestReturningRunThatIsStoppedNeedsNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := fullGate()
-		g.park(1)
-		g.take(5, who{2, 9})
+		g.Park(1)
+		g.Take(5, Owner{2, 9})
 		ctx, stop := context.WithCancel(t.Context())
 		returned := false
-		go func() { g.unpark(ctx, 1); returned = true }()
+		go func() { g.Unpark(ctx, 1); returned = true }()
 		synctest.Wait()
 		stop()
 		synctest.Wait()
