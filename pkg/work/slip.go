@@ -75,6 +75,21 @@ func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
 	})
 }
 
+// warnings is a log handler that keeps to itself what River says every day.
+type warnings struct{ slog.Handler }
+
+func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+
+func (h warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{h.Handler.WithAttrs(attrs)}
+}
+
+func (h warnings) WithGroup(name string) slog.Handler {
+	return warnings{h.Handler.WithGroup(name)}
+}
+
 // insert writes the slips that do not exist yet. An existing slip that can no longer
 // begin its run, because its process died or operations was away, is replaced.
 func (w *Worker) insert(ctx context.Context, wanted []slip) error {
