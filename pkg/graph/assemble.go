@@ -5,11 +5,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/canonical"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjson"
 )
 
 // firstParts counts the requests an object needs after the list.
@@ -54,8 +57,8 @@ func newAssembly(t catalog.Type, raw json.RawMessage) *assembly {
 
 // take sets the object itself from raw.
 func (a *assembly) take(raw json.RawMessage) {
-	a.properties = maps.Collect(fields(raw))
-	id := unquote(a.properties["id"])
+	a.properties = maps.Collect(rawjson.Fields(raw))
+	id := rawjson.Unquote(a.properties["id"])
 	if id == "" {
 		a.fail(incomplete("the object is none, or has no id"))
 	}
@@ -63,8 +66,8 @@ func (a *assembly) take(raw json.RawMessage) {
 		a.fail(incomplete("asked for one object, Graph sent another"))
 	}
 	a.Raw, a.ID = raw, id
-	a.ODataType = unquote(a.properties["@odata.type"])
-	a.Name = unquote(a.properties[a.kind.NameProperty])
+	a.ODataType = rawjson.Unquote(a.properties["@odata.type"])
+	a.Name = rawjson.Unquote(a.properties[a.kind.NameProperty])
 	a.inline()
 }
 
@@ -74,11 +77,11 @@ func (a *assembly) inline() {
 	cut := bytes.Count(a.Raw, []byte(`@odata.nextLink"`))
 	if a.kind.Assignments == catalog.AssignmentsInline {
 		assignments := a.properties["assignments"]
-		if begins(assignments) != '[' {
+		if rawjson.Begins(assignments) != '[' {
 			a.fail(incomplete("the expanded assignments are missing"))
 		}
-		a.Assignments = slices.Collect(elements(assignments))
-		if a.more = unquote(a.properties["assignments@odata.nextLink"]); a.more != "" {
+		a.Assignments = slices.Collect(rawjson.Elements(assignments))
+		if a.more = rawjson.Unquote(a.properties["assignments@odata.nextLink"]); a.more != "" {
 			cut--
 		}
 	}
@@ -181,7 +184,7 @@ func (p *part) accept(pool *Pool, answer BatchResponse) []*part {
 // add appends elements to the collection, and returns the requests for the
 // collections under them.
 func (p *part) add(elements []json.RawMessage) []*part {
-	if i := slices.IndexFunc(elements, func(e json.RawMessage) bool { return begins(e) != '{' }); i >= 0 {
+	if i := slices.IndexFunc(elements, func(e json.RawMessage) bool { return rawjson.Begins(e) != '{' }); i >= 0 {
 		p.of.fail(incomplete("an element of the collection is no object"))
 		return nil
 	}
@@ -192,7 +195,7 @@ func (p *part) add(elements []json.RawMessage) []*part {
 	var below []*part
 	for _, raw := range elements {
 		id := idOf(raw)
-		p.of.Children = append(p.of.Children, Element{
+		p.of.Children = append(p.of.Children, canonical.Element{
 			Collection: p.child.Name, ParentID: p.parent, Ordinal: p.count, ID: id, Raw: raw,
 		})
 		p.count++
@@ -211,9 +214,9 @@ func (p *part) add(elements []json.RawMessage) []*part {
 }
 
 func idOf(raw json.RawMessage) string {
-	for key, value := range fields(raw) {
+	for key, value := range rawjson.Fields(raw) {
 		if key == "id" {
-			return unquote(value)
+			return rawjson.Unquote(value)
 		}
 	}
 	return ""
@@ -228,7 +231,7 @@ func (a *assembly) finish() {
 		a.Children, a.Assignments = nil, nil
 		return
 	}
-	slices.SortStableFunc(a.Children, func(x, y Element) int {
+	slices.SortStableFunc(a.Children, func(x, y canonical.Element) int {
 		return cmp.Or(cmp.Compare(x.Collection, y.Collection), cmp.Compare(x.ParentID, y.ParentID), x.Ordinal-y.Ordinal)
 	})
 }

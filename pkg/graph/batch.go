@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjson"
 )
 
 // BatchSize is how many requests Graph takes in one batch.
@@ -217,7 +219,7 @@ type wireResponse struct {
 
 func readResponse(raw json.RawMessage) wireResponse {
 	var r wireResponse
-	for key, value := range fields(raw) {
+	for key, value := range rawjson.Fields(raw) {
 		switch key {
 		case "id":
 			r.id = string(bytes.Trim(value, `"`))
@@ -250,11 +252,11 @@ func (b *batch) exchange(ctx context.Context, chunk []*member, write bool) (map[
 		return nil, err
 	}
 	var responses []wireResponse
-	for key, value := range fields(body) {
+	for key, value := range rawjson.Fields(body) {
 		if key != "responses" {
 			continue
 		}
-		for raw := range elements(value) {
+		for raw := range rawjson.Elements(value) {
 			responses = append(responses, readResponse(raw))
 		}
 	}

@@ -3,9 +3,10 @@ package graph
 import (
 	"context"
 	"errors"
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"net/http"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // Exist asks for objects of a type one by one. It returns the ids of those that

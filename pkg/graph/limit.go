@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"golang.org/x/time/rate"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // Limit allows at most Requests in any window of length Per. The zero value

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjson"
 )
 
 // page is one page of a collection.
@@ -18,13 +20,13 @@ type page struct {
 func readPage(body json.RawMessage) (page, error) {
 	var p page
 	list := false
-	for key, value := range fields(body) {
+	for key, value := range rawjson.Fields(body) {
 		switch key {
 		case "value":
-			list = begins(value) == '['
-			p.value = slices.AppendSeq(p.value[:0], elements(value))
+			list = rawjson.Begins(value) == '['
+			p.value = slices.AppendSeq(p.value[:0], rawjson.Elements(value))
 		case "@odata.nextLink":
-			p.next = unquote(value)
+			p.next = rawjson.Unquote(value)
 		}
 	}
 	if !list {

@@ -5,28 +5,22 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/canonical"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
 // Object is one object as Graph holds it, whole.
 type Object struct {
 	ID, Name, ODataType string
-	Raw                 json.RawMessage // byte for byte: the list's element, or the item where the type is read by item
-	Children            []Element       // by collection, parent and ordinal
+	Raw                 json.RawMessage     // byte for byte: the list's element, or the item where the type is read by item
+	Children            []canonical.Element // by collection, parent and ordinal
 	Assignments         []json.RawMessage
-	Hash                [sha256.Size]byte // as [Canonical] has it
+	Hash                [sha256.Size]byte // as [canonical.Hasher] has it
 	Err                 error             // it could not be read completely: nothing of it may be stored
-}
-
-// Element is one element of a collection under an object.
-type Element struct {
-	Collection string
-	ParentID   string // "" directly under the object
-	Ordinal    int    // its place among its siblings as delivered
-	ID         string // "" if Graph gave none
-	Raw        json.RawMessage
 }
 
 // ReadResult is what reading a type came to.
@@ -44,7 +38,7 @@ type ReadResult struct {
 // failed, or the tenant refuses us. Then, and whenever Complete is false, what
 // was not seen is unknown, not gone.
 func (c *Client) ReadType(ctx context.Context, t catalog.Type, yield func(Object) error) (ReadResult, error) {
-	r := &reader{client: c.counting(), of: t, rules: rulesOf(t), chunks: make(chan []*assembly), done: make(chan Object, c.pool.cfg.Concurrency)}
+	r := &reader{client: c.counting(), of: t, hasher: canonical.NewHasher(t), chunks: make(chan []*assembly), done: make(chan Object, c.pool.cfg.Concurrency)}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return r.list(ctx) })
 	group.Go(func() error { return r.workers(ctx) })
@@ -74,7 +68,7 @@ func (c *Client) ReadType(ctx context.Context, t catalog.Type, yield func(Object
 type reader struct {
 	client *Client
 	of     catalog.Type
-	rules  *rules
+	hasher *canonical.Hasher
 	chunks chan []*assembly
 	done   chan Object
 	listed int // the lister's alone until the end
@@ -134,8 +128,8 @@ func (r *reader) complete(ctx context.Context, chunk []*assembly) error {
 		a.finish()
 		if a.Err == nil {
 			var err error
-			if a.Hash, err = canonical(r.of, r.rules, a.Object); err != nil {
-				return err // every response was JSON, and so are its parts
+			if a.Hash, err = r.hasher.Hash(a.Raw, a.Children, a.Assignments); err != nil {
+				return fmt.Errorf("graph: object %s: %w", a.ID, err) // every response was JSON, and so are its parts
 			}
 		}
 		if err := hand(ctx, r.done, a.Object); err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/canonical"
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
@@ -95,7 +97,7 @@ func TestReadType_whole(t *testing.T) {
 		require.Equal(t, []string{`{"id":"a", "target":{"groupId":"g"}}`}, texts(o.Assignments))
 		require.Len(t, o.Children, 60)
 		for n, e := range o.Children {
-			require.Equal(t, Element{Collection: "settings", Ordinal: n, ID: strconv.Itoa(n), Raw: []byte(setting(n))}, e)
+			require.Equal(t, canonical.Element{Collection: "settings", Ordinal: n, ID: strconv.Itoa(n), Raw: []byte(setting(n))}, e)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"SQL in the api":                       {planted{"services/probe/internal/api/a.go", "github.com/jackc/pgx/v5/pgxpool"}, "internal/store"},
 		"database/sql in the api":              {planted{"services/probe/internal/api/a.go", "database/sql"}, "internal/store"},
 		"Graph in the api":                     {planted{"services/probe/internal/api/a.go", own + "pkg/graph"}, "only jobs"},
+		"the catalog in the api":               {planted{"services/probe/internal/api/a.go", own + "pkg/graph/catalog"}, "only jobs"},
 		"Azure in the api":                     {planted{"services/probe/internal/api/a.go", "github.com/Azure/azure-sdk-for-go/sdk/azcore"}, "only jobs"},
 		"SQL in a worker":                      {planted{"services/probe/internal/sweeper/a.go", "github.com/jackc/pgx/v5"}, "internal/store"},
 		"database/sql in a worker":             {planted{"services/probe/internal/sweeper/a.go", "database/sql"}, "internal/store"},

@@ -12,6 +12,7 @@ import (
 
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/graph"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/canonical"
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
@@ -269,7 +270,7 @@ func (r *reading) write(ctx context.Context) (item.Counts, error) {
 		if ctx.Err() != nil {
 			return sum, context.Cause(ctx)
 		}
-		counts, err := r.store.Write(ctx, r.read, graph.NormaliserVersion, batch)
+		counts, err := r.store.Write(ctx, r.read, canonical.Version, batch)
 		if err != nil {
 			return sum, err
 		}

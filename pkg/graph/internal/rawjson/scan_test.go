@@ -1,4 +1,4 @@
-package graph
+package rawjson
 
 import (
 	"encoding/json"
@@ -6,18 +6,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjsontest"
 )
 
 // The scanner sees what encoding/json sees.
 func TestScanner_agreesWithTheLibrary(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		v := tree(4).Draw(t, "value")
-		raw := render(v, rapid.Uint64().Draw(t, "seed"))
-		require.Equal(t, v == nil, begins(raw) == 'n')
+		v := rawjsontest.Tree(4).Draw(t, "value")
+		raw := rawjsontest.Render(v, rapid.Uint64().Draw(t, "seed"))
+		require.Equal(t, v == nil, Begins(raw) == 'n')
 
 		object := make(map[string]json.RawMessage)
-		for key, value := range fields(raw) {
+		for key, value := range Fields(raw) {
 			object[key] = value
 		}
 		want := make(map[string]json.RawMessage)
@@ -27,7 +29,7 @@ func TestScanner_agreesWithTheLibrary(t *testing.T) {
 		require.Equal(t, want, object)
 
 		var array, wantArray []json.RawMessage
-		for value := range elements(raw) {
+		for value := range Elements(raw) {
 			array = append(array, value)
 		}
 		if in, ok := v.([]any); ok && len(in) > 0 {
@@ -36,7 +38,7 @@ func TestScanner_agreesWithTheLibrary(t *testing.T) {
 		require.Equal(t, wantArray, array)
 
 		s, _ := v.(string)
-		require.Equal(t, s, unquote(raw))
+		require.Equal(t, s, Unquote(raw))
 	})
 }
 
@@ -53,7 +55,7 @@ func FuzzScanner(f *testing.F) {
 			want = nil
 		}
 		i := 0
-		for value := range elements(raw) {
+		for value := range Elements(raw) {
 			if i >= len(want) || string(want[i]) != string(value) {
 				t.Fatalf("element %d is %q", i, value)
 			}
@@ -62,11 +64,11 @@ func FuzzScanner(f *testing.F) {
 		if i != len(want) {
 			t.Fatalf("%d elements of %d", i, len(want))
 		}
-		for _, value := range fields(raw) {
+		for _, value := range Fields(raw) {
 			if !json.Valid(value) {
 				t.Fatalf("%q", value)
 			}
 		}
-		unquote(raw)
+		Unquote(raw)
 	})
 }

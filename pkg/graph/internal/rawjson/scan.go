@@ -1,4 +1,7 @@
-package graph
+// Package rawjson takes JSON text apart without changing it: what it returns are
+// slices of the text, byte for byte as Graph sent it. Unlike encoding/json, it keeps
+// two different strings different even where they are not valid UTF-8.
+package rawjson
 
 import (
 	"bytes"
@@ -18,28 +21,35 @@ import (
 // response: keys that come twice, and strings with bytes that are not UTF-8.
 var asSent = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// scanner walks one JSON text and returns parts of it that keep their bytes and
+// Scanner walks one JSON text and returns parts of it that keep their bytes and
 // share its memory. After the first error it finds nothing more.
-type scanner struct {
+type Scanner struct {
 	decoder jsontext.Decoder
 	in      []byte
 	buffer  bytes.Buffer
 	err     error
 }
 
-func (s *scanner) reset(raw []byte) {
+// Reset begins a new text. A Scanner can be used again and again.
+func (s *Scanner) Reset(raw []byte) {
 	s.in, s.buffer, s.err = raw, *bytes.NewBuffer(raw), nil
 	s.decoder.Reset(&s.buffer, asSent...)
 }
 
-// enter steps into a container and reports whether there is one.
-func (s *scanner) enter(open jsontext.Kind) bool {
+// Err returns the first error so far.
+func (s *Scanner) Err() error { return s.err }
+
+// Kind returns the kind of the next token, without reading it.
+func (s *Scanner) Kind() jsontext.Kind { return s.decoder.PeekKind() }
+
+// Enter steps into a container and reports whether there is one.
+func (s *Scanner) Enter(open jsontext.Kind) bool {
 	return s.decoder.PeekKind() == open && s.pass()
 }
 
-// more reports whether the container that ends with end has another member or
+// More reports whether the container that ends with end has another member or
 // item; if not, it steps out of it.
-func (s *scanner) more(end jsontext.Kind) bool {
+func (s *Scanner) More(end jsontext.Kind) bool {
 	if s.decoder.PeekKind() == end {
 		s.pass()
 		return false
@@ -47,20 +57,20 @@ func (s *scanner) more(end jsontext.Kind) bool {
 	return s.err == nil
 }
 
-func (s *scanner) pass() bool {
+func (s *Scanner) pass() bool {
 	_, err := s.decoder.ReadToken()
 	return s.noted(err)
 }
 
-func (s *scanner) noted(err error) bool {
+func (s *Scanner) noted(err error) bool {
 	if s.err == nil {
 		s.err = err
 	}
 	return s.err == nil
 }
 
-// value returns the bytes of the next value, or of the next member's name.
-func (s *scanner) value() []byte {
+// Value returns the bytes of the next value, or of the next member's name.
+func (s *Scanner) Value() []byte {
 	v, err := s.decoder.ReadValue()
 	if !s.noted(err) {
 		return nil
@@ -71,9 +81,9 @@ func (s *scanner) value() []byte {
 
 var errTrailing = errors.New("more than one value")
 
-// finish returns the first error. It is an error if anything but space follows
+// Finish returns the first error. It is an error if anything but space follows
 // the text.
-func (s *scanner) finish() error {
+func (s *Scanner) Finish() error {
 	if s.err != nil {
 		return s.err
 	}
@@ -87,28 +97,28 @@ func (s *scanner) finish() error {
 	return err
 }
 
-// fields yields the members of an object as they come, nothing for any other
+// Fields yields the members of an object as they come, nothing for any other
 // value. Values keep their bytes and share raw's memory.
-func fields(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
+func Fields(raw json.RawMessage) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
-		for name, value := range members(raw) {
-			if !yield(string(unescaped(name)), value) {
+		for name, value := range Members(raw) {
+			if !yield(string(Unescaped(name)), value) {
 				return
 			}
 		}
 	}
 }
 
-// members is fields with names as they are written: quoted and escaped.
-func members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
+// Members is [Fields] with names as they are written: quoted and escaped.
+func Members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func([]byte, json.RawMessage) bool) {
-		var s scanner
-		s.reset(raw)
-		if !s.enter('{') {
+		var s Scanner
+		s.Reset(raw)
+		if !s.Enter('{') {
 			return
 		}
-		for s.more('}') {
-			name, value := s.value(), s.value()
+		for s.More('}') {
+			name, value := s.Value(), s.Value()
 			if s.err != nil || !yield(name, value) {
 				return
 			}
@@ -116,16 +126,16 @@ func members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-// elements yields the items of an array, nothing for any other value.
-func elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
+// Elements yields the items of an array, nothing for any other value.
+func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
-		var s scanner
-		s.reset(raw)
-		if !s.enter('[') {
+		var s Scanner
+		s.Reset(raw)
+		if !s.Enter('[') {
 			return
 		}
-		for s.more(']') {
-			value := s.value()
+		for s.More(']') {
+			value := s.Value()
 			if s.err != nil || !yield(value) {
 				return
 			}
@@ -133,8 +143,8 @@ func elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	}
 }
 
-// begins returns the first byte of the value raw holds, 0 if there is no value.
-func begins(raw json.RawMessage) byte {
+// Begins returns the first byte of the value raw holds, 0 if there is no value.
+func Begins(raw json.RawMessage) byte {
 	raw = bytes.TrimLeft(raw, " \t\r\n")
 	if len(raw) == 0 {
 		return 0
@@ -142,19 +152,19 @@ func begins(raw json.RawMessage) byte {
 	return raw[0]
 }
 
-// unquote returns the string that raw is, "" for any other value.
-func unquote(raw json.RawMessage) string {
+// Unquote returns the string that raw is, "" for any other value.
+func Unquote(raw json.RawMessage) string {
 	raw = bytes.Trim(raw, " \t\r\n")
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
-	return string(unescaped(raw))
+	return string(Unescaped(raw))
 }
 
-// unescaped reads a quoted string. The library would make U+FFFD of bytes that
+// Unescaped reads a quoted string. The library would make U+FFFD of bytes that
 // are not UTF-8 and of halves of surrogate pairs; here two strings that differ
 // only in those stay different, as hashes stored long ago know them.
-func unescaped(quoted []byte) []byte {
+func Unescaped(quoted []byte) []byte {
 	rest := quoted[1 : len(quoted)-1 : len(quoted)-1]
 	i := bytes.IndexByte(rest, '\\')
 	if i < 0 {

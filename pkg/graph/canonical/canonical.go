@@ -1,4 +1,7 @@
-package graph
+// Package canonical hashes objects in a form that does not depend on how Graph
+// happens to write them. It reads the rules of a type from the type's entry in
+// package catalog, and speaks to nobody.
+package canonical
 
 import (
 	"bytes"
@@ -6,21 +9,42 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"slices"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjson"
 )
 
-// NormaliserVersion names the rules of [Canonical]. Hashes of different
-// versions say nothing about each other.
-const NormaliserVersion = 1
+// Version names the rules of [Hasher.Hash]. Hashes of different versions say
+// nothing about each other.
+const Version = 1
 
-// Canonical is the hash that decides whether two readings of an object are the
-// same, for versions, drift and verification alike. The rules:
+// Element is one element of a collection under an object.
+type Element struct {
+	Collection string
+	ParentID   string // "" directly under the object
+	Ordinal    int    // its place among its siblings as delivered
+	ID         string // "" if Graph gave none
+	Raw        json.RawMessage
+}
+
+// Hasher hashes objects of one type. Safe for concurrent use.
+type Hasher struct {
+	of    catalog.Type
+	rules *rules
+}
+
+// NewHasher returns the hasher of a type.
+func NewHasher(t catalog.Type) *Hasher { return &Hasher{of: t, rules: rulesOf(t)} }
+
+// Hash decides whether two readings of an object are the same, for versions,
+// drift and verification alike. It takes the object, its children and its
+// assignments, and returns an error if one of them is not JSON. The rules:
 //
 //   - Properties Graph keeps for itself (the type's ReadOnly and Masks,
-//     [catalog.CommonReadOnly], every OData annotation but @odata.type) don't count.
-//     Null, empty and absent are three different things.
+//     [catalog.CommonReadOnly], every OData annotation but @odata.type) don't
+//     count. Null, empty and absent are three different things.
 //   - The order of keys doesn't count, nor that of the arrays in Sets; the order
 //     of other arrays does. Of a key given twice the last counts.
 //   - Strings count after unescaping, numbers by their exact decimal value: 1.50
@@ -30,30 +54,21 @@ const NormaliserVersion = 1
 //     filter that is all zeros, or of type none, is no filter.
 //   - Of the type's References only the id counts.
 //
-// Changing any of this needs a new [NormaliserVersion].
-func Canonical(t catalog.Type, o Object) ([sha256.Size]byte, error) {
-	if o.Err != nil {
-		return [sha256.Size]byte{}, fmt.Errorf("graph: object %s was not read completely: %w", o.ID, o.Err)
-	}
-	return canonical(t, rulesOf(t), o)
-}
-
-// canonical is [Canonical] of an object that was read completely, with rules made
-// once for many objects.
-func canonical(t catalog.Type, r *rules, o Object) (hash [sha256.Size]byte, err error) {
-	n := &normaliser{encoder: encoder{rules: r}, elements: make(map[place][]Element)}
-	size := len(o.Raw)
-	for _, e := range o.Children {
+// Changing any of this needs a new [Version].
+func (h *Hasher) Hash(object json.RawMessage, children []Element, assignments []json.RawMessage) (hash [sha256.Size]byte, err error) {
+	n := &normaliser{encoder: encoder{rules: h.rules}, elements: make(map[place][]Element)}
+	size := len(object)
+	for _, e := range children {
 		at := place{e.Collection, e.ParentID}
 		n.elements[at] = append(n.elements[at], e)
 		size += len(e.Raw)
 	}
-	out := fmt.Appendf(make([]byte, 0, size+256), "canonical %d\n%s\n", NormaliserVersion, t.Name)
-	out = n.encode(out, o.Raw, asObject)
-	out = n.children(out, t.Children, "")
-	out = n.assignments(out, o.Assignments)
+	out := fmt.Appendf(make([]byte, 0, size+256), "canonical %d\n%s\n", Version, h.of.Name)
+	out = n.encode(out, object, asObject)
+	out = n.children(out, h.of.Children, "")
+	out = n.assignments(out, assignments)
 	if n.failed != nil {
-		return hash, fmt.Errorf("graph: object %s or a part of it is not JSON: %w", o.ID, n.failed)
+		return hash, fmt.Errorf("canonical: the object or a part of it is not JSON: %w", n.failed)
 	}
 	return sha256.Sum256(out), nil
 }
@@ -119,10 +134,10 @@ func plainAssignment(raw json.RawMessage) json.RawMessage {
 	row := byName(raw)
 	delete(row, "source")
 	delete(row, "sourceId")
-	if to := row["target"]; begins(to.value) == '{' {
+	if to := row["target"]; rawjson.Begins(to.value) == '{' {
 		target := byName(to.value)
-		id := unquote(target[filterID].value) // "" if null or absent
-		if id == "" || id == noFilter || strings.EqualFold(unquote(target[filterType].value), "none") {
+		id := rawjson.Unquote(target[filterID].value) // "" if null or absent
+		if id == "" || id == noFilter || strings.EqualFold(rawjson.Unquote(target[filterType].value), "none") {
 			delete(target, filterID)
 			delete(target, filterType)
 		}
@@ -138,8 +153,8 @@ type written struct{ name, value json.RawMessage }
 // member counts.
 func byName(raw json.RawMessage) map[string]written {
 	all := make(map[string]written)
-	for name, value := range members(raw) {
-		all[string(unescaped(name))] = written{name, value}
+	for name, value := range rawjson.Members(raw) {
+		all[string(rawjson.Unescaped(name))] = written{name, value}
 	}
 	return all
 }

@@ -1,12 +1,14 @@
-package graph
+package canonical
 
 import (
 	"bytes"
 	"encoding/json"
-	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/graph/internal/rawjson"
 )
 
 // rules are those of one type, as sets.
@@ -55,7 +57,7 @@ const (
 // meant for hashing, not for reading: in strings only quotes and backslashes are
 // escaped, and 1.50 is 15e-1.
 type encoder struct {
-	scanner
+	rawjson.Scanner
 	rules *rules
 	spans []span // of the containers being written, innermost last
 	spare []byte
@@ -71,9 +73,9 @@ type span struct {
 
 // encode appends raw's canonical form, and notes in failed if raw is not JSON.
 func (e *encoder) encode(dst []byte, raw json.RawMessage, role as) []byte {
-	e.reset(raw)
+	e.Reset(raw)
 	dst = e.next(dst, role)
-	if err := e.finish(); err != nil {
+	if err := e.Finish(); err != nil {
 		e.failed = err
 	}
 	return dst
@@ -81,17 +83,17 @@ func (e *encoder) encode(dst []byte, raw json.RawMessage, role as) []byte {
 
 // next appends the next value of the input, or nothing if there is no value.
 func (e *encoder) next(dst []byte, role as) []byte {
-	switch e.decoder.PeekKind() {
+	switch e.Kind() {
 	case '{':
 		return e.object(dst, role)
 	case '[':
 		return e.array(dst, role)
 	}
-	switch v := e.value(); begins(v) {
+	switch v := e.Value(); rawjson.Begins(v) {
 	case 0:
 		return dst
 	case '"':
-		return appendQuoted(dst, unescaped(v))
+		return appendQuoted(dst, rawjson.Unescaped(v))
 	default:
 		return appendScalar(dst, v)
 	}
@@ -99,12 +101,12 @@ func (e *encoder) next(dst []byte, role as) []byte {
 
 func (e *encoder) object(dst []byte, role as) []byte {
 	start, base := len(dst), len(e.spans)
-	for e.enter('{'); e.more('}'); {
-		name := e.value()
-		if e.err != nil {
+	for e.Enter('{'); e.More('}'); {
+		name := e.Value()
+		if e.Err() != nil {
 			break
 		}
-		key := unescaped(name)
+		key := rawjson.Unescaped(name)
 		from := len(dst)
 		dst = e.next(dst, e.within(string(key)))
 		if e.drop(string(key), role) {
@@ -126,7 +128,7 @@ func (e *encoder) array(dst []byte, role as) []byte {
 		inner = asReference
 	}
 	start, base := len(dst), len(e.spans)
-	for e.enter('['); e.more(']'); {
+	for e.Enter('['); e.More(']'); {
 		from := len(dst)
 		dst = e.next(dst, inner)
 		e.spans = append(e.spans, span{nil, from, len(dst)})
