@@ -65,7 +65,7 @@ func TestFairShares(t *testing.T) {
 	jobs := &flood{began: map[int64]time.Time{}}
 	worker, err := work.New(work.Config{
 		Settings: work.Settings{Workers: 10, Heartbeat: 5 * time.Second, Sweep: 10 * time.Second},
-		Service:  "directory", Pool: db.Pool, Runs: operationsv1.NewRunServiceClient(conn), Log: slog.New(slog.DiscardHandler),
+		Service:  "directory", Pool: db.Pool, Operations: conn, Log: slog.New(slog.DiscardHandler),
 		Jobs: map[string]work.Job{groupSync: jobs.job},
 	})
 	require.NoError(t, err)

@@ -51,7 +51,7 @@ func (w *Worker) execute(ctx context.Context, slipID int64, s slip) {
 func (w *Worker) begin(ctx context.Context, sent time.Time, req *operationsv1.BeginRunRequest) (*operationsv1.Run, error) {
 	var resp *operationsv1.BeginRunResponse
 	err := persist(ctx, sent.Add(beginPatience), func(ctx context.Context) (err error) {
-		resp, err = w.cfg.Runs.BeginRun(ctx, req)
+		resp, err = w.runs.BeginRun(ctx, req)
 		return err
 	})
 	return resp.GetRun(), err

@@ -40,7 +40,7 @@ func (w *Worker) newLease(r *operationsv1.Run, sent time.Time, stopJob context.C
 	length := r.GetLeaseExpireTime().AsTime().Sub(r.GetUpdateTime().AsTime()) - time.Since(sent)
 	length -= length / 10
 	return &lease{
-		runs:     w.cfg.Runs,
+		runs:     w.runs,
 		log:      w.cfg.Log.With("run_id", r.GetId(), "lease_epoch", r.GetLeaseEpoch()),
 		runID:    r.GetId(),
 		epoch:    r.GetLeaseEpoch(),

@@ -44,7 +44,7 @@ func (h *heart) ReportProgress(ctx context.Context, _ *operationsv1.ReportProgre
 // The store was asked for it twice, since its first answer was lost: it extended
 // the lease when it was asked again, after a time.
 func leaseOf(h *heart, again time.Duration, stopJob context.CancelCauseFunc) *lease {
-	w := &Worker{cfg: Config{Settings: Settings{Heartbeat: 5 * time.Second}, Runs: h, Log: slog.New(slog.DiscardHandler)}}
+	w := &Worker{cfg: Config{Settings: Settings{Heartbeat: 5 * time.Second}, Log: slog.New(slog.DiscardHandler)}, runs: h}
 	theirs := time.Now().Add(-3 * time.Hour)
 	return w.newLease(&operationsv1.Run{
 		Id: 1, LeaseEpoch: 1, UpdateTime: timestamppb.New(theirs.Add(-again)), LeaseExpireTime: timestamppb.New(theirs.Add(20 * time.Second)),

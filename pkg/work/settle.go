@@ -110,7 +110,7 @@ func (w *Worker) complete(ctx context.Context, l *lease, r *Run, end ending) err
 
 func (w *Worker) sendComplete(ctx context.Context, until time.Time, req *operationsv1.CompleteRunRequest) error {
 	return persist(ctx, until, func(ctx context.Context) error {
-		_, err := w.cfg.Runs.CompleteRun(ctx, req)
+		_, err := w.runs.CompleteRun(ctx, req)
 		return err
 	})
 }
@@ -120,7 +120,7 @@ func (w *Worker) sendComplete(ctx context.Context, until time.Time, req *operati
 func (w *Worker) release(ctx context.Context, l *lease, jobErr error) error {
 	var resp *operationsv1.ReleaseRunResponse
 	err := persist(ctx, l.ends, func(ctx context.Context) (err error) {
-		resp, err = w.cfg.Runs.ReleaseRun(ctx, &operationsv1.ReleaseRunRequest{RunId: l.runID, LeaseEpoch: l.epoch})
+		resp, err = w.runs.ReleaseRun(ctx, &operationsv1.ReleaseRunRequest{RunId: l.runID, LeaseEpoch: l.epoch})
 		return err
 	})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // Start repeats it until that run has stopped or ctx has no time left.
 func (w *Worker) Start(ctx context.Context, req *operationsv1.StartRunRequest) (*operationsv1.StartRunResponse, error) {
 	for {
-		resp, err := w.cfg.Runs.StartRun(ctx, req)
+		resp, err := w.runs.StartRun(ctx, req)
 		if err == nil {
 			w.dispatch(ctx, resp.GetRun())
 			return resp, nil

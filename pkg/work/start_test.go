@@ -2,12 +2,16 @@ package work
 
 import (
 	"context"
+	"crypto/rand"
+	"path"
+	"sync"
 	"testing"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
 
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 
@@ -58,5 +62,45 @@ func TestJobWorksInTheTraceOfWhoStartedIt(t *testing.T) {
 	ended := spans.Ended()
 	if len(ended) != 1 || ended[0].Name() != "run inventory_sync" || ended[0].Parent().SpanID().String() != "b7ad6b7169203331" {
 		t.Errorf("spans: %v", ended)
+	}
+}
+
+// Starts that are made at the same time share a call: the first is held until the
+// others have gone in a batch.
+func TestStartsOfAWorkerAreCollected(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var first sync.Once
+	batch := make(chan struct{})
+	came := sync.OnceFunc(func() { close(batch) })
+	w.conn = w.ops.Dial(t, "inventory", grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			switch path.Base(method) {
+			case "BatchStartRuns":
+				came()
+			case "StartRun":
+				first.Do(func() {
+					select {
+					case <-batch:
+					case <-ctx.Done():
+					}
+				})
+			}
+			return invoke(ctx, method, req, reply, conn, opts...)
+		}))
+	worker := w.worker(t, done)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if _, err := worker.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: rand.Text()}); err != nil {
+				t.Errorf("Start: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case <-batch:
+	default:
+		t.Error("every start was a call of its own")
 	}
 }

@@ -41,7 +41,7 @@ func (w *Worker) sweepOnce(ctx context.Context) error {
 	for {
 		var resp *operationsv1.ListDispatchableRunsResponse
 		err := try(ctx, func(ctx context.Context) (err error) {
-			resp, err = w.cfg.Runs.ListDispatchableRuns(ctx, req)
+			resp, err = w.runs.ListDispatchableRuns(ctx, req)
 			return err
 		})
 		if err != nil {

@@ -19,6 +19,9 @@ import (
 	"github.com/riverqueue/river"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+
+	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
 
 	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 
@@ -64,9 +67,9 @@ func (s Settings) check() error {
 // Config is what a worker is made of. Only StopTimeout may be left out.
 type Config struct {
 	Settings
-	Service     string        // the caller's name, also River's queue: "inventory"
-	Pool        *pgxpool.Pool // the service's own database, as its app role
-	Runs        operationsv1.RunServiceClient
+	Service     string                   // the caller's name, also River's queue: "inventory"
+	Pool        *pgxpool.Pool            // the service's own database, as its app role
+	Operations  grpc.ClientConnInterface // to the run store; the worker collects its calls
 	Log         *slog.Logger
 	Jobs        map[string]Job // by run type
 	StopTimeout time.Duration  // how long jobs may take to stop at a shutdown; 25 s
@@ -75,6 +78,7 @@ type Config struct {
 // Worker starts runs and works on them. Replicas of a service share one queue.
 type Worker struct {
 	cfg    Config
+	runs   operationsv1.RunServiceClient
 	types  []string
 	host   string
 	river  *river.Client[pgx.Tx]
@@ -87,8 +91,8 @@ type Worker struct {
 // New makes a worker that can [Worker.Start] runs at once, and works on them when
 // told to [Worker.Run].
 func New(cfg Config) (*Worker, error) {
-	if cfg.Service == "" || cfg.Pool == nil || cfg.Runs == nil || cfg.Log == nil || len(cfg.Jobs) == 0 {
-		return nil, errors.New("work: a worker needs a service, a pool, runs, a log and jobs")
+	if cfg.Service == "" || cfg.Pool == nil || cfg.Operations == nil || cfg.Log == nil || len(cfg.Jobs) == 0 {
+		return nil, errors.New("work: a worker needs a service, a pool, a connection to operations, a log and jobs")
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -98,6 +102,7 @@ func New(cfg Config) (*Worker, error) {
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 25*time.Second)
 	w := &Worker{
 		cfg:    cfg,
+		runs:   collect.New(cfg.Operations),
 		types:  types(cfg.Jobs),
 		host:   hostname(),
 		tracer: otel.Tracer("github.com/tenantpilot/tenantpilot/pkg/work"),

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/pgtest"
@@ -34,7 +35,7 @@ const (
 type world struct {
 	store *worktest.Store
 	ops   *rpctest.Service
-	runs  operationsv1.RunServiceClient
+	conn  grpc.ClientConnInterface // to the store
 	db    *pgtest.DB
 }
 
@@ -52,7 +53,7 @@ func setupOn(t *testing.T, db *pgtest.DB, o worktest.Options) *world {
 	t.Helper()
 	w := &world{store: worktest.New(o), db: db}
 	w.ops = rpctest.Serve(t, "operations", w.store.Register)
-	w.runs = operationsv1.NewRunServiceClient(w.ops.Dial(t, "inventory"))
+	w.conn = w.ops.Dial(t, "inventory")
 	return w
 }
 
@@ -63,7 +64,7 @@ func migrateInventory(ctx context.Context, ownerURL string) error {
 func (w *world) worker(t *testing.T, job Job, change ...func(*Config)) *Worker {
 	t.Helper()
 	cfg := Config{
-		Service: "inventory", Pool: w.db.Pool, Runs: w.runs, Jobs: map[string]Job{syncType: job},
+		Service: "inventory", Pool: w.db.Pool, Operations: w.conn, Jobs: map[string]Job{syncType: job},
 		Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Settings: Settings{Workers: 10, Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond}, StopTimeout: 5 * time.Second,
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/tenants"
 	"github.com/tenantpilot/tenantpilot/pkg/tenants/connect"
 	"github.com/tenantpilot/tenantpilot/pkg/work"
-	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/api"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/scheduler"
@@ -48,8 +47,8 @@ func wire(p *service.Process, cfg Config) error {
 	rows, types := store.New(p.DB), typeNames()
 	worker, err := work.New(work.Config{
 		Settings: cfg.Work, Service: Name, Pool: p.DB, Log: p.Log,
-		Runs: collect.New(p.Dial("operations")),
-		Jobs: map[string]work.Job{item.RunType: sync.New(rows, connector, p.Log).Job},
+		Operations: p.Dial("operations"),
+		Jobs:       map[string]work.Job{item.RunType: sync.New(rows, connector, p.Log).Job},
 	})
 	if err != nil {
 		return err

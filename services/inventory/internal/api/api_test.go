@@ -68,8 +68,8 @@ func setup(t *testing.T) *world {
 	tenancy := rpctest.Serve(t, "tenancy", func(r grpc.ServiceRegistrar) { tenancyv1.RegisterTenantReaderServiceServer(r, oneTenant{}) })
 	worker, err := work.New(work.Config{
 		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: db.Pool, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Runs: operationsv1.NewRunServiceClient(operations),
-		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
+		Operations: operations,
+		Jobs:       map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})
 	require.NoError(t, err)
 	pages, err := page.NewSealer(page.RandomKey())

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/pkg/page"
 	"github.com/tenantpilot/tenantpilot/pkg/page/once"
@@ -44,8 +43,8 @@ func setup(t *testing.T) *world {
 	w.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	worker, err := work.New(work.Config{
 		Settings: work.Settings{Workers: 1, Heartbeat: time.Second, Sweep: time.Second}, Service: "inventory", Pool: w.db.Pool, Log: w.log,
-		Runs: operationsv1.NewRunServiceClient(w.operations.Dial(t, "inventory")),
-		Jobs: map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
+		Operations: w.operations.Dial(t, "inventory"),
+		Jobs:       map[string]work.Job{"inventory_sync": func(context.Context, *work.Run) (work.Result, error) { return work.Result{}, nil }},
 	})
 	require.NoError(t, err)
 	w.scheduler = &scheduler.Scheduler{Worker: worker, Types: []string{"a", "b"}}
