@@ -30,7 +30,7 @@ func TestGraphFaults(t *testing.T) {
 		"502 that passes":      {graphsim.Rule{Path: settings, Times: 1, Kind: graphsim.FaultStatus, Status: 502}, succeeded, ""},
 		"504 that passes":      {graphsim.Rule{Path: settings, Times: 1, Kind: graphsim.FaultStatus, Status: 504}, succeeded, ""},
 		"slow, but right":      {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultSlow, DelayMS: 1500}, succeeded, ""},
-		"no answer at all":     {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultHang}, succeeded, ""},
+		"no response at all":   {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultHang}, succeeded, ""},
 		"503 that passes":      {graphsim.Rule{Path: settings, Times: 2, Kind: graphsim.FaultStatus, Status: 503}, succeeded, ""},
 		"reset in mid-body":    {graphsim.Rule{Path: list, Times: 2, Kind: graphsim.FaultReset}, succeeded, ""},
 		"truncated JSON":       {graphsim.Rule{Path: list, Times: 1, Kind: graphsim.FaultTruncated}, succeeded, ""},
@@ -88,7 +88,7 @@ func TestWrongSecretFailsWithoutAStorm(t *testing.T) {
 		}
 	}
 	require.LessOrEqual(t, asked, 2, "%v", f.sim.Stats().Calls)
-	require.Zero(t, f.sim.Stats().Statuses[http.StatusOK]-f.discoveries(), "nothing but discovery was answered")
+	require.Zero(t, f.sim.Stats().Statuses[http.StatusOK]-f.discoveries(), "nothing but discovery succeeded")
 }
 
 // discoveries returns the number of requests for the authority's metadata, which need no

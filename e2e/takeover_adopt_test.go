@@ -54,7 +54,7 @@ func TestAdoptBringsPeopleToTenancy(t *testing.T) {
 		where a.legacy_id = 2 and b.legacy_id = 32 and a.workspace_id <> b.workspace_id`))
 
 	m.must(t, "adopt")
-	require.Equal(t, after, m.who(t), "what was told once is remembered")
+	require.Equal(t, after, m.who(t), "options given once are remembered")
 }
 
 // Adopt does not change a user who has claimed an identity.

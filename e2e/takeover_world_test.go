@@ -128,7 +128,7 @@ type worker struct {
 	cmd   *exec.Cmd
 	cues  io.WriteCloser // a line makes it do one step
 	said  bytes.Buffer
-	done  int // steps that it was told to do
+	done  int // steps that it was ordered to do
 	quit  chan struct{}
 	cuing sync.WaitGroup
 }

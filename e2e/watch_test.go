@@ -90,7 +90,7 @@ func TestAProgramFollowsAWorkspace(t *testing.T) {
 	next, _ = f.api.listen(t, watch, told.id)
 	told = next()
 	for told.kind != "completed" {
-		require.Empty(t, told.kind, "nothing is told twice")
+		require.Empty(t, told.kind, "no event is sent twice")
 		told = next()
 	}
 	require.Equal(t, r.ID, told.run.ID)

@@ -13,7 +13,7 @@ import (
 // maxReserved is half of the ids that one database has once there are several.
 const maxReserved = 1 << 47
 
-// Bootstrap is what a new installation can be told before its first run.
+// Bootstrap has the settings of a new installation from before its first run.
 type Bootstrap struct {
 	// ReserveRunIDs keeps the ids from 1 to this one for the runs of an older
 	// TenantPilot that will be taken over.

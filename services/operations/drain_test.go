@@ -139,7 +139,7 @@ func repeated[A any](ctx context.Context, call func(context.Context) (A, error))
 	}
 }
 
-// If a replica is told to stop, no call is lost: it completes the calls it has begun, others
+// If a replica is asked to stop, no call is lost: it completes the calls it has begun, others
 // do the rest, and what it has acknowledged is stored.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func readings(rows int) []reading {
 			if err != nil {
 				return err
 			}
-			return answers(req, resp)
+			return checkPage(req, resp)
 		}})
 	}
 	list("list, newest first", &operationsv1.ListRunsRequest{})
@@ -63,9 +63,9 @@ func readings(rows int) []reading {
 // nobody are filters that match no seeded run.
 var nobody = []string{`status = "running"`, `outcome = "cancelled"`}
 
-// answers returns an error if a page is empty or short though more runs match. Such a page
+// checkPage returns an error if a page is empty or short though more runs match. Such a page
 // would be quick and wrong.
-func answers(req *operationsv1.ListRunsRequest, resp *operationsv1.ListRunsResponse) error {
+func checkPage(req *operationsv1.ListRunsRequest, resp *operationsv1.ListRunsResponse) error {
 	switch got := len(resp.Runs); {
 	case slices.Contains(nobody, req.Filter):
 		if got > 0 || resp.NextPageToken != "" {

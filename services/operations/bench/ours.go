@@ -45,7 +45,7 @@ func (p *player) collect() {
 	p.view = operationsv1.RunView_RUN_VIEW_BASIC
 }
 
-var errAnswer = errors.New("the answer is not what was asked for")
+var errAnswer = errors.New("the response is not what the call requires")
 
 // startRequest returns a request for a new run. Without a holder the run is queued.
 func (p *player) startRequest(holder string) *operationsv1.StartRunRequest {

@@ -56,7 +56,7 @@ func (t *turn) serve(ctx context.Context, callers int, settings ...string) (*ser
 	for _, conn := range s.conns {
 		_, err := operationsv1.NewRunReaderServiceClient(conn).ListRunTypes(ctx, &operationsv1.ListRunTypesRequest{}, grpc.WaitForReady(true))
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("the service does not answer: %w", err), s.stop())
+			return nil, errors.Join(fmt.Errorf("the service is not ready: %w", err), s.stop())
 		}
 	}
 	return s, nil

@@ -51,9 +51,9 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		calls, unknown = calls+len(h.operations), unknown+h.unknown
 		decided += h.check(t)
 	}
-	t.Logf("%d calls, %d of them never answered, %d faults, %d histories decided", calls, unknown, wires[0].Struck()+wires[1].Struck(), decided)
+	t.Logf("%d calls, %d of them without a response, %d faults, %d histories decided", calls, unknown, wires[0].Struck()+wires[1].Struck(), decided)
 	require.GreaterOrEqual(t, decided, rounds*4*9/10, "too many histories were too hard to decide about")
-	require.Positive(t, unknown, "every call was answered: nothing was proven")
+	require.Positive(t, unknown, "every call got a response: nothing was proven")
 	audit(t, s.db.Pool)
 }
 

@@ -101,7 +101,7 @@ func (s *site) again(ctx context.Context, pass func() error) {
 	}
 }
 
-// The database does not reply any more. The service still stops when it is told to.
+// The database does not respond any more. The service still stops on request.
 func TestItStopsWhileTheDatabaseIsSilent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Server(t), "")
@@ -136,7 +136,7 @@ func TestItRecoversFromDeadConnections(t *testing.T) {
 	began := time.Now()
 	require.Eventually(t, func() bool {
 		return len(ids(t, s.db.Pool, "select id from operation_runs where id = $1 and status = 'completed'", r.Id)) == 1
-	}, 45*time.Second, 50*time.Millisecond, "the reaper waits for an answer that never comes")
+	}, 45*time.Second, 50*time.Millisecond, "the reaper waits for a response that never comes")
 	t.Logf("reaped after %s", time.Since(began).Round(time.Millisecond))
 	l := newLoad("after", s.dial(t, address))
 	require.NoError(t, l.one(t.Context(), "again", 0))

@@ -92,7 +92,7 @@ func race(t *testing.T, s *site, w *caller, st *store.Store, won map[string]int)
 		switch reason := errs.Reason(told[i]); reason {
 		case "":
 			require.NoError(t, told[i])
-			require.Equal(t, name(completed, " ", succeeded, " ", 1), stands, "told OK, so it stands")
+			require.Equal(t, name(completed, " ", succeeded, " ", 1), stands, "the call returned OK, so it stands")
 			won["completer"]++
 		case run.ReasonCompleted:
 			require.Equal(t, name(completed, " ", failed, " ", 1), stands)

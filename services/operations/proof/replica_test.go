@@ -97,7 +97,7 @@ func (b *brawl) missing() string {
 	}
 	for _, reason := range []string{"LEASE_HELD", "LEASE_LOST", "RUN_COMPLETED", "RUN_ALREADY_ACTIVE"} {
 		if b.told[reason] == 0 {
-			return "nobody was told " + reason
+			return "no call was refused with " + reason
 		}
 	}
 	return ""

@@ -55,8 +55,8 @@ func begin[R any, Q proto.Message, E entry[Q]](ctx context.Context, method strin
 	return calls
 }
 
-// timeout returns what the entry's caller has left, 0 if that is not said. Who has
-// none left is told so: 0 would mean something else.
+// timeout returns how much time the entry's caller has left, or 0 if the entry does not
+// have that. If no time is left it returns a nanosecond, since 0 means no limit.
 func timeout(h *operationsv1.EntryHeaders) time.Duration {
 	if h.GetTimeout() == nil {
 		return 0
@@ -89,8 +89,8 @@ func do[Q proto.Message, R, A, S any](calls []*call[Q, R], ready func(context.Co
 	}
 }
 
-// end ends the call and returns what its caller is told: that it is to be made
-// alone, or why it is refused, or neither: its response.
+// end ends the call and returns whether its caller has to make it alone, or why it is
+// refused. It returns neither if the call has a response.
 func (c *call[Q, R]) end() (alone bool, refusal *statusv1.Status) {
 	if errors.Is(c.err, store.ErrAlone) {
 		return true, c.End(nil)

@@ -207,7 +207,7 @@ func TestABatchHasBounds(t *testing.T) {
 	requireRefused(t, err, codes.InvalidArgument, "INVALID_FIELD")
 }
 
-// A row stays locked. The call that needs it is refused within seconds and told to try
+// A row stays locked. The call that needs it is refused within seconds; its error says to try
 // again; all other calls succeed.
 func TestALockedRunFailsItsOwnCallsOnly(t *testing.T) {
 	t.Parallel()
@@ -273,5 +273,5 @@ func TestAStartWaitsForAnUncommittedTwinOnlySoLong(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	resp, err := w.runs.StartRun(t.Context(), sync("a"))
 	require.NoError(t, err)
-	require.False(t, resp.Started, "the twin is answered")
+	require.False(t, resp.Started, "the response is the twin")
 }

@@ -195,8 +195,8 @@ func appendJSON(b []byte, v any) []byte {
 	return append(b, raw...)
 }
 
-// object decodes a stored JSON object. It returns nil if raw is none, or has a number that
-// does not fit into a float64.
+// object decodes a stored JSON object. It returns nil if raw is not an object, or has a
+// number that does not fit into a float64.
 func object(raw json.RawMessage) *structpb.Struct {
 	r := jsonReader{rest: string(raw)}
 	s := r.object()

@@ -40,8 +40,8 @@ func startEntry(req *operationsv1.StartRunRequest, token string) *operationsv1.S
 }
 
 // Users of two workspaces and the service itself share a batch: each starts what it
-// may start, under its own name and in its own trace, and is told what a call of its
-// own would be told.
+// may start, under its own name and in its own trace, and gets the result
+// that a call of its own would get.
 func TestEntriesAreMadeEachForItsOwnUser(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -111,7 +111,8 @@ func TestEntriesMoveOnlyRunsTheirUsersMaySee(t *testing.T) {
 	require.Equal(t, running, w.get(t, theirs.Id).Status)
 }
 
-// What the shared statement cannot do is left to calls of their own, undone.
+// A call that no shared statement can do is not done in the batch; the client makes it
+// by itself.
 func TestEntriesThatWouldKeepOthersWaitingAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -332,7 +332,7 @@ func TestBadListsAreRefused(t *testing.T) {
 	}
 	for _, asked := range []int32{0, 1_000_000_000} {
 		page, _ := w.page(t, &operationsv1.ListRunsRequest{WorkspaceId: 1, PageSize: asked})
-		require.Len(t, page, 3, "a size above the most is answered with the most")
+		require.Len(t, page, 3, "a larger page size counts as the largest")
 	}
 	page, err = w.reader.ListRuns(t.Context(), &operationsv1.ListRunsRequest{WorkspaceId: 1, PageSize: 1, PageToken: token, OrderBy: "create_time  desc", View: operationsv1.RunView_RUN_VIEW_FULL})
 	require.NoError(t, err, "the order said in full is the same list, and how much is shown may change")

@@ -113,7 +113,7 @@ func (m *model) start(r *rapid.T) {
 		m.runs = append(m.runs, want)
 	}
 	if resp.Run.Id != want.id || resp.Started != wantStarted {
-		r.Fatalf("start answered run %d started=%v, the model says %d %v", resp.Run.Id, resp.Started, want.id, wantStarted)
+		r.Fatalf("start returned run %d started=%v, the model says %d %v", resp.Run.Id, resp.Started, want.id, wantStarted)
 	}
 	if _, known := m.requests[requestID]; requestID != "" && !known {
 		m.requests[requestID] = asked{body: fmt.Sprint(inputs, policy, holder), run: want, started: wantStarted}

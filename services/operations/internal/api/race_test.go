@@ -50,7 +50,7 @@ func TestMovesRacedAgainstEachOther(t *testing.T) {
 		require.LessOrEqual(t, terminal, 1)
 		require.Equal(t, now.Status == completed, terminal == 1)
 		if completeErr == nil {
-			require.Equal(t, succeeded, now.Outcome, "told OK, so it stands")
+			require.Equal(t, succeeded, now.Outcome, "the call returned OK, so it stands")
 		} else {
 			require.Contains(t, []string{"LEASE_LOST", "RUN_COMPLETED"}, errs.Reason(completeErr))
 		}

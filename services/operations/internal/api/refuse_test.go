@@ -156,7 +156,7 @@ func TestCallersNotPermitted(t *testing.T) {
 }
 
 // A run that is malformed, missing or foreign is refused with the same bytes. A member
-// without the capability is told which one is missing.
+// without the capability gets an error that names the missing one.
 func TestForeignRunsLookMissing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

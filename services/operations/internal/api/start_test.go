@@ -68,9 +68,9 @@ func TestRequestIDReplaysTheCall(t *testing.T) {
 	again, err := w.runs.StartRun(t.Context(), req)
 	require.NoError(t, err)
 	require.True(t, again.Replayed)
-	require.True(t, again.Started, "the answer is that of the first call")
+	require.True(t, again.Started, "the response is that of the first call")
 	require.Equal(t, first.Id, again.Run.Id)
-	require.Equal(t, succeeded, again.Run.Outcome, "the run is answered as it is now")
+	require.Equal(t, succeeded, again.Run.Outcome, "the run is returned as it is now")
 
 	other := sync("xyz")
 	other.RequestId = "one"
@@ -309,7 +309,7 @@ func TestAReferenceToARemovedRunSaysSo(t *testing.T) {
 		require.NoError(t, err)
 		got := w.get(t, id)
 		require.Equal(t, step.want, got.RemovedReferences)
-		require.Equal(t, original.Id, got.GetRetryOf(), "what it named stays said")
+		require.Equal(t, original.Id, got.GetRetryOf(), "the id that it named stays")
 	}
 }
 

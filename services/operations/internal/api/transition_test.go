@@ -115,7 +115,7 @@ func TestTransitions(t *testing.T) {
 		now := w.get(t, r.Id)
 		require.Equal(t, tt.want, after{now.Status, now.Outcome, now.LeaseEpoch, now.Attempt}, name)
 		requireEventIffMoved(t, w, name, r, now, before)
-		// The reaper of another row must find nothing to move here.
+		// The reaper called by another row of the table must not find this run overdue.
 		w.exec(t, "update run_lease set expires_at = now() + interval '1 hour' where run_id = $1", r.Id)
 		w.exec(t, "update operation_runs set cancel_requested_at = now() where id = $1 and status = 'running' and cancel_requested_at is not null", r.Id)
 	}

@@ -105,8 +105,8 @@ func (s resumption) seal(at snapshot.Position) (string, error) {
 	if err != nil || len(token) <= maxResumeToken || !at.More() {
 		return token, err
 	}
-	// So many transactions ran at once that the exact place is too long to say:
-	// the last safe one is, from where something may be told twice.
+	// So many transactions ran at once that the exact position is too long for a
+	// token. The last safe one is not; a watch that resumes there may get events twice.
 	return s.seal(snapshot.Position{After: at.After})
 }
 
@@ -133,7 +133,7 @@ func (s resumption) response(t watch.Told) (*operationsv1.WatchRunsResponse, err
 
 const (
 	longestWait = 20 * time.Second
-	wayBack     = 50 * time.Millisecond // of the caller's deadline, to answer in
+	wayBack     = 50 * time.Millisecond // of the caller's deadline, left for the response
 )
 
 func (r *reader) WaitRun(ctx context.Context, req *operationsv1.WaitRunRequest) (*operationsv1.WaitRunResponse, error) {

@@ -56,7 +56,7 @@ func TestWatchRuns(t *testing.T) {
 	require.Equal(t, meanwhile.Id, told.GetChange().GetEvent().GetRunId())
 	told, err = next()
 	require.NoError(t, err)
-	require.NotNil(t, told.GetBookmark(), "all that was missed is told")
+	require.NotNil(t, told.GetBookmark(), "every missed change was sent")
 }
 
 func TestWatchRunsByIDShowsEndedRunsToo(t *testing.T) {
@@ -124,7 +124,7 @@ func TestWatchesEndWhenTheServiceDrains(t *testing.T) {
 	requireRefused(t, err, codes.Unavailable, "DRAINING")
 	e, _ := errs.As(err)
 	require.Positive(t, e.RetryAfter())
-	require.NoError(t, group.Wait(), "a waiter is answered with the run as it is")
+	require.NoError(t, group.Wait(), "a waiter gets the run as it is")
 	next, _ = open(t, w.reader, &operationsv1.WatchRunsRequest{WorkspaceId: 1})
 	_, err = next()
 	requireRefused(t, err, codes.Unavailable, "DRAINING")

@@ -1,5 +1,5 @@
 // Package commit lets concurrent calls share one SQL statement and its commit
-// ("group commit"). It knows nothing about runs: a [Group] is told what its calls
+// ("group commit"). It knows nothing about runs: the caller of [New] says what its calls
 // are, which of them may not share a statement, and how to execute a statement.
 //
 //	call 1  executes [1] ────────► returns

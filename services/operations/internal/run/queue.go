@@ -29,7 +29,7 @@ func (s Start) CheckRoom(queued, limit int) error {
 
 // Waiting is a queued run, as far as its turn depends on it.
 type Waiting struct {
-	ID, WorkspaceID, TenantID int64 // tenant 0 is none
+	ID, WorkspaceID, TenantID int64 // tenant 0 stands for no tenant
 }
 
 // Ahead returns about how many of the runs begin before the given one, as workers

@@ -19,7 +19,7 @@ type Position struct {
 func (p Position) More() bool { return !p.Until.IsZero() }
 
 // From returns the position from which to read on for a reader at p that has also
-// been told, by other means, everything that s sees.
+// got, by other means, everything that s sees.
 func (p Position) From(s Snapshot) Position {
 	switch {
 	case !s.Newer(p.After):

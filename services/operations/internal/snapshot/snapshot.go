@@ -30,7 +30,7 @@ import (
 
 // Snapshot says which transactions had ended at a moment, as PostgreSQL's
 // pg_snapshot does. Of two snapshots of one server, the newer sees everything that
-// the older sees. The zero Snapshot is none.
+// the older sees. The zero Snapshot stands for no snapshot.
 type Snapshot struct {
 	xmin, xmax uint64   // every transaction before xmin had ended, none from xmax on
 	running    []uint64 // the transactions between them that had not; ascending

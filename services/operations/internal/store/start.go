@@ -11,7 +11,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// startColumns are what insertRunsSQL is told about each start. Empty texts stand for
+// startColumns are what insertRunsSQL gets about each start. Empty texts stand for
 // no holder and no request id.
 var startColumns = columns[run.Start]{
 	col("workspace_id", bigint, func(a *run.Start) int64 { return a.WorkspaceID }),

@@ -35,7 +35,7 @@ type watcher struct {
 	hub    *Hub
 	filter Filter
 	mail   chan *store.Change
-	known  snapshot.Snapshot // it has been told everything that this sees
+	known  snapshot.Snapshot // it has got everything that this sees
 
 	// The hub's lock guards these.
 	live bool          // it reads its mailbox

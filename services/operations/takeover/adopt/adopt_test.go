@@ -79,9 +79,9 @@ func TestAdoptingAgainChangesNothing(t *testing.T) {
 	once := w.State()
 	w.Open()
 	w.Adopt(adopt.Options{Owners: all, WorkspaceMap: map[int64]string{20: "1", 21: "Loose"}})
-	require.Equal(t, once, w.State(), "told the same")
+	require.Equal(t, once, w.State(), "with the same options")
 	w.Adopt(adopt.Options{})
-	require.Equal(t, once, w.State(), "what was told once is remembered")
+	require.Equal(t, once, w.State(), "options given once are remembered")
 }
 
 func workspaceIDs(t *testing.T, w *takeovertest.Takeover) []int64 {

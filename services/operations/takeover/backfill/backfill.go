@@ -22,7 +22,7 @@ type Options struct {
 	History    string        // "import" or "link"; decided once
 	StaleAfter time.Duration // active rows that nothing touched for longer are given up
 	CutOver    bool          // every active row is given up, and live runs may start
-	Timezone   string        // the zone that adopt was told, or empty
+	Timezone   string        // the zone that was given to adopt, or empty
 }
 
 // shown returns the options as a report shows them.

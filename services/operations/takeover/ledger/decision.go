@@ -9,7 +9,7 @@ import (
 const getHistory = `-- takeover.getHistory
 	select coalesce(history, '') from tenantpilot_takeover.takeover`
 
-// History returns what backfill was told of history, import or link; empty before that.
+// History returns the option --history that was given to backfill, import or link; empty before that.
 func (l *Ledger) History(ctx context.Context) (history string, err error) {
 	err = l.Legacy.QueryRow(ctx, getHistory).Scan(&history)
 	return history, err

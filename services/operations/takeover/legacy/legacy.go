@@ -38,7 +38,7 @@ type RunTable struct {
 // Document is a column with JSON in it.
 type Document struct {
 	Column string
-	Shapes []string // what json_typeof may say
+	Shapes []string // the json_typeof results that are allowed
 	Text   bool     // kept as text, which may hold what jsonb cannot
 }
 

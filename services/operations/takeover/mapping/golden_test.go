@@ -158,8 +158,8 @@ var canonical = map[string]mapping.Canonical{
 	"restore":              {LegacyType: "restore.execute", Type: "restore_execute", Context: []byte(`{"restore_run_id": 8}`)},
 	"connection check":     {LegacyType: "tenant_connection_check", Type: "tenant_connection_check"},
 	"tenant left behind":   {LegacyType: "restore.execute", Type: "restore_execute", LegacyTenantID: new(int64(1)), Context: []byte(`{"restore_run_id": 8}`)},
-	"hash that is none":    {LegacyType: "inventory.sync", Type: "inventory_sync", IdentityHash: new("not hexadecimal")},
-	"context that is none": {LegacyType: "inventory.sync", Type: "inventory_sync", Context: []byte(`["a"]`)},
+	"hash not hexadecimal": {LegacyType: "inventory.sync", Type: "inventory_sync", IdentityHash: new("not hexadecimal")},
+	"context not object":   {LegacyType: "inventory.sync", Type: "inventory_sync", Context: []byte(`["a"]`)},
 	"imported before":      {LegacyType: "inventory_sync", Type: "inventory_sync", Context: []byte(`{"legacy": {"source": "inventory_sync_runs", "id": 3}}`)},
 	"odd documents":        {LegacyType: "inventory_sync", Type: "inventory_sync", SummaryCounts: []byte(`{"total": "7", "failed": -1, "items": {}}`), FailureSummary: []byte(`[{"code": 403}, "timeout", null, {"message": "x", "reason_code": 1}]`)},
 	"whole failures": {

@@ -208,7 +208,7 @@ type ConflictPolicy int32
 const (
 	// USE_EXISTING.
 	ConflictPolicy_CONFLICT_POLICY_UNSPECIFIED ConflictPolicy = 0
-	// Answer the active run, started = false.
+	// Return the active run, with started = false.
 	ConflictPolicy_CONFLICT_POLICY_USE_EXISTING ConflictPolicy = 1
 	// ABORTED RUN_ALREADY_ACTIVE naming it.
 	ConflictPolicy_CONFLICT_POLICY_FAIL ConflictPolicy = 2
@@ -605,7 +605,7 @@ type Run struct {
 	// Whether it was run here or imported.
 	Origin RunOrigin `protobuf:"varint,30,opt,name=origin,proto3,enum=tenantpilot.operations.v1.RunOrigin" json:"origin,omitempty"`
 	// Those of retry_of and parent_run_id whose run was removed by retention.
-	// Answered by GetRun only.
+	// Set only by GetRun.
 	RemovedReferences []string `protobuf:"bytes,31,rep,name=removed_references,json=removedReferences,proto3" json:"removed_references,omitempty"`
 	// About how many runs of this and other workspaces begin before this one, while
 	// it is queued; at most 10,000. It is an estimate: every run that starts or ends

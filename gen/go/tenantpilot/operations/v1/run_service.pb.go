@@ -1326,10 +1326,9 @@ type StartRunResult_Error struct {
 }
 
 type StartRunResult_Alone struct {
-	// Always true, and only of an entry: make the call for one. What it asks for
-	// cannot share a statement with others, so that they would have to wait for it,
-	// or its response would make the batch's too large. Nothing was done, or
-	// nothing that the call for one would do again.
+	// Set only for an entry, and then true: there is no result; make this call as a
+	// single call. It could not share a statement, or its response would make the
+	// batch too large. Whatever was done already is not done twice.
 	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
 }
 
@@ -1590,10 +1589,9 @@ type ReportProgressResult_Error struct {
 }
 
 type ReportProgressResult_Alone struct {
-	// Always true, and only of an entry: make the call for one. What it asks for
-	// cannot share a statement with others, so that they would have to wait for it,
-	// or its response would make the batch's too large. Nothing was done, or
-	// nothing that the call for one would do again.
+	// Set only for an entry, and then true: there is no result; make this call as a
+	// single call. It could not share a statement, or its response would make the
+	// batch too large. Whatever was done already is not done twice.
 	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
 }
 
@@ -1854,10 +1852,9 @@ type CompleteRunResult_Error struct {
 }
 
 type CompleteRunResult_Alone struct {
-	// Always true, and only of an entry: make the call for one. What it asks for
-	// cannot share a statement with others, so that they would have to wait for it,
-	// or its response would make the batch's too large. Nothing was done, or
-	// nothing that the call for one would do again.
+	// Set only for an entry, and then true: there is no result; make this call as a
+	// single call. It could not share a statement, or its response would make the
+	// batch too large. Whatever was done already is not done twice.
 	Alone bool `protobuf:"varint,3,opt,name=alone,proto3,oneof"`
 }
 

@@ -86,7 +86,7 @@ type LegacyWorkspace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id there.
 	LegacyId int64 `protobuf:"varint,1,opt,name=legacy_id,json=legacyId,proto3" json:"legacy_id,omitempty"`
-	// Its name there. What a name cannot be here is mended: too long is cut, empty is replaced, taken gets a suffix.
+	// Its name there. A name that is not valid here is changed: cut if too long, replaced if empty, given a suffix if taken.
 	DisplayName   string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,7 +401,7 @@ type ImportWorkspacesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. Each is checked for itself: a bad one does not fail its neighbours.
 	Workspaces []*LegacyWorkspace `protobuf:"bytes,1,rep,name=workspaces,proto3" json:"workspaces,omitempty"`
-	// Answers what would happen, and writes nothing.
+	// Returns what would happen, and writes nothing.
 	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -502,7 +502,7 @@ type ImportUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. Each is checked for itself: a bad one does not fail its neighbours.
 	Users []*LegacyUser `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
-	// Answers what would happen, and writes nothing.
+	// Returns what would happen, and writes nothing.
 	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -603,7 +603,7 @@ type ImportTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. Each is checked for itself: a bad one does not fail its neighbours.
 	Tenants []*LegacyTenant `protobuf:"bytes,1,rep,name=tenants,proto3" json:"tenants,omitempty"`
-	// Answers what would happen, and writes nothing. A legacy workspace that is not imported yet counts as one that will be.
+	// Returns what would happen, and writes nothing. A legacy workspace that is not imported yet counts as one that will be.
 	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -704,7 +704,7 @@ type ImportMembersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 500. Each is checked for itself: a bad one does not fail its neighbours.
 	Members []*LegacyMember `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
-	// Answers what would happen, and writes nothing. What is not imported yet counts as what will be.
+	// Returns what would happen, and writes nothing. What is not imported yet counts as what will be.
 	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
