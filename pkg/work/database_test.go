@@ -27,7 +27,7 @@ func TestMigrateMayBeRepeatedAtOnce(t *testing.T) {
 	}
 }
 
-// The queue's database going away costs neither the job at work nor those to come.
+// A restart of the queue's database fails neither the job at work nor later jobs.
 func TestDatabaseRestartedDuringAJob(t *testing.T) {
 	t.Parallel()
 	private := pgtest.Private(t)
@@ -50,8 +50,8 @@ func TestDatabaseRestartedDuringAJob(t *testing.T) {
 	w.store.UntilCompleted(t, next)
 }
 
-// checkpoint makes a clone on a throwaway server outlive a crash whole: such a
-// server writes too little WAL to restore the empty pages of unlogged tables.
+// checkpoint writes all pages of a throwaway server to disk. Without it a crash loses
+// empty pages of unlogged tables: such a server writes too little WAL to restore them.
 func checkpoint(t *testing.T, superuser string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), superuser)

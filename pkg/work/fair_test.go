@@ -10,14 +10,14 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 )
 
-// crowd is a worker whose jobs begin and end as the test says.
+// crowd has a job that reports when it begins, and ends when the test says.
 type crowd struct {
 	*world
 	began chan *Run
 	mu    sync.Mutex
 	goOn  map[int64]chan struct{} // by run
-	wait  chan struct{}           // of jobs of tenant throttled: closes when Graph lets them go on
-	back  chan *Run               // those that have their place again
+	wait  chan struct{}           // closes when Graph lets the jobs of tenant throttled go on
+	back  chan *Run               // throttled runs that have a place again
 }
 
 // throttled is the tenant whose jobs wait for quota as soon as they begin.
@@ -50,7 +50,7 @@ func (c *crowd) job(ctx context.Context, r *Run) (Result, error) {
 	}
 }
 
-// four has four places, two for a workspace while others wait.
+// four returns a worker with four places, two for a workspace while others wait.
 func (c *crowd) four(t *testing.T) *Worker {
 	t.Helper()
 	return c.worker(t, c.job, func(cfg *Config) { cfg.Workers, cfg.WorkspaceShare, cfg.MaxWaiting = 4, 2, 4 })
@@ -123,7 +123,8 @@ func sizes(got map[fair.Owner][]*Run) string {
 	return fmt.Sprint(n)
 }
 
-// A workspace alone takes all places but one; whoever comes has that at once.
+// A workspace alone gets all places but one. A run of another workspace takes that one
+// at once.
 func TestFloodLeavesAPlaceForOthers(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -177,7 +178,8 @@ func TestReplicasCountTogether(t *testing.T) {
 	c.queue(t, one, 2, 3, 1)
 	run(t, one)
 	run(t, two)
-	// Six may begin. A seventh, since nobody else waits; the last place of each stays free.
+	// Six may begin within the limits, and a seventh because nobody else waits. One place
+	// stays free.
 	if got := sizes(c.next(t, 7)); got != "map[{1 1}:3 {2 1}:2 {3 1}:2]" {
 		t.Errorf("at work are %s", got)
 	}
@@ -185,8 +187,8 @@ func TestReplicasCountTogether(t *testing.T) {
 	c.nobody(t, two)
 }
 
-// Runs that wait for quota have no place, but their tenant has no more of them
-// than two, however many it has queued.
+// Runs that wait for quota have no place. Still at most two runs of their tenant are
+// active, however many it has queued.
 func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -205,7 +207,7 @@ func TestRunsThatWaitForQuotaKeepNobodyFromStarting(t *testing.T) {
 		t.Errorf("begun have then %s", sizes(more))
 	}
 	c.nobody(t, w)
-	// Graph lets them go on: they need places, and those are taken.
+	// Graph lets the throttled runs go on. They need places, and all are taken.
 	close(c.wait)
 	untilReturning(t, w.gate, 2)
 	c.finish(t, more[of(1, 1)][0])
@@ -226,7 +228,8 @@ func untilReturning(t *testing.T, g *fair.Gate, n int) {
 	}
 }
 
-// A run stays held, and is completed once, when its process stops while it waits.
+// A process that stops while a run waits for quota gives the run back. Another process
+// completes it.
 func TestShutdownWhileARunWaitsForQuota(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -248,8 +251,8 @@ func TestShutdownWhileARunWaitsForQuota(t *testing.T) {
 	}
 }
 
-// What a killed process left behind counts no more once nobody has spoken of it
-// for long, also if the clock was set back since.
+// Slips of a killed process count as active only for a while, even if the clock was set
+// back since then.
 func TestSlipsOfAKilledProcessDoNotCount(t *testing.T) {
 	t.Parallel()
 	for name, when := range map[string]string{"long ago": "now() - interval '1 minute'", "in the future": "now() + interval '1 hour'"} {
@@ -267,7 +270,7 @@ func TestSlipsOfAKilledProcessDoNotCount(t *testing.T) {
 	}
 }
 
-// A process tells the others which runs it works on for as long as it does.
+// A process tells the others again and again which runs it works on.
 func TestLongRunsCountAsLongAsTheyAreWorkedOn(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -288,7 +291,7 @@ func TestLongRunsCountAsLongAsTheyAreWorkedOn(t *testing.T) {
 	}
 }
 
-// The version before wrote slips without a workspace, whose unique key is the same.
+// The version before wrote slips without a workspace. Their runs still begin.
 func TestSlipOfTheVersionBeforeIsWorked(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)

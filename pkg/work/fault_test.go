@@ -11,7 +11,8 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// Whatever a job does wrong, its run ends, and tells nothing that is not for people.
+// Whatever goes wrong in a job, its run ends. What people read has no internal error
+// text.
 func TestJobGoingWrongEndsItsRun(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("password=hunter2")
@@ -132,7 +133,7 @@ func TestRefusedProgressDoesNotStopTheHeart(t *testing.T) {
 	}
 }
 
-// untilTold is a job that ends when cancellation is asked for, see world.tell.
+// untilTold is a job that ends when its run is cancelled, see world.tell.
 func untilTold(ctx context.Context, r *Run) (Result, error) {
 	r.Progress(map[string]int64{"processed": 1})
 	<-ctx.Done()

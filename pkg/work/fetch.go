@@ -61,8 +61,8 @@ func newFetch(c Config, g *fair.Gate) *fetch {
 	return &fetch{cfg: c, gate: g, stop: make(chan struct{}), turn: -1, tenants: map[int64]int64{}}
 }
 
-// close ends fetching: when it returns no slip will be picked any more, so that those
-// of the runs this process gives back are for others.
+// close ends fetching. After it has returned no slip is picked, so the slips of runs that
+// this process gives back are left to other processes.
 func (f *fetch) close() {
 	close(f.stop)
 	f.mu.Lock() // waits for a pick that has begun
@@ -84,13 +84,13 @@ const (
 	lookAgain = 200 * time.Millisecond
 	// fetchFor bounds a fetch, so that River sees to its own affairs between two.
 	fetchFor = 2 * time.Second
-	// seenWithin is for how long a slip counts as worked on after its process said so.
+	// seenWithin is how long a slip counts as worked on after its process has marked it.
 	seenWithin = 20 * time.Second
 	sayEvery   = 5 * time.Second
 )
 
-// next returns the slips to work on, which it has marked as running. It returns
-// none when none wait, and waits a while when those that do may not begin yet.
+// next marks the slips to work on as running and returns them. It returns no slips at
+// once if none wait. If slips wait that may not begin yet, it waits for a while.
 func (f *fetch) next(ctx context.Context, client string) ([]int64, error) {
 	until := time.Now().Add(fetchFor)
 	for {
@@ -281,9 +281,9 @@ func claim(ctx context.Context, tx pgx.Tx, queue, client string, of fair.Owner) 
 	return id, err
 }
 
-// The processes say every 5 s which slips they work on. What nobody has spoken of
-// for long, or whose time lies in the future because the clock was set back, is
-// what a killed process left behind.
+// Each process marks the slips it works on every 5 s. A running slip whose mark is old
+// was left behind by a killed process. So was one whose mark lies in the future, because
+// the clock was set back.
 const alive = `attempted_at between now() - $2::interval and now() + $2::interval`
 
 const countActive = `-- work.countActive

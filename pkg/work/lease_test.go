@@ -17,14 +17,14 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// heart is the end of the line that heartbeats go to: it notes when they came,
-// and from a given moment on lets them hang or refuses them.
+// heart receives heartbeats. It records when they came. From a given moment on it lets
+// them hang, or refuses them.
 type heart struct {
 	operationsv1.RunServiceClient
 	began  time.Time
 	beats  []time.Duration
 	hangs  bool
-	broken time.Duration // 0 is never
+	broken time.Duration // when this begins; 0 is never
 }
 
 func (h *heart) ReportProgress(ctx context.Context, _ *operationsv1.ReportProgressRequest, _ ...grpc.CallOption) (*operationsv1.ReportProgressResponse, error) {
@@ -40,9 +40,9 @@ func (h *heart) ReportProgress(ctx context.Context, _ *operationsv1.ReportProgre
 	return &operationsv1.ReportProgressResponse{}, nil
 }
 
-// leaseOf is a lease of 20 s by the store's clock, which is hours away from ours.
-// The store was asked for it twice, since its first answer was lost: it extended
-// the lease when it was asked again, after a time.
+// leaseOf returns a lease of 20 s by the store's clock, which is hours away from ours.
+// BeginRun was called twice, because the first reply was lost. The second call came
+// after the duration again, and extended the lease.
 func leaseOf(h *heart, again time.Duration, stopJob context.CancelCauseFunc) *lease {
 	w := &Worker{cfg: Config{Settings: Settings{Heartbeat: 5 * time.Second}, Log: slog.New(slog.DiscardHandler)}, runs: h}
 	theirs := time.Now().Add(-3 * time.Hour)

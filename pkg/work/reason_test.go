@@ -9,7 +9,8 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// Package graph may not know the enum: its words are held to it here.
+// Package graph must not import the enum, so this test checks that each of its classes
+// is the word of a reason.
 func TestClassesOfGraphAreReasons(t *testing.T) {
 	t.Parallel()
 	for _, class := range []graph.Class{graph.ClassThrottled, graph.ClassTimeout, graph.ClassPermission, graph.ClassTenantAuth,

@@ -86,8 +86,8 @@ type progress struct {
 	changed chan struct{}
 }
 
-// newProgress begins with what the attempt before said: that stands until this one
-// says something.
+// newProgress begins with the counters of the attempt before. They stay until this
+// attempt reports its own.
 func newProgress(counts map[string]int64) *progress {
 	return &progress{latest: counts, changed: make(chan struct{}, 1)}
 }

@@ -15,7 +15,7 @@ const (
 	cancelled = operationsv1.RunOutcome_RUN_OUTCOME_CANCELLED
 )
 
-// ending is what becomes of a run after its job returned.
+// ending is what happens to a run after its job has returned.
 type ending struct {
 	kind     kind
 	outcome  operationsv1.RunOutcome
@@ -26,7 +26,7 @@ type ending struct {
 type kind int
 
 const (
-	abandon  kind = iota // it is not ours any more; say nothing
+	abandon  kind = iota // no call: the run is not ours any more
 	release              // back to the queue, now
 	complete             // it ended
 )

@@ -39,8 +39,8 @@ func TestShutdownGivesTheRunToAnotherWorkerAtOnce(t *testing.T) {
 	}
 }
 
-// The store may have begun the run already: whoever does not wait for its answer
-// leaves a lease behind that nobody gives back.
+// At a shutdown the worker waits for the response to a BeginRun call. The store may have
+// begun the run already, and otherwise nobody would give back its lease.
 func TestShutdownWaitsForTheAnswerOfABegin(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -95,7 +95,7 @@ func TestJobThatFinishesDuringShutdownCompletesItsRun(t *testing.T) {
 	}
 }
 
-// A job that does not stop may still be writing: its run is nobody else's yet.
+// A job that does not stop may still be writing, so nobody else may get its run yet.
 func TestJobThatDoesNotStopKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -121,8 +121,9 @@ func TestJobThatDoesNotStopKeepsItsLease(t *testing.T) {
 	receive(t, worker.river.Stopped(), "end of River")
 }
 
-// Workers are started and stopped at any instant, two at a time, while there is
-// work: each stops, every run ends in the end, and TestMain finds what is left.
+// Workers are started and stopped at random moments, two at a time, while runs wait.
+// Each worker stops, and every run ends at last. TestMain finds goroutines that are
+// left.
 func TestWorkersStartAndStop(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

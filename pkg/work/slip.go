@@ -75,7 +75,8 @@ func (w *Worker) newRiver() (*river.Client[pgx.Tx], error) {
 	})
 }
 
-// warnings is a log handler that keeps to itself what River says every day.
+// warnings is a log handler that passes on warnings and errors only. River's other
+// messages are of no use to an operator.
 type warnings struct{ slog.Handler }
 
 func (h warnings) Enabled(ctx context.Context, l slog.Level) bool {

@@ -13,8 +13,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 )
 
-// sweep sees to it until ctx ends that every queued run of our types has a slip.
-// What it could not ask or write it tries again soon, and says so once.
+// sweep writes a slip for every queued run of our types that has none, again and again
+// until ctx ends. A sweep that fails is repeated soon. Only the first failure in a row is
+// logged.
 func (w *Worker) sweep(ctx context.Context) {
 	failing := false
 	for wait := time.Duration(0); pause.For(ctx, wait) == nil; {

@@ -22,7 +22,7 @@ func TestSweepFindsRunsWithoutASlip(t *testing.T) {
 	w.store.UntilCompleted(t, later)
 }
 
-// A slip in any of these states was used up without its run having begun.
+// In each of these states a slip is used up although its run has not begun.
 func TestUsedUpSlipIsReplaced(t *testing.T) {
 	t.Parallel()
 	tests := map[string]string{
@@ -69,7 +69,7 @@ func TestSlipOfALiveWorkerIsNotReplaced(t *testing.T) {
 	}
 }
 
-// The usual sweep finds nothing, and that is no failure.
+// Most sweeps find nothing to do. That is not an error.
 func TestSweepWithNothingToDo(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -78,8 +78,8 @@ func (w *world) worker(t *testing.T, job Job, change ...func(*Config)) *Worker {
 	return worker
 }
 
-// run works in the background until the test ends or stop is called, which
-// answers what Run did.
+// run calls w.Run in the background until stop is called or the test ends. stop returns
+// the error of Run.
 func run(t *testing.T, w *Worker) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -101,7 +101,7 @@ func run(t *testing.T, w *Worker) (stop func() error) {
 	return stop
 }
 
-// start starts a run that is other work than every other.
+// start starts a run that is different work from every other run.
 func start(t *testing.T, w *Worker) int64 {
 	t.Helper()
 	resp, err := w.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: rand.Text()})
@@ -114,7 +114,7 @@ func start(t *testing.T, w *Worker) int64 {
 // done is a job that has nothing to do.
 func done(context.Context, *Run) (Result, error) { return Result{Outcome: succeeded}, nil }
 
-// blocking is a job that tells when it began and ends only with its context.
+// blocking is a job that reports when it began, and ends only with its context.
 type blocking struct {
 	began chan *Run
 	cause chan error

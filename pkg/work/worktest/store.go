@@ -1,7 +1,7 @@
 // Package worktest is a run store in memory, for tests of services that start runs
-// and of workers that work on them. It keeps the rules of operations as far as
-// [Exercise] checks them, which is run against both. It keeps no history, answers
-// no lists and checks no permissions: that is operations' own, and e2e's.
+// and of workers that work on them. [Exercise] runs against it and against operations,
+// and checks that both keep the same rules. The store keeps no history, has no lists and
+// checks no permissions: the tests of operations and e2e cover these.
 package worktest
 
 import (
@@ -56,7 +56,7 @@ type Options struct {
 	PageSize    int // of ListDispatchableRuns
 }
 
-// record is a run and what operations knows of it beside.
+// record is a run with the facts that its proto does not show.
 type record struct {
 	run      *operationsv1.Run
 	released int64                            // the epoch of the last release, while queued
@@ -64,7 +64,7 @@ type record struct {
 	begins   int
 }
 
-// answer is what a request id was answered with.
+// answer is the start that a request id stands for.
 type answer struct {
 	request *operationsv1.StartRunRequest
 	id      int64
@@ -91,10 +91,11 @@ func (s *Store) Register(r grpc.ServiceRegistrar) {
 	operationsv1.RegisterRunReaderServiceServer(r, s)
 }
 
-// Add puts a queued run into workspace 1, without anybody writing a slip.
+// Add puts a queued run into workspace 1. Nobody writes a slip for it.
 func (s *Store) Add(typ string) int64 { return s.AddFor(1, 0, typ) }
 
-// AddFor puts a queued run of a tenant there; tenant 0 is none.
+// AddFor puts a queued run of a tenant into a workspace. With tenant 0 the run is of the
+// whole workspace.
 func (s *Store) AddFor(workspaceID, tenantID int64, typ string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +144,7 @@ func (s *Store) Runs() int {
 	return len(s.runs)
 }
 
-// Until waits for a run to look as ok says, and returns it.
+// Until waits until ok reports true for a run, and returns the run.
 func (s *Store) Until(t *testing.T, id int64, what string, ok func(*operationsv1.Run) bool) *operationsv1.Run {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
@@ -176,8 +177,8 @@ func (s *Store) Away() {
 	s.away = true
 }
 
-// HoldBegins lets begins happen, but not return before the function it returns is
-// called.
+// HoldBegins makes BeginRun calls wait: the run begins, but the call returns only after
+// release is called.
 func (s *Store) HoldBegins() (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +195,8 @@ func (s *Store) Expire() {
 	s.tell()
 }
 
-// Reap does to every run what operations' reaper does when a lease has ended.
+// Reap makes one pass as operations' reaper does: it ends or requeues every run whose
+// lease has ended.
 func (s *Store) Reap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,7 +307,7 @@ func (s *Store) held(id, epoch int64) (*record, error) {
 	return r, nil
 }
 
-// wait blocks a begin that has happened while the test wants it to.
+// wait blocks a BeginRun call whose run has begun, see [Store.HoldBegins].
 func (s *Store) wait(ctx context.Context) {
 	s.mu.Lock()
 	held := s.begun
