@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // Stats counts calls since the start or the last [Server.ResetStats]. Members of
@@ -167,7 +169,7 @@ func (m mutation) apply(t *Tenant) (id string, err error) {
 		}
 		return m.ID, t.Rename(m.Type, m.ID, name)
 	case "elements":
-		els, err := elements(m.Value)
+		els, err := rawjson.Elements(m.Value)
 		if err != nil {
 			return "", fmt.Errorf("value: %w", err)
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // partName matches the names that export tools give to a file beside the policy's
@@ -110,7 +112,7 @@ func sameFile(file, stem, dir string) bool {
 
 // shelve puts a complete object into the tenant.
 func (l *loader) shelve(o *found) {
-	out := LoadedFile{Path: o.path, Type: o.kind.Name, Name: text(o.raw, o.kind.NameProperty)}
+	out := LoadedFile{Path: o.path, Type: o.kind.Name, Name: rawjson.Text(o.raw, o.kind.NameProperty)}
 	out.note(o.note)
 	for _, n := range o.kind.navs {
 		note, reason := count(o.doc, n)
@@ -145,7 +147,7 @@ func (f *LoadedFile) note(n string) {
 // agree. An export without such a collection is only half a policy; serving it
 // would look like a policy that was emptied.
 func count(d *document, n nav) (note, reason string) {
-	els, stated := d.navs[n.name], property(d.body, n.count)
+	els, stated := d.navs[n.name], rawjson.Property(d.body, n.count)
 	switch {
 	case n.count == "":
 		return "", ""
@@ -156,7 +158,7 @@ func count(d *document, n nav) (note, reason string) {
 	case string(stated) == strconv.Itoa(len(els)):
 		return "", ""
 	}
-	d.body = withProperty(d.body, n.count, encode(len(els)))
+	d.body = rawjson.WithProperty(d.body, n.count, rawjson.Encode(len(els)))
 	if stated == nil {
 		return fmt.Sprintf("%s %d added", n.count, len(els)), ""
 	}
@@ -166,11 +168,11 @@ func count(d *document, n nav) (note, reason string) {
 // missingContent returns what a script lacks that was exported without its text:
 // from a list, or by a tool that keeps the text in another file.
 func missingContent(o *found) string {
-	if o.kind.BuiltIn != "" && string(property(o.raw, o.kind.BuiltIn)) == "true" {
+	if o.kind.BuiltIn != "" && string(rawjson.Property(o.raw, o.kind.BuiltIn)) == "true" {
 		return ""
 	}
 	for _, name := range o.kind.Content {
-		if text(o.raw, name) == "" {
+		if rawjson.Text(o.raw, name) == "" {
 			return name + " is not in it"
 		}
 	}
@@ -181,8 +183,8 @@ func missingContent(o *found) string {
 // be asked for otherwise.
 func addIDs(els []json.RawMessage, place string) {
 	for i, e := range els {
-		if text(e, "id") == "" {
-			els[i] = withProperty(e, "id", encode(guid("element", place, strconv.Itoa(i))))
+		if rawjson.Text(e, "id") == "" {
+			els[i] = rawjson.WithProperty(e, "id", rawjson.Encode(guid("element", place, strconv.Itoa(i))))
 		}
 	}
 }
@@ -198,7 +200,7 @@ func (l *loader) settleID(o *found) (note string) {
 	if o.id == asked {
 		return ""
 	}
-	o.doc.body = withProperty(o.doc.body, "id", encode(o.id))
+	o.doc.body = rawjson.WithProperty(o.doc.body, "id", rawjson.Encode(o.id))
 	if asked == "" {
 		return "no id: made " + o.id
 	}

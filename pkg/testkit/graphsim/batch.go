@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 const maxBatch = 20
@@ -53,7 +55,7 @@ func (s *Server) batch(c *call, r *http.Request) *response {
 	s.shuffleMu.Lock()
 	s.shuffle.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 	s.shuffleMu.Unlock()
-	return respond(http.StatusOK, object("responses", parts))
+	return respond(http.StatusOK, rawjson.Object("responses", parts))
 }
 
 // checkBatch returns what makes the whole batch unacceptable, or "".
@@ -126,7 +128,7 @@ func (m batchMember) wrap(resp *response) json.RawMessage {
 	}
 	body := json.RawMessage(resp.body)
 	if !json.Valid(body) {
-		body = encode(base64.StdEncoding.EncodeToString(resp.body))
+		body = rawjson.Encode(base64.StdEncoding.EncodeToString(resp.body))
 	}
-	return object("id", m.ID, "status", resp.status, "headers", headers, "body", body)
+	return rawjson.Object("id", m.ID, "status", resp.status, "headers", headers, "body", body)
 }

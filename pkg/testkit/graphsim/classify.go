@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 const graphNS = "#microsoft.graph."
@@ -29,7 +31,7 @@ func (d exported) classify() verdict {
 	if len(d.raw) == 0 || d.raw[0] != '{' {
 		return verdict{reason: "not a JSON object"}
 	}
-	odataType, context := text(d.raw, "@odata.type"), text(d.raw, "@odata.context")
+	odataType, context := rawjson.Text(d.raw, "@odata.type"), rawjson.Text(d.raw, "@odata.context")
 	k, foreign := kindOfType(odataType)
 	if k != nil {
 		return verdict{kind: k}
@@ -69,10 +71,10 @@ func (d exported) classifyPart() verdict {
 // assignmentOwner reads the policy's id out of an assignment: its source, or
 // the first half of its own id.
 func assignmentOwner(el json.RawMessage) string {
-	if id := text(el, "sourceId"); id != "" && id != zeroGUID {
+	if id := rawjson.Text(el, "sourceId"); id != "" && id != zeroGUID {
 		return id
 	}
-	id, _, _ := strings.Cut(text(el, "id"), "_")
+	id, _, _ := strings.Cut(rawjson.Text(el, "id"), "_")
 	return id
 }
 
@@ -122,7 +124,7 @@ var others = []struct{ property, reason string }{
 func toolsOwn(raw []byte) string {
 	for _, o := range others {
 		marks := slices.ContainsFunc(kinds(), func(k *kind) bool { return slices.Contains(slices.Concat(k.Marks...), o.property) })
-		if !marks && property(raw, o.property) != nil {
+		if !marks && rawjson.Property(raw, o.property) != nil {
 			return o.reason
 		}
 	}
@@ -140,10 +142,10 @@ func unrecognised(raw []byte, odataType, context string) string {
 }
 
 func firstKeys(raw []byte) string {
-	ms, _ := members(raw)
+	ms, _ := rawjson.Members(raw)
 	var keys []string
 	for _, m := range ms {
-		keys = append(keys, m.key)
+		keys = append(keys, m.Key)
 	}
 	switch {
 	case len(keys) == 0:

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // exported is a document out of a file: one object, or an array of elements that belong to
@@ -38,10 +40,10 @@ func unwrap(raw []byte) (docs []exported, reason string) {
 	case '[':
 		return spread(raw, "")
 	case '{':
-		if value := property(raw, "value"); len(value) > 0 && value[0] == '[' {
-			docs, reason := spread(value, text(raw, "@odata.context"))
+		if value := rawjson.Property(raw, "value"); len(value) > 0 && value[0] == '[' {
+			docs, reason := spread(value, rawjson.Text(raw, "@odata.context"))
 			for i := range docs {
-				docs[i].more = property(raw, "@odata.nextLink") != nil
+				docs[i].more = rawjson.Property(raw, "@odata.nextLink") != nil
 			}
 			return docs, reason
 		}
@@ -52,7 +54,7 @@ func unwrap(raw []byte) (docs []exported, reason string) {
 
 // spread takes an array apart, unless it is one part of one policy.
 func spread(raw []byte, context string) (docs []exported, reason string) {
-	els, err := elements(raw)
+	els, err := rawjson.Elements(raw)
 	if err != nil {
 		return nil, err.Error()
 	}

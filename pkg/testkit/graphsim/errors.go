@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // response is a complete response before it is sent. Faults change it, and
@@ -24,8 +26,8 @@ func respond(status int, body []byte) *response {
 
 // refuse returns an error in Graph's shape.
 func (c *call) refuse(status int, code, message string) *response {
-	inner := object("date", c.at.UTC().Format("2006-01-02T15:04:05"), "request-id", c.requestID, "client-request-id", c.clientID)
-	return respond(status, object("error", object("code", code, "message", message, "innerError", inner)))
+	inner := rawjson.Object("date", c.at.UTC().Format("2006-01-02T15:04:05"), "request-id", c.requestID, "client-request-id", c.clientID)
+	return respond(status, rawjson.Object("error", rawjson.Object("code", code, "message", message, "innerError", inner)))
 }
 
 // refuseIntune returns an error as Intune does behind Graph: the message is
@@ -37,7 +39,7 @@ func (c *call) refuseIntune(status int, code, message string, retryAfter int) *r
 	if retryAfter > 0 {
 		after = strconv.Itoa(retryAfter)
 	}
-	wrapped := object("_version", 3, "Message", said, "CustomApiErrorPhrase", "", "RetryAfter", after, "ErrorSourceService", "", "HttpHeaders", "{}")
+	wrapped := rawjson.Object("_version", 3, "Message", said, "CustomApiErrorPhrase", "", "RetryAfter", after, "ErrorSourceService", "", "HttpHeaders", "{}")
 	return c.refuse(status, code, string(wrapped))
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // Rule makes matching calls go wrong. It is JSON in a faults file and at
@@ -169,7 +170,7 @@ func (s *Server) withFault(c *call, r *http.Request, rule *Rule) *response {
 	case FaultEmptyPage:
 		if !c.query.Has("$skiptoken") { // a later page's link would be its own: a loop, not a delay
 			link := c.nextLink(s.skipToken(c, 0))
-			return respond(http.StatusOK, object("@odata.context", c.metadata("emptyPage"), "@odata.nextLink", link, "value", []json.RawMessage{}))
+			return respond(http.StatusOK, rawjson.Object("@odata.context", c.metadata("emptyPage"), "@odata.nextLink", link, "value", []json.RawMessage{}))
 		}
 	}
 	resp := s.route(c, r)
@@ -208,18 +209,18 @@ func bend(c *call, resp *response, rule *Rule) {
 		resp.body = resp.body[:len(resp.body)/2]
 	case FaultLoop:
 		token := c.query.Get("$skiptoken")
-		resp.body = withProperty(resp.body, "@odata.nextLink", encode(c.nextLink(token)))
+		resp.body = rawjson.WithProperty(resp.body, "@odata.nextLink", rawjson.Encode(c.nextLink(token)))
 	case FaultEvilLink:
 		host := rule.Host
 		if host == "" {
 			host = "graph.example.net"
 		}
-		resp.body = withProperty(resp.body, "@odata.nextLink", encode("https://"+host+c.path+"?$skiptoken=x"))
+		resp.body = rawjson.WithProperty(resp.body, "@odata.nextLink", rawjson.Encode("https://"+host+c.path+"?$skiptoken=x"))
 	case FaultSettingCount:
 		resp.body = raiseCounts(resp.body)
 	case FaultOmit:
-		if els, err := elements(property(resp.body, "value")); err == nil && len(els) > 0 {
-			resp.body = withProperty(resp.body, "value", array(els[1:]))
+		if els, err := rawjson.Elements(rawjson.Property(resp.body, "value")); err == nil && len(els) > 0 {
+			resp.body = rawjson.WithProperty(resp.body, "value", rawjson.Array(els[1:]))
 		}
 	case FaultOversize:
 		size := rule.Bytes
@@ -234,20 +235,20 @@ func bend(c *call, resp *response, rule *Rule) {
 func raiseCounts(body []byte) []byte {
 	raise := func(raw json.RawMessage) json.RawMessage {
 		for _, name := range countProperties() {
-			if n, err := strconv.Atoi(string(property(raw, name))); err == nil {
-				raw = withProperty(raw, name, encode(n+1))
+			if n, err := strconv.Atoi(string(rawjson.Property(raw, name))); err == nil {
+				raw = rawjson.WithProperty(raw, name, rawjson.Encode(n+1))
 			}
 		}
 		return raw
 	}
-	els, err := elements(property(body, "value"))
+	els, err := rawjson.Elements(rawjson.Property(body, "value"))
 	if err != nil {
 		return raise(body)
 	}
 	for i := range els {
 		els[i] = raise(els[i])
 	}
-	return withProperty(body, "value", array(els))
+	return rawjson.WithProperty(body, "value", rawjson.Array(els))
 }
 
 func countProperties() (names []string) {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // fixtures holds one folder for each kind, named as the kind, and in it objects
@@ -61,14 +63,14 @@ func newFixture(k *kind, file string, raw []byte) (*fixture, error) {
 	if err != nil {
 		return nil, err
 	}
-	if context, _, _ := kindOfContext(text(d.body, "@odata.context"), []*kind{k}); context != k {
+	if context, _, _ := kindOfContext(rawjson.Text(d.body, "@odata.context"), []*kind{k}); context != k {
 		return nil, fmt.Errorf("add \"@odata.context\": \"https://graph.microsoft.com/%s/$metadata#%s/$entity\"; this one is another collection's: %q",
-			k.Version, k.path, text(d.body, "@odata.context"))
+			k.Version, k.path, rawjson.Text(d.body, "@odata.context"))
 	}
-	d.body = cut(d.body, "@odata.context") // an element of a list has none
+	d.body = rawjson.Cut(d.body, "@odata.context") // an element of a list has none
 	return &fixture{
-		file: file, id: id, odataType: text(d.body, "@odata.type"), document: *d,
-		builtIn: k.BuiltIn != "" && string(property(d.body, k.BuiltIn)) == "true",
+		file: file, id: id, odataType: rawjson.Text(d.body, "@odata.type"), document: *d,
+		builtIn: k.BuiltIn != "" && string(rawjson.Property(d.body, k.BuiltIn)) == "true",
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // folder is where a kind's fixtures are, from the root of the repository.
@@ -82,7 +83,7 @@ func partsOf(k *kind) (names []string) {
 func complain(t *testing.T, k *kind, f *fixture) {
 	t.Helper()
 	need := func(property, why string) {
-		if v := text(f.body, property); v == "" {
+		if v := rawjson.Text(f.body, property); v == "" {
 			t.Errorf("%s: add %q: %s", lineOf(t, f, property), property, why)
 		}
 	}
@@ -93,15 +94,15 @@ func complain(t *testing.T, k *kind, f *fixture) {
 			need(name, "by the entry an item always has it")
 		}
 	}
-	if k.BuiltIn != "" && property(f.body, k.BuiltIn) == nil {
+	if k.BuiltIn != "" && rawjson.Property(f.body, k.BuiltIn) == nil {
 		t.Errorf("%s: add %q: true or false", lineOf(t, f, ""), k.BuiltIn)
 	}
 	for _, n := range k.navs {
-		if n.count != "" && string(property(f.body, n.count)) != fmt.Sprint(len(f.navs[n.name])) {
+		if n.count != "" && string(rawjson.Property(f.body, n.count)) != fmt.Sprint(len(f.navs[n.name])) {
 			t.Errorf("%s: %q must be %d, as many %s as there are", lineOf(t, f, n.count), n.count, len(f.navs[n.name]), n.name)
 		}
 		for _, e := range f.navs[n.name] {
-			if len(n.below) > 0 && text(e, "id") == "" {
+			if len(n.below) > 0 && rawjson.Text(e, "id") == "" {
 				t.Errorf("%s: every element needs an \"id\": %s are asked for by it", lineOf(t, f, n.name), n.below[0].name)
 			}
 		}
@@ -144,9 +145,9 @@ func taken(v verdict) string {
 
 // bare is a fixture with its collections and without a single annotation of its own.
 func bare(f *fixture) json.RawMessage {
-	raw := cut(f.body, "@odata.type")
+	raw := rawjson.Cut(f.body, "@odata.type")
 	for name, els := range f.navs {
-		raw = appendMember(raw, name, array(els))
+		raw = rawjson.AppendMember(raw, name, rawjson.Array(els))
 	}
 	return raw
 }
@@ -208,7 +209,7 @@ func TestMadeObjectsKeepTheirFixturesShape(t *testing.T) {
 			}
 			all := tenant.body(k, e)
 			for _, n := range k.navs {
-				all = appendMember(all, n.name, array(tenant.nav(k, e, n.name).all()))
+				all = rawjson.AppendMember(all, n.name, rawjson.Array(tenant.nav(k, e, n.name).all()))
 			}
 			for id, of := range fixtureIDs() {
 				if bytes.Contains(all, []byte(id)) {
@@ -232,9 +233,9 @@ func fixtureIDs() map[string]string {
 }
 
 func namesIn(raw []byte) (names []string) {
-	for v := range values(raw) {
-		if v.depth == 1 {
-			names = append(names, v.key)
+	for v := range rawjson.Values(raw) {
+		if v.Depth == 1 {
+			names = append(names, v.Key)
 		}
 	}
 	return names

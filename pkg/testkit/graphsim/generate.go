@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // maker makes the objects of a generated tenant out of seed, kind and index
@@ -210,7 +211,7 @@ func (m *maker) assignments(k *kind, e *entry) []json.RawMessage {
 		if !seen[x.key] {
 			seen[x.key] = true
 			row := pick(x.chance, rows).make(x)
-			out = append(out, withProperty(row, "id", encode(e.id+"_"+x.key)))
+			out = append(out, rawjson.WithProperty(row, "id", rawjson.Encode(e.id+"_"+x.key)))
 		}
 	}
 	return out
@@ -240,7 +241,7 @@ func (m *maker) aim(r *rand.Rand) (target json.RawMessage, key string) {
 		key = group
 		pairs = append(pairs, "groupId", group)
 	}
-	return object(pairs...), key
+	return rawjson.Object(pairs...), key
 }
 
 func (m *maker) groupID(r *rand.Rand) string {

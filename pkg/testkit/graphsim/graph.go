@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // call is one request to the simulator.
@@ -145,19 +147,19 @@ func (s *Server) below(c *call, n nav, els sequence, context string, parts []str
 	if len(parts) == 0 {
 		return s.children(c, n, els, context, q)
 	}
-	i := slices.IndexFunc(els.all(), func(e json.RawMessage) bool { return text(e, "id") == parts[0] })
+	i := slices.IndexFunc(els.all(), func(e json.RawMessage) bool { return rawjson.Text(e, "id") == parts[0] })
 	if i < 0 {
 		return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
 	}
 	el := els.at(i)
 	if len(parts) == 1 {
-		return respond(http.StatusOK, prepend(show(n, el, q.expand), `"@odata.context":`+quote(c.metadata(context+"/$entity"))))
+		return respond(http.StatusOK, rawjson.Prepend(show(n, el, q.expand), `"@odata.context":`+rawjson.Quote(c.metadata(context+"/$entity"))))
 	}
 	under, ok := navNamed(n.below, parts[1])
 	if !ok {
 		return c.noSegment(parts[1])
 	}
-	inside, err := elements(property(el, under.name))
+	inside, err := rawjson.Elements(rawjson.Property(el, under.name))
 	if err != nil {
 		inside = nil // absent or null: none
 	}
@@ -190,8 +192,8 @@ func (s *Server) item(c *call, k *kind, e *entry, q query) *response {
 	if err != nil {
 		return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
 	}
-	if property(raw, "@odata.context") == nil {
-		raw = prepend(raw, `"@odata.context":`+quote(c.metadata(k.path+selected(q.names)+"/$entity")))
+	if rawjson.Property(raw, "@odata.context") == nil {
+		raw = rawjson.Prepend(raw, `"@odata.context":`+rawjson.Quote(c.metadata(k.path+selected(q.names)+"/$entity")))
 	}
 	return respond(http.StatusOK, raw)
 }
@@ -200,10 +202,10 @@ func (s *Server) item(c *call, k *kind, e *entry, q query) *response {
 func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json.RawMessage, error) {
 	raw := c.tenant.body(k, e)
 	if len(cuts) > 0 {
-		raw = cut(raw, cuts...)
+		raw = rawjson.Cut(raw, cuts...)
 	}
 	if len(q.names) > 0 {
-		raw = keep(raw, q.names)
+		raw = rawjson.Keep(raw, q.names)
 	}
 	for _, x := range q.expand {
 		n, ok := k.nav(x.name)
@@ -211,10 +213,10 @@ func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json
 			return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.name, k.Entity))
 		}
 		els := showAll(n, c.tenant.nav(k, e, n.name).all(), x.expand)
-		if note := n.name + "@odata.context"; property(raw, note) == nil {
-			raw = appendMember(raw, note, encode(c.metadata(fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name))))
+		if note := n.name + "@odata.context"; rawjson.Property(raw, note) == nil {
+			raw = rawjson.AppendMember(raw, note, rawjson.Encode(c.metadata(fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name))))
 		}
-		raw = appendMember(raw, n.name, array(els))
+		raw = rawjson.AppendMember(raw, n.name, rawjson.Array(els))
 	}
 	return raw, nil
 }
@@ -228,7 +230,7 @@ func (s *Server) children(c *call, n nav, els sequence, context string, q query)
 	page := showAll(n, els.slice(after, end), q.expand)
 	if len(q.names) > 0 {
 		for i := range page {
-			page[i] = keep(page[i], q.names)
+			page[i] = rawjson.Keep(page[i], q.names)
 		}
 	}
 	next := 0
@@ -257,18 +259,18 @@ func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
 	if len(hide) == 0 {
 		return el
 	}
-	return cut(el, hide...)
+	return rawjson.Cut(el, hide...)
 }
 
 // envelope returns a page of a collection. next is where the next page begins, 0
 // on the last page.
 func (s *Server) envelope(c *call, context string, values []json.RawMessage, next int) *response {
-	out := []byte(`{"@odata.context":` + quote(c.metadata(context)))
+	out := []byte(`{"@odata.context":` + rawjson.Quote(c.metadata(context)))
 	if next > 0 {
-		out = append(out, `,"@odata.nextLink":`+quote(c.nextLink(s.skipToken(c, next)))...)
+		out = append(out, `,"@odata.nextLink":`+rawjson.Quote(c.nextLink(s.skipToken(c, next)))...)
 	}
 	out = append(out, `,"value":`...)
-	out = append(out, array(values)...)
+	out = append(out, rawjson.Array(values)...)
 	return respond(http.StatusOK, append(out, '}'))
 }
 

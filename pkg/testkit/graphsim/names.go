@@ -3,6 +3,8 @@ package graphsim
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // Real estates name things in their users' languages, with characters no file
@@ -27,7 +29,7 @@ var places = []string{
 // name makes the name of object i of a kind: the fixture's, told apart by a
 // place and a number, and among them the names that break things.
 func (m *maker) name(like *fixture, k *kind, i int) string {
-	plain := text(like.body, k.NameProperty)
+	plain := rawjson.Text(like.body, k.NameProperty)
 	if i < len(k.fixtures) {
 		return plain
 	}

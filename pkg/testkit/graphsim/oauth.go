@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // claims are what a token says. Only this process signs tokens, so every token
@@ -85,10 +87,10 @@ func (s *Server) oauth(c *call, r *http.Request) *response {
 
 func discovery(r *http.Request) *response {
 	host := []string{r.Host}
-	return respond(http.StatusOK, object(
+	return respond(http.StatusOK, rawjson.Object(
 		"tenant_discovery_endpoint", "https://"+r.Host+"/common/v2.0/.well-known/openid-configuration",
 		"api-version", "1.1",
-		"metadata", []json.RawMessage{object("preferred_network", r.Host, "preferred_cache", r.Host, "aliases", host)}))
+		"metadata", []json.RawMessage{rawjson.Object("preferred_network", r.Host, "preferred_cache", r.Host, "aliases", host)}))
 }
 
 func (s *Server) openID(c *call, r *http.Request, tenant string) *response {
@@ -96,7 +98,7 @@ func (s *Server) openID(c *call, r *http.Request, tenant string) *response {
 		return c.noTenant(tenant)
 	}
 	base := "https://" + r.Host + "/" + tenant
-	return respond(http.StatusOK, object(
+	return respond(http.StatusOK, rawjson.Object(
 		"token_endpoint", base+"/oauth2/v2.0/token",
 		"token_endpoint_auth_methods_supported", []string{"client_secret_post", "client_secret_basic"},
 		"issuer", base+"/v2.0",
@@ -133,7 +135,7 @@ func (s *Server) token(c *call, r *http.Request, tenant string) *response {
 	}
 	life := int64(s.tokenLife / time.Second)
 	token := s.mint(claims{Audience: "https://graph.microsoft.com", App: id, Tenant: tenant, Issued: c.at.Unix(), Expires: c.at.Unix() + life})
-	return respond(http.StatusOK, object("token_type", "Bearer", "expires_in", int(life), "ext_expires_in", int(life), "access_token", token))
+	return respond(http.StatusOK, rawjson.Object("token_type", "Bearer", "expires_in", int(life), "ext_expires_in", int(life), "access_token", token))
 }
 
 func (c *call) noTenant(tenant string) *response {
@@ -145,7 +147,7 @@ func (c *call) noTenant(tenant string) *response {
 // Graph's.
 func (c *call) refuseToken(status int, kind string, code int, message string) *response {
 	stamp := c.at.UTC().Format("2006-01-02 15:04:05Z")
-	return respond(status, object(
+	return respond(status, rawjson.Object(
 		"error", kind,
 		"error_description", fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s", code, message, c.requestID, c.clientID, stamp),
 		"error_codes", []int{code}, "timestamp", stamp, "trace_id", c.requestID, "correlation_id", c.clientID,

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // basesText names the base of every type in Graph's schema, as Microsoft's
@@ -47,7 +49,7 @@ func (k *kind) marked(has map[string]bool) bool {
 // known counts the properties that the kind's fixtures have too.
 func (k *kind) known(has map[string]bool) (n int) {
 	for key := range has {
-		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return f.navs[key] != nil || property(f.body, key) != nil }) {
+		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return f.navs[key] != nil || rawjson.Property(f.body, key) != nil }) {
 			n++
 		}
 	}
@@ -61,7 +63,7 @@ func hasAll(has map[string]bool, keys []string) bool {
 // partShape recognises an element of a navigation property: by the marks of its
 // collection or, of one that is expanded, by what is expanded inside it.
 func partShape(raw []byte) string {
-	if strings.HasSuffix(text(property(raw, "target"), "@odata.type"), "AssignmentTarget") {
+	if strings.HasSuffix(rawjson.Text(rawjson.Property(raw, "target"), "@odata.type"), "AssignmentTarget") {
 		return assignments
 	}
 	has := keysOf(raw)
@@ -78,13 +80,13 @@ func partShape(raw []byte) string {
 // keysOf are the names of an object's properties. Annotations are none, but
 // x@odata.bind stands for the x it refers to.
 func keysOf(raw []byte) map[string]bool {
-	ms, err := members(raw)
+	ms, err := rawjson.Members(raw)
 	if err != nil {
 		return nil
 	}
 	out := map[string]bool{}
 	for _, m := range ms {
-		key, bound := strings.CutSuffix(m.key, "@odata.bind")
+		key, bound := strings.CutSuffix(m.Key, "@odata.bind")
 		if bound || !strings.ContainsAny(key, "@#") {
 			out[key] = true
 		}

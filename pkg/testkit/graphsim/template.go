@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // template is JSON text with gaps: what is between gaps stays as it is in the
@@ -104,9 +106,9 @@ func localIDs(f *fixture) map[string]bool {
 	ids := map[string]bool{}
 	for _, els := range f.navs {
 		for _, e := range els {
-			for v := range values(e) {
-				if v.key == "id" && v.inList {
-					ids[unquote(v.raw)] = true
+			for v := range rawjson.Values(e) {
+				if v.Key == "id" && v.InList {
+					ids[rawjson.Unquote(v.Raw)] = true
 				}
 			}
 		}
@@ -122,13 +124,13 @@ func choices(k *kind, f *fixture) map[string][]json.RawMessage {
 		if other.odataType != f.odataType || other.builtIn {
 			continue
 		}
-		for v := range values(other.body) {
-			mine := property(f.body, v.key)
-			if v.depth != 1 || kindOf(v.raw) == 0 || len(mine) == 0 || kindOf(mine) != kindOf(v.raw) {
+		for v := range rawjson.Values(other.body) {
+			mine := rawjson.Property(f.body, v.Key)
+			if v.Depth != 1 || kindOf(v.Raw) == 0 || len(mine) == 0 || kindOf(mine) != kindOf(v.Raw) {
 				continue
 			}
-			if !slices.ContainsFunc(out[v.key], func(c json.RawMessage) bool { return bytes.Equal(c, v.raw) }) {
-				out[v.key] = append(out[v.key], v.raw)
+			if !slices.ContainsFunc(out[v.Key], func(c json.RawMessage) bool { return bytes.Equal(c, v.Raw) }) {
+				out[v.Key] = append(out[v.Key], v.Raw)
 			}
 		}
 	}
@@ -149,9 +151,9 @@ func kindOf(raw []byte) byte {
 // rootOf is the first identifier of an element, such as the settingDefinitionId
 // of a setting; those of the settings below it begin with it.
 func rootOf(el json.RawMessage) string {
-	for v := range values(el) {
-		if strings.HasSuffix(v.key, "DefinitionId") {
-			return unquote(v.raw)
+	for v := range rawjson.Values(el) {
+		if strings.HasSuffix(v.Key, "DefinitionId") {
+			return rawjson.Unquote(v.Raw)
 		}
 	}
 	return ""
@@ -160,38 +162,38 @@ func rootOf(el json.RawMessage) string {
 func (c *compiler) template(raw json.RawMessage) template {
 	var out template
 	from := 0
-	for v := range values(raw) {
-		if v.start < from {
+	for v := range rawjson.Values(raw) {
+		if v.Start < from {
 			continue // within what is made as a whole
 		}
 		if fill := c.filler(v); fill != nil {
-			out = append(out, piece{text: raw[from:v.start]}, piece{fill: fill})
-			from = v.end
+			out = append(out, piece{text: raw[from:v.Start]}, piece{fill: fill})
+			from = v.End
 		}
 	}
 	return append(out, piece{text: raw[from:]})
 }
 
 // filler decides by what a value is where it stands; nil: it stays as it is.
-func (c *compiler) filler(v value) filler {
-	if !c.element && v.depth == 1 {
+func (c *compiler) filler(v rawjson.Value) filler {
+	if !c.element && v.Depth == 1 {
 		if fill, ok := c.ofObject(v); ok {
 			return fill
 		}
 	}
-	if c.element && v.depth == 1 {
-		switch v.key {
+	if c.element && v.Depth == 1 {
+		switch v.Key {
 		case "target":
 			return func(m *making) []byte { return m.target }
 		case "id":
-			if _, err := strconv.Atoi(unquote(v.raw)); err == nil {
-				return func(m *making) []byte { return encode(strconv.Itoa(m.ordinal)) }
+			if _, err := strconv.Atoi(rawjson.Unquote(v.Raw)); err == nil {
+				return func(m *making) []byte { return rawjson.Encode(strconv.Itoa(m.ordinal)) }
 			}
 		}
 	}
-	switch kindOf(v.raw) {
+	switch kindOf(v.Raw) {
 	case '"':
-		return c.ofText(unquote(v.raw))
+		return c.ofText(rawjson.Unquote(v.Raw))
 	case 0:
 		return ofNumber(v)
 	}
@@ -199,33 +201,33 @@ func (c *compiler) filler(v value) filler {
 }
 
 // ofObject knows the properties of the object itself.
-func (c *compiler) ofObject(v value) (fill filler, known bool) {
+func (c *compiler) ofObject(v rawjson.Value) (fill filler, known bool) {
 	switch {
-	case v.key == "id":
-		return func(m *making) []byte { return encode(m.entry.id) }, true
-	case strings.HasPrefix(v.key, "@"), c.fixture.builtIn && !isTime(v.raw):
+	case v.Key == "id":
+		return func(m *making) []byte { return rawjson.Encode(m.entry.id) }, true
+	case strings.HasPrefix(v.Key, "@"), c.fixture.builtIn && !isTime(v.Raw):
 		return nil, true
-	case v.key == c.kind.NameProperty:
-		return func(m *making) []byte { return encode(m.name(m.like, m.kind, m.entry.index)) }, true
-	case v.key == "description" && v.raw[0] == '"':
-		return func(m *making) []byte { return encode(pick(m.chance, descriptions)) }, true
-	case v.key == "roleScopeTagIds" || v.key == "roleScopeTags":
-		return func(m *making) []byte { return encode(m.tags(m.chance)) }, true
-	case slices.Contains(c.kind.listCuts, v.key):
-		return ofContent(unquote(v.raw)), true
-	case len(c.choices[v.key]) > 1 && !isTime(v.raw) && !guids.Match(v.raw):
-		from := c.choices[v.key]
+	case v.Key == c.kind.NameProperty:
+		return func(m *making) []byte { return rawjson.Encode(m.name(m.like, m.kind, m.entry.index)) }, true
+	case v.Key == "description" && v.Raw[0] == '"':
+		return func(m *making) []byte { return rawjson.Encode(pick(m.chance, descriptions)) }, true
+	case v.Key == "roleScopeTagIds" || v.Key == "roleScopeTags":
+		return func(m *making) []byte { return rawjson.Encode(m.tags(m.chance)) }, true
+	case slices.Contains(c.kind.listCuts, v.Key):
+		return ofContent(rawjson.Unquote(v.Raw)), true
+	case len(c.choices[v.Key]) > 1 && !isTime(v.Raw) && !guids.Match(v.Raw):
+		from := c.choices[v.Key]
 		return func(m *making) []byte { return pick(m.chance, from) }, true
 	}
 	for _, n := range c.kind.navs {
-		if v.key == n.count {
-			return func(m *making) []byte { return encode(m.length(m.kind, m.entry, n)) }, true
+		if v.Key == n.count {
+			return func(m *making) []byte { return rawjson.Encode(m.length(m.kind, m.entry, n)) }, true
 		}
 	}
 	return nil, false
 }
 
-func isTime(raw []byte) bool { return len(raw) > 2 && raw[0] == '"' && sometime(unquote(raw)) }
+func isTime(raw []byte) bool { return len(raw) > 2 && raw[0] == '"' && sometime(rawjson.Unquote(raw)) }
 
 // sometime reports whether text is a time that was meant as one; Graph writes
 // the year 1 where it knows none.
@@ -237,21 +239,21 @@ func sometime(text string) bool {
 func (c *compiler) ofText(text string) filler {
 	switch {
 	case sometime(text):
-		return func(m *making) []byte { return encode(m.earlier(text)) }
+		return func(m *making) []byte { return rawjson.Encode(m.earlier(text)) }
 	case c.root != "" && strings.HasPrefix(text, c.root):
 		root, rest := c.root, text[len(c.root):]
 		return func(m *making) []byte {
 			if m.round == 0 {
-				return encode(root + rest)
+				return rawjson.Encode(root + rest)
 			}
-			return encode(fmt.Sprintf("%s_%d%s", root, m.round, rest))
+			return rawjson.Encode(fmt.Sprintf("%s_%d%s", root, m.round, rest))
 		}
 	}
 	if !slices.ContainsFunc(guids.FindAllString(text, -1), c.varies) {
 		return nil
 	}
 	return func(m *making) []byte {
-		return encode(guids.ReplaceAllStringFunc(text, func(id string) string { return c.id(m, id) }))
+		return rawjson.Encode(guids.ReplaceAllStringFunc(text, func(id string) string { return c.id(m, id) }))
 	}
 }
 
@@ -275,12 +277,12 @@ func (c *compiler) id(m *making, id string) string {
 }
 
 // ofNumber varies whole numbers that count something: 1 is often a yes, and 0 a no.
-func ofNumber(v value) filler {
-	n, err := strconv.Atoi(string(v.raw))
+func ofNumber(v rawjson.Value) filler {
+	n, err := strconv.Atoi(string(v.Raw))
 	if err != nil || n < 2 || n > 1_000_000 {
 		return nil
 	}
-	return func(m *making) []byte { return encode(n - n/4 + m.chance.IntN(n/2+1)) }
+	return func(m *making) []byte { return rawjson.Encode(n - n/4 + m.chance.IntN(n/2+1)) }
 }
 
 // ofContent ends a script with a line of the object's own.
@@ -290,6 +292,6 @@ func ofContent(content string) filler {
 		return nil
 	}
 	return func(m *making) []byte {
-		return encode(base64.StdEncoding.EncodeToString(fmt.Appendf(slices.Clone(script), "# %s\r\n", m.entry.id)))
+		return rawjson.Encode(base64.StdEncoding.EncodeToString(fmt.Appendf(slices.Clone(script), "# %s\r\n", m.entry.id)))
 	}
 }

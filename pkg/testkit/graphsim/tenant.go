@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
 // Tenant is the content of one simulated tenant. Its methods may be called
@@ -168,7 +170,7 @@ func (t *Tenant) Add(kindName string, raw json.RawMessage) (string, error) {
 	}
 	if id == "" {
 		id = guid("added", t.id, k.Name, fmt.Sprint(t.kinds[k.Name].last))
-		d.body = withProperty(d.body, "id", json.RawMessage(quote(id)))
+		d.body = rawjson.WithProperty(d.body, "id", json.RawMessage(rawjson.Quote(id)))
 	}
 	if t.kinds[k.Name].byID[id] != nil {
 		return "", fmt.Errorf("%s %s is there already", k.Name, id)
@@ -198,7 +200,7 @@ func (t *Tenant) Set(kindName, id, key string, value json.RawMessage) error {
 		return fmt.Errorf("%s: not a JSON value", key)
 	}
 	return t.change(kindName, id, func(d *document) {
-		d.body = withProperty(d.body, key, value)
+		d.body = rawjson.WithProperty(d.body, key, value)
 	})
 }
 
@@ -208,7 +210,7 @@ func (t *Tenant) Rename(kindName, id, name string) error {
 	if k == nil {
 		return fmt.Errorf("no such type: %s", kindName)
 	}
-	return t.Set(kindName, id, k.NameProperty, json.RawMessage(quote(name)))
+	return t.Set(kindName, id, k.NameProperty, json.RawMessage(rawjson.Quote(name)))
 }
 
 // SetElements replaces a navigation property, and what the object says of its length.
@@ -216,7 +218,7 @@ func (t *Tenant) SetElements(kindName, id, name string, els []json.RawMessage) e
 	return t.change(kindName, id, func(d *document) {
 		d.navs[name] = els
 		if n, _ := kindNamed(kindName).nav(name); n.count != "" {
-			d.body = withProperty(d.body, n.count, encode(len(els)))
+			d.body = rawjson.WithProperty(d.body, n.count, rawjson.Encode(len(els)))
 		}
 	})
 }
@@ -231,8 +233,8 @@ func (t *Tenant) change(kindName, id string, edit func(*document)) error {
 	d := t.document(k, e)
 	edit(d)
 	for _, key := range []string{"lastModifiedDateTime", "modifiedDateTime"} {
-		if property(d.body, key) != nil {
-			d.body = withProperty(d.body, key, encode(t.now().UTC().Format(time.RFC3339Nano)))
+		if rawjson.Property(d.body, key) != nil {
+			d.body = rawjson.WithProperty(d.body, key, rawjson.Encode(t.now().UTC().Format(time.RFC3339Nano)))
 		}
 	}
 	return nil
@@ -252,27 +254,27 @@ func (t *Tenant) find(kindName, id string) (*kind, *entry, error) {
 
 // newDocument takes inline navigation properties out of an object.
 func newDocument(k *kind, raw json.RawMessage) (d *document, id string, err error) {
-	ms, err := members(raw)
+	ms, err := rawjson.Members(raw)
 	if err != nil {
 		return nil, "", err
 	}
 	d = &document{body: raw, navs: map[string][]json.RawMessage{}}
 	var inline []string
 	for _, m := range ms {
-		if _, ok := k.nav(m.key); !ok {
+		if _, ok := k.nav(m.Key); !ok {
 			continue
 		}
-		inline = append(inline, m.key)
-		if m.value[0] == '{' { // PowerShell writes an array of one as its element
-			d.navs[m.key] = []json.RawMessage{m.value}
+		inline = append(inline, m.Key)
+		if m.Value[0] == '{' { // PowerShell writes an array of one as its element
+			d.navs[m.Key] = []json.RawMessage{m.Value}
 			continue
 		}
-		if d.navs[m.key], err = elements(m.value); err != nil {
-			return nil, "", fmt.Errorf("property %q is not an array", m.key)
+		if d.navs[m.Key], err = rawjson.Elements(m.Value); err != nil {
+			return nil, "", fmt.Errorf("property %q is not an array", m.Key)
 		}
 	}
 	if len(inline) > 0 {
-		d.body = cut(raw, inline...)
+		d.body = rawjson.Cut(raw, inline...)
 	}
-	return d, text(raw, "id"), nil
+	return d, rawjson.Text(raw, "id"), nil
 }

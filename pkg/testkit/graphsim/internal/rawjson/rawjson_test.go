@@ -1,4 +1,4 @@
-package graphsim
+package rawjson
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ func TestCutKeepsEveryOtherByte(t *testing.T) {
 		"unknown": {[]string{"x"}, raw},
 	}
 	for name, tt := range tests {
-		if got := string(cut(json.RawMessage(raw), tt.keys...)); got != tt.want {
+		if got := string(Cut(json.RawMessage(raw), tt.keys...)); got != tt.want {
 			t.Errorf("%s:\n%q, want\n%q", name, got, tt.want)
 		}
 	}
@@ -34,7 +34,7 @@ func TestWithPropertyAndPrepend(t *testing.T) {
 		{`{ }`, "c", `null`, `{"c":null }`},
 		{`{"a":1,"a":2}`, "a", `3`, `{"a":1,"a":3}`},
 	} {
-		if got := string(withProperty(json.RawMessage(tt.raw), tt.key, json.RawMessage(tt.value))); got != tt.want || !json.Valid([]byte(got)) {
+		if got := string(WithProperty(json.RawMessage(tt.raw), tt.key, json.RawMessage(tt.value))); got != tt.want || !json.Valid([]byte(got)) {
 			t.Errorf("%s with %s: %s, want %s", tt.raw, tt.key, got, tt.want)
 		}
 	}
@@ -52,7 +52,7 @@ func FuzzCut(f *testing.F) {
 			return
 		}
 		var after map[string]json.RawMessage
-		out := cut(json.RawMessage(s), "a")
+		out := Cut(json.RawMessage(s), "a")
 		if err := json.Unmarshal(out, &after); err != nil {
 			t.Fatalf("cut made %q of %q: %v", out, s, err)
 		}

@@ -1,4 +1,6 @@
-package graphsim
+// Package rawjson reads and changes JSON objects without encoding them again: every
+// byte that a change does not concern stays as it was.
+package rawjson
 
 import (
 	"bytes"
@@ -13,12 +15,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// member is one property of a JSON object. Text and value are slices of the
+// Member is one property of a JSON object. Text and value are slices of the
 // object's own bytes: cutting and composing never re-encodes a value.
-type member struct {
-	key        string
+type Member struct {
+	Key        string
 	text       []byte // from the key's quote to the value's end
-	value      json.RawMessage
+	Value      json.RawMessage
 	start, end int // of text, in the object
 }
 
@@ -28,32 +30,32 @@ func decoder(raw []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// members takes an object apart into its top-level properties, in order.
-func members(raw []byte) ([]member, error) {
+// Members takes an object apart into its top-level properties, in order.
+func Members(raw []byte) ([]Member, error) {
 	d := decoder(raw)
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, errors.Join(errors.New("not a JSON object"), err)
 	}
-	var out []member
+	var out []Member
 	for d.PeekKind() != '}' {
 		name, err := d.ReadValue()
 		if err != nil {
 			return nil, fmt.Errorf("property %d: %w", len(out)+1, err)
 		}
 		start := int(d.InputOffset()) - len(name)
-		key := unquote(name)
+		key := Unquote(name)
 		value, err := d.ReadValue()
 		if err != nil {
 			return nil, fmt.Errorf("property %q: %w", key, err)
 		}
 		end := int(d.InputOffset())
-		out = append(out, member{key: key, text: raw[start:end], value: raw[end-len(value) : end], start: start, end: end})
+		out = append(out, Member{Key: key, text: raw[start:end], Value: raw[end-len(value) : end], start: start, end: end})
 	}
 	return out, nil
 }
 
-// unquote returns the string that text is, "" for any other value.
-func unquote(text []byte) string {
+// Unquote returns the string that text is, "" for any other value.
+func Unquote(text []byte) string {
 	out, err := jsontext.AppendUnquote(nil, text)
 	if err != nil && len(out) == 0 {
 		return ""
@@ -61,9 +63,9 @@ func unquote(text []byte) string {
 	return string(out)
 }
 
-// elements takes an array apart; each element keeps its bytes. Of null it
-// returns nil, of an empty array what is not nil.
-func elements(raw []byte) ([]json.RawMessage, error) {
+// Elements takes an array apart; each element keeps its bytes. For null it
+// returns nil, for an empty array an empty slice that is not nil.
+func Elements(raw []byte) ([]json.RawMessage, error) {
 	d := decoder(raw)
 	switch t, err := d.ReadToken(); {
 	case err != nil || t.Kind() != '[' && t.Kind() != 'n':
@@ -83,32 +85,32 @@ func elements(raw []byte) ([]json.RawMessage, error) {
 	return out, nil
 }
 
-// property returns the value of a top-level property, or nil. Of two with the
+// Property returns the value of a top-level property, or nil. Of two with the
 // same name the last counts, as everywhere in encoding/json.
-func property(raw []byte, key string) json.RawMessage {
-	ms, err := members(raw)
+func Property(raw []byte, key string) json.RawMessage {
+	ms, err := Members(raw)
 	if err != nil {
 		return nil
 	}
 	for _, m := range slices.Backward(ms) {
-		if m.key == key {
-			return m.value
+		if m.Key == key {
+			return m.Value
 		}
 	}
 	return nil
 }
 
-// text returns a top-level string property, or "".
-func text(raw []byte, key string) string { return unquote(property(raw, key)) }
+// Text returns a top-level string property, or "".
+func Text(raw []byte, key string) string { return Unquote(Property(raw, key)) }
 
-// cut returns raw without the named properties. What stays keeps its bytes and
+// Cut returns raw without the named properties. What stays keeps its bytes and
 // the white space before it.
-func cut(raw json.RawMessage, keys ...string) json.RawMessage {
+func Cut(raw json.RawMessage, keys ...string) json.RawMessage {
 	if !mentions(raw, keys) {
 		return raw
 	}
-	ms, err := members(raw)
-	if err != nil || !slices.ContainsFunc(ms, func(m member) bool { return slices.Contains(keys, m.key) }) {
+	ms, err := Members(raw)
+	if err != nil || !slices.ContainsFunc(ms, func(m Member) bool { return slices.Contains(keys, m.Key) }) {
 		return raw
 	}
 	var out bytes.Buffer
@@ -118,7 +120,7 @@ func cut(raw json.RawMessage, keys ...string) json.RawMessage {
 	for i, m := range ms {
 		gap := raw[from:m.start]
 		from = m.end
-		if slices.Contains(keys, m.key) {
+		if slices.Contains(keys, m.Key) {
 			continue
 		}
 		if i > 0 {
@@ -136,7 +138,7 @@ func cut(raw json.RawMessage, keys ...string) json.RawMessage {
 	return out.Bytes()
 }
 
-// mentions says cheaply whether any of keys can be a property of raw; a key may
+// mentions reports cheaply whether any of keys can be a property of raw; a key may
 // be spelt with escapes.
 func mentions(raw []byte, keys []string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool {
@@ -144,25 +146,25 @@ func mentions(raw []byte, keys []string) bool {
 	})
 }
 
-// keep returns an object of only the named properties and their annotations;
+// Keep returns an object of only the named properties and their annotations;
 // @odata.type always stays, as it does in Graph.
-func keep(raw json.RawMessage, keys []string) json.RawMessage {
-	ms, err := members(raw)
+func Keep(raw json.RawMessage, keys []string) json.RawMessage {
+	ms, err := Members(raw)
 	if err != nil {
 		return raw
 	}
 	var kept [][]byte
 	for _, m := range ms {
-		base, _, _ := strings.Cut(m.key, "@")
-		if m.key == "@odata.type" || slices.Contains(keys, base) {
+		base, _, _ := strings.Cut(m.Key, "@")
+		if m.Key == "@odata.type" || slices.Contains(keys, base) {
 			kept = append(kept, m.text)
 		}
 	}
 	return slices.Concat([]byte("{"), bytes.Join(kept, []byte(",")), []byte("}"))
 }
 
-// prepend puts members (already JSON text) before the properties of raw.
-func prepend(raw json.RawMessage, ms ...string) json.RawMessage {
+// Prepend puts members (already JSON text) before the properties of raw.
+func Prepend(raw json.RawMessage, ms ...string) json.RawMessage {
 	open := bytes.IndexByte(raw, '{') + 1
 	rest := raw[open:]
 	head := strings.Join(ms, ",")
@@ -172,23 +174,23 @@ func prepend(raw json.RawMessage, ms ...string) json.RawMessage {
 	return slices.Concat(raw[:open], []byte(head), rest)
 }
 
-// withProperty sets one top-level property: in place where there is one, else
+// WithProperty sets one top-level property: in place where there is one, else
 // in front. All other bytes stay.
-func withProperty(raw json.RawMessage, key string, value json.RawMessage) json.RawMessage {
-	ms, err := members(raw)
+func WithProperty(raw json.RawMessage, key string, value json.RawMessage) json.RawMessage {
+	ms, err := Members(raw)
 	if err != nil {
 		return raw
 	}
 	for _, m := range slices.Backward(ms) {
-		if m.key == key {
-			return slices.Concat(raw[:m.end-len(m.value)], value, raw[m.end:])
+		if m.Key == key {
+			return slices.Concat(raw[:m.end-len(m.Value)], value, raw[m.end:])
 		}
 	}
-	return prepend(raw, quote(key)+":"+string(value))
+	return Prepend(raw, Quote(key)+":"+string(value))
 }
 
-// array composes elements, untouched, into an array.
-func array(els []json.RawMessage) json.RawMessage {
+// Array composes elements, untouched, into an array.
+func Array(els []json.RawMessage) json.RawMessage {
 	return slices.Concat([]byte("["), bytes.Join(slicesOf(els), []byte(",")), []byte("]"))
 }
 
@@ -200,31 +202,32 @@ func slicesOf(els []json.RawMessage) [][]byte {
 	return out
 }
 
-// object composes ordered key/value pairs into JSON, as Graph writes it: no
+// Object composes ordered key/value pairs into JSON, as Graph writes it: no
 // white space, no HTML escapes.
-func object(pairs ...any) json.RawMessage {
+func Object(pairs ...any) json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i := 0; i < len(pairs); i += 2 {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(quote(pairs[i].(string)))
+		b.WriteString(Quote(pairs[i].(string)))
 		b.WriteByte(':')
-		b.Write(encode(pairs[i+1]))
+		b.Write(Encode(pairs[i+1]))
 	}
 	b.WriteByte('}')
 	return b.Bytes()
 }
 
-func encode(v any) []byte {
+// Encode returns v as JSON text, without HTML escapes. Raw JSON stays as it is.
+func Encode(v any) []byte {
 	switch v := v.(type) {
 	case json.RawMessage:
 		return v
 	case []json.RawMessage:
-		return array(v)
+		return Array(v)
 	case string:
-		return []byte(quote(v))
+		return []byte(Quote(v))
 	case int:
 		return strconv.AppendInt(nil, int64(v), 10)
 	case bool:
@@ -241,36 +244,36 @@ func encode(v any) []byte {
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
-// quote writes s as JSON. Bytes that are not UTF-8 become U+FFFD.
-func quote(s string) string {
+// Quote writes s as JSON. Bytes that are not UTF-8 become U+FFFD.
+func Quote(s string) string {
 	out, _ := jsontext.AppendQuote(nil, s) // its only error is what it has just replaced
 	return string(out)
 }
 
-// appendMember puts a property behind all others; raw must be an object with
+// AppendMember puts a property behind all others; raw must be an object with
 // nothing after its closing brace.
-func appendMember(raw json.RawMessage, key string, value json.RawMessage) json.RawMessage {
+func AppendMember(raw json.RawMessage, key string, value json.RawMessage) json.RawMessage {
 	end := bytes.LastIndexByte(raw, '}')
 	head := bytes.TrimRight(raw[:end], " \t\r\n")
 	sep := ","
 	if bytes.HasSuffix(head, []byte("{")) {
 		sep = ""
 	}
-	return slices.Concat(raw[:end], []byte(sep+quote(key)+":"), value, raw[end:])
+	return slices.Concat(raw[:end], []byte(sep+Quote(key)+":"), value, raw[end:])
 }
 
-// value is a value somewhere within a JSON text.
-type value struct {
-	raw        []byte
-	key        string // of the property it is, or is an element of
-	depth      int    // 1: of the outermost object
-	inList     bool   // the object it belongs to is the outermost, or an element of a list
-	start, end int
+// Value is a value somewhere within a JSON text.
+type Value struct {
+	Raw        []byte
+	Key        string // of the property it is, or is an element of
+	Depth      int    // 1: of the outermost object
+	InList     bool   // the object it belongs to is the outermost, or an element of a list
+	Start, End int
 }
 
-// values yields every value within raw, an object or list before what is in it.
-func values(raw []byte) iter.Seq[value] {
-	return func(yield func(value) bool) {
+// Values yields every value within raw, an object or list before what is in it.
+func Values(raw []byte) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
 		d := decoder(raw)
 		keys := []string{""} // of every container that is open
 		for {
@@ -283,14 +286,14 @@ func values(raw []byte) iter.Seq[value] {
 				continue
 			case atName(d):
 				name, _ := d.ReadValue()
-				keys[len(keys)-1] = unquote(name)
+				keys[len(keys)-1] = Unquote(name)
 				continue
 			}
 			v, container := next(d, raw, keys[len(keys)-1])
 			if container {
-				keys = append(keys, v.key)
+				keys = append(keys, v.Key)
 			}
-			if v.depth > 0 && !yield(v) {
+			if v.Depth > 0 && !yield(v) {
 				return
 			}
 		}
@@ -304,23 +307,23 @@ func atName(d *jsontext.Decoder) bool {
 }
 
 // next reads one value, of a container only its beginning.
-func next(d *jsontext.Decoder, raw []byte, key string) (v value, container bool) {
-	v = value{key: key, depth: d.StackDepth(), inList: d.StackDepth() == 1}
-	if v.depth > 1 {
-		above, _ := d.StackIndex(v.depth - 1)
-		v.inList = above == '['
+func next(d *jsontext.Decoder, raw []byte, key string) (v Value, container bool) {
+	v = Value{Key: key, Depth: d.StackDepth(), InList: d.StackDepth() == 1}
+	if v.Depth > 1 {
+		above, _ := d.StackIndex(v.Depth - 1)
+		v.InList = above == '['
 	}
 	switch d.PeekKind() {
 	case '{', '[':
 		_, _ = d.ReadToken()
-		v.start, container = int(d.InputOffset())-1, true
-		v.raw, _ = decoder(raw[v.start:]).ReadValue()
-		v.end = v.start + len(v.raw)
+		v.Start, container = int(d.InputOffset())-1, true
+		v.Raw, _ = decoder(raw[v.Start:]).ReadValue()
+		v.End = v.Start + len(v.Raw)
 	default:
 		text, _ := d.ReadValue()
-		v.end = int(d.InputOffset())
-		v.start = v.end - len(text)
+		v.End = int(d.InputOffset())
+		v.Start = v.End - len(text)
 	}
-	v.raw = raw[v.start:v.end]
+	v.Raw = raw[v.Start:v.End]
 	return v, container
 }
