@@ -16,9 +16,9 @@ import (
 // Targets are the gRPC addresses of the services behind the gateway, one field for
 // each row of the table below.
 type Targets struct {
-	Operations string `env:"OPERATIONS_TARGET" envDefault:"127.0.0.1:7101"`
-	Tenancy    string `env:"TENANCY_TARGET" envDefault:"127.0.0.1:7102"`
-	Inventory  string `env:"INVENTORY_TARGET" envDefault:"127.0.0.1:7103"`
+	Operations string `env:"OPERATIONS_TARGET,notEmpty"`
+	Tenancy    string `env:"TENANCY_TARGET,notEmpty"`
+	Inventory  string `env:"INVENTORY_TARGET,notEmpty"`
 }
 
 // service is a row of the table: a service behind the gateway. The gateway dials it,

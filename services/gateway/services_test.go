@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tenantpilot/tenantpilot/pkg/obs"
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web"
 )
 
-// Every target is a setting GATEWAY_<NAME>_TARGET with a default, and the target of the
-// row with that name.
+// Every target is a required setting GATEWAY_<NAME>_TARGET, and the target of the row
+// with that name.
 func TestEveryTargetHasARow(t *testing.T) {
 	t.Parallel()
 	var targets Targets
@@ -27,8 +28,21 @@ func TestEveryTargetHasARow(t *testing.T) {
 		if !ok || row.target != "target of "+field.Name {
 			t.Errorf("the target of %s is %q", row.name, row.target)
 		}
-		if field.Tag.Get("env") != strings.ToUpper(row.name)+"_TARGET" || field.Tag.Get("envDefault") == "" {
+		if field.Tag.Get("env") != strings.ToUpper(row.name)+"_TARGET,notEmpty" || field.Tag.Get("envDefault") != "" {
 			t.Errorf("the setting of %s is %q", row.name, field.Tag)
+		}
+	}
+}
+
+func TestMissingTarget(t *testing.T) {
+	t.Setenv("GATEWAY_ACTOR_KEY", "actor-key.pem")
+	t.Setenv("GATEWAY_TENANCY_TARGET", "tenancy:7102")
+	t.Setenv("GATEWAY_INVENTORY_TARGET", "")
+	var cfg Config
+	err := obs.LoadConfig(EnvPrefix, &cfg)
+	for _, missing := range []string{"GATEWAY_OPERATIONS_TARGET", "GATEWAY_INVENTORY_TARGET"} {
+		if err == nil || !strings.Contains(err.Error(), missing) {
+			t.Errorf("the error does not name %s: %v", missing, err)
 		}
 	}
 }
