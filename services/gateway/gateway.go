@@ -116,7 +116,7 @@ func open(ctx context.Context, cfg Config, closing <-chan struct{}, log *slog.Lo
 	if err != nil {
 		return nil, nil, err
 	}
-	site, err := rooms{
+	site, err := parts{
 		backends: backends, handlers: handlersOf(services), signer: signer, sessionKey: key, rate: cfg.RateLimit, burst: cfg.RateBurst,
 		formerOffset: cfg.LegacyRunIDOffset, closing: closing, log: log,
 	}.site(ctx)

@@ -72,7 +72,7 @@ func TestLiveRefusesStrangers(t *testing.T) {
 func TestLiveSignsOut(t *testing.T) {
 	t.Parallel()
 	var later atomic.Int64
-	srv, w := setup(t, func(c *rooms) {
+	srv, w := setup(t, func(c *parts) {
 		c.now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	})
 	stream := webtest.Listen(t, srv, webtest.SignIn(t, srv, "owner"), "/operations/11/live", "")
@@ -91,7 +91,7 @@ func TestLiveSignsOut(t *testing.T) {
 func TestLiveEndsWithTheProcess(t *testing.T) {
 	t.Parallel()
 	closing := make(chan struct{})
-	srv, _ := setup(t, func(c *rooms) { c.closing = closing })
+	srv, _ := setup(t, func(c *parts) { c.closing = closing })
 	stream := webtest.Listen(t, srv, webtest.SignIn(t, srv, "owner"), "/operations/11/live", "")
 	stream.Next(t)
 	close(closing)

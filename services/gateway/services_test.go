@@ -51,7 +51,7 @@ func TestMissingTarget(t *testing.T) {
 func TestMissingRow(t *testing.T) {
 	t.Parallel()
 	for _, missing := range (Targets{}).services() {
-		made, _ := roomsOf(t)
+		made, _ := partsOf(t)
 		all := made.backends
 		made.backends = slices.DeleteFunc(slices.Clone(all), func(b web.Backend) bool { return b.Name == missing.name })
 		_, err := made.site(t.Context())
@@ -64,7 +64,7 @@ func TestMissingRow(t *testing.T) {
 // A row without one of its handlers keeps the gateway from starting too.
 func TestMissingHandler(t *testing.T) {
 	t.Parallel()
-	made, _ := roomsOf(t)
+	made, _ := partsOf(t)
 	made.handlers["tenancy"] = made.handlers["tenancy"][:4]
 	_, err := made.site(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "POST /api/v1/workspaces/{workspace_id}/apiTokens") {

@@ -152,9 +152,9 @@ func TestWhatHasNoRequestID(t *testing.T) {
 }
 
 // setup serves the whole gateway over a new world.
-func setup(t *testing.T, more ...func(*rooms)) (*httptest.Server, *webtest.World) {
+func setup(t *testing.T, more ...func(*parts)) (*httptest.Server, *webtest.World) {
 	t.Helper()
-	made, w := roomsOf(t)
+	made, w := partsOf(t)
 	for _, f := range more {
 		f(&made)
 	}
@@ -163,8 +163,8 @@ func setup(t *testing.T, more ...func(*rooms)) (*httptest.Server, *webtest.World
 	return webtest.Open(t, site), w
 }
 
-// roomsOf returns what a gateway over a new world is made of.
-func roomsOf(t *testing.T) (rooms, *webtest.World) {
+// partsOf returns what a gateway over a new world is made of.
+func partsOf(t *testing.T) (parts, *webtest.World) {
 	t.Helper()
 	w := webtest.NewWorld()
 	services := Targets{}.services()
@@ -175,7 +175,7 @@ func roomsOf(t *testing.T) (rooms, *webtest.World) {
 	backends, signer := w.Serve(t, names...)
 	closing := make(chan struct{})
 	t.Cleanup(func() { close(closing) })
-	return rooms{
+	return parts{
 		backends: backends, handlers: handlersOf(services), signer: signer, sessionKey: make([]byte, 32),
 		rate: 1000, burst: 1000, closing: closing, log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, w

@@ -10,8 +10,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/words"
 )
 
-// startRun starts a run of the type that the form names, and shows it. The form of
-// the list names none: it starts a sync.
+// startRun starts a run of the type that the form names, and shows it.
 func (c *Console) startRun(w http.ResponseWriter, r *http.Request, who web.Caller) error {
 	if err := readForm(w, r); err != nil {
 		return err
@@ -20,11 +19,7 @@ func (c *Console) startRun(w http.ResponseWriter, r *http.Request, who web.Calle
 	if err != nil {
 		return err
 	}
-	name := r.PostForm.Get("type")
-	if name == "" {
-		name = inventorySync
-	}
-	start := typeOf(name).start
+	start := typeOf(r.PostForm.Get("type")).start
 	if start == nil {
 		return errs.Invalid("type", "runs of this type are not started here")
 	}

@@ -172,6 +172,8 @@ func TestStartSync(t *testing.T) {
 	t.Parallel()
 	srv, w := setup(t)
 	owner, reader := webtest.SignIn(t, srv, "owner"), webtest.SignIn(t, srv, "reader")
+	_, page := webtest.Browse(t, srv, owner, "/operations")
+	offered := webtest.Between(page, `name="type" value="`, `"`)
 	tests := map[string]struct {
 		who               *http.Cookie
 		workspace, tenant string
@@ -184,7 +186,9 @@ func TestStartSync(t *testing.T) {
 		"without capability": {reader, "1", "5", 403},
 	}
 	for name, c := range tests {
-		resp, body := webtest.Submit(t, srv, c.who, "/operations", url.Values{"workspace": {c.workspace}, "tenant": {c.tenant}, "request_id": {name}})
+		resp, body := webtest.Submit(t, srv, c.who, "/operations", url.Values{
+			"type": {offered}, "workspace": {c.workspace}, "tenant": {c.tenant}, "request_id": {name},
+		})
 		if resp.StatusCode != c.status {
 			t.Errorf("%s: %d %s", name, resp.StatusCode, body)
 		}
@@ -229,9 +233,11 @@ func TestRunAgain(t *testing.T) {
 		t.Errorf("of a malformed run: %d", resp.StatusCode)
 	}
 	form.Set("retry_of", "12")
-	form.Set("type", "drift_generate_findings")
-	if resp, _ := webtest.Submit(t, srv, owner, "/operations", form); resp.StatusCode != http.StatusBadRequest || w.Calls() != before {
-		t.Errorf("of a type that is not started here: %d", resp.StatusCode)
+	for _, name := range []string{"drift_generate_findings", ""} {
+		form.Set("type", name)
+		if resp, _ := webtest.Submit(t, srv, owner, "/operations", form); resp.StatusCode != http.StatusBadRequest || w.Calls() != before {
+			t.Errorf("of the type %q, which is not started here: %d", name, resp.StatusCode)
+		}
 	}
 }
 

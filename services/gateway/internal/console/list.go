@@ -96,7 +96,7 @@ func (l list) view(r *http.Request, who web.Caller) (templates.Operations, error
 	}
 	v.Next, v.First = l.pages(page.GetNextPageToken())
 	if role, _ := who.Role(l.workspace); role.Allows(actor.Operate) {
-		v.Sync = &templates.SyncForm{Tenants: tenants.options(), Typed: tenants.cut, RequestID: rand.Text()}
+		v.Sync = &templates.SyncForm{Type: inventorySync, Tenants: tenants.options(), Typed: tenants.cut, RequestID: rand.Text()}
 	}
 	return v, nil
 }

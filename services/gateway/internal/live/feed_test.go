@@ -249,7 +249,7 @@ func TestWorkspaceEventsNamesTheBadParameter(t *testing.T) {
 	}
 }
 
-// However often a run changes, a reader gets at most four frames per second, and the
+// However often a run changes, a viewer gets at most four frames per second, and the
 // last one is the latest state. The first change is sent at once.
 func TestFramesComeAtAPace(t *testing.T) {
 	t.Parallel()

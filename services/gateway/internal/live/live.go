@@ -31,7 +31,7 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Streams serves the event streams. A viewer is one reader of one of them.
+// Streams serves the event streams. Each viewer follows one of them.
 type Streams struct {
 	site    *web.Site
 	runs    operationsv1.RunReaderServiceClient
@@ -54,16 +54,16 @@ func New(cfg Config) (*Streams, error) {
 }
 
 // lifetime bounds how long a stream lasts: about fifteen minutes, by chance more or
-// less, so that not all readers come again at once.
+// less, so that not all viewers come again at once.
 func lifetime(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, liveLong*4/5+rand.N(liveLong*2/5))
 }
 
 // errEnough ends a stream that has nothing more to send, for example because the
-// reader has gone.
+// viewer has gone.
 var errEnough = errors.New("enough")
 
-// viewer is one reader of a stream.
+// viewer is a browser or program that follows a stream.
 type viewer struct {
 	streams    *Streams
 	who        web.Caller

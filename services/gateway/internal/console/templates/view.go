@@ -66,6 +66,7 @@ type Operations struct {
 
 // SyncForm is the form that starts a sync.
 type SyncForm struct {
+	Type      string // of the run
 	Tenants   []Option
 	Typed     bool   // as in Filter
 	RequestID string // a double click sends it twice, and starts one run

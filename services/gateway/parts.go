@@ -13,9 +13,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/gateway/internal/web"
 )
 
-// rooms is what the rooms of the gateway are made of. They do not know each other:
-// here they are put together.
-type rooms struct {
+// parts is what the rooms of the gateway are made of. The rooms do not know each
+// other: site puts them together.
+type parts struct {
 	backends     web.Backends
 	handlers     map[string][]jsonapi.Handler
 	signer       *actor.Signer
@@ -29,18 +29,18 @@ type rooms struct {
 }
 
 // site returns everything that the gateway serves.
-func (c rooms) site(ctx context.Context) (*web.Site, error) {
+func (p parts) site(ctx context.Context) (*web.Site, error) {
 	pages, err := console.NewPages()
 	if err != nil {
 		return nil, err
 	}
 	site, err := web.New(web.Config{
-		Backends: c.backends, Pages: pages, Signer: c.signer, Rate: c.rate, Burst: c.burst, Log: c.log, Now: c.now,
+		Backends: p.backends, Pages: pages, Signer: p.signer, Rate: p.rate, Burst: p.burst, Log: p.log, Now: p.now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	api, err := jsonapi.New(ctx, site, c.backends, c.handlers)
+	api, err := jsonapi.New(ctx, site, p.backends, p.handlers)
 	if err != nil {
 		return nil, fmt.Errorf("json api: %w", err)
 	}
@@ -48,12 +48,12 @@ func (c rooms) site(ctx context.Context) (*web.Site, error) {
 		return nil, fmt.Errorf("json api: %w", err)
 	}
 	people, err := console.New(console.Config{
-		Site: site, Backends: c.backends, Pages: pages, SessionKey: c.sessionKey, FormerOffset: c.formerOffset,
+		Site: site, Backends: p.backends, Pages: pages, SessionKey: p.sessionKey, FormerOffset: p.formerOffset,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	streams, err := live.New(live.Config{Site: site, Backends: c.backends, Closing: c.closing, Log: c.log})
+	streams, err := live.New(live.Config{Site: site, Backends: p.backends, Closing: p.closing, Log: p.log})
 	if err != nil {
 		return nil, fmt.Errorf("event streams: %w", err)
 	}
