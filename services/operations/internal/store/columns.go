@@ -1,29 +1,32 @@
 package store
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// columns list what a statement for many calls is told about each call of type C: one
-// array per column. The SQL and its arguments are both built from the list, so they
-// cannot disagree about the order. For example, the list
+// columns are the columns of a table that a [statement] gets as arrays, one per column.
+// Each row of the table is made of an R: a call, or a run type. For example, the columns
 //
 //	columns[beginCall]{
 //		col("run_id", bigint, func(c *beginCall) int64 { return c.id }),
 //		col("holder", text, func(c *beginCall) string { return c.holder }),
 //	}
 //
-// is "unnest($1::bigint[], $2::text[]) as a (run_id, holder)" in SQL, and its arguments
-// are the ids of all calls and the holders of all calls.
-type columns[C any] []column[C]
+// are "unnest($1::bigint[], $2::text[]) as a (run_id, holder)" in SQL, and their
+// arguments are the ids of all calls and the holders of all calls.
+//
+// A column's name, type and value stand in one line. The compiler does not notice an
+// accessor of the wrong field of the same type, such as the id for the epoch: both are
+// int64 in all of the service and in its protos, and a type of its own for one of them
+// would be converted at each of those places. The tests of the api room notice it.
+type columns[R any] []column[R]
 
 // column is one array: its name and type in SQL, and its values.
-type column[C any] struct {
+type column[R any] struct {
 	name, sqlType string
-	values        func(calls []C) any
+	values        func(rows []R) any
 }
 
 // sqlType is a type of PostgreSQL whose values are of type V in Go.
@@ -38,55 +41,24 @@ const (
 	float8         sqlType[float64] = "float8"
 )
 
-// col returns the column called name, whose value for a call is value(call). It does
-// not compile if PostgreSQL's type does not fit the value.
-func col[C, V any](name string, t sqlType[V], value func(*C) V) column[C] {
-	return column[C]{name: name, sqlType: string(t), values: func(calls []C) any {
-		array := make([]V, len(calls))
-		for i := range calls {
-			array[i] = value(&calls[i])
+// col returns the column called name, whose value in a row is value(row). It does not
+// compile if PostgreSQL's type does not fit the value.
+func col[R, V any](name string, t sqlType[V], value func(*R) V) column[R] {
+	return column[R]{name: name, sqlType: string(t), values: func(rows []R) any {
+		array := make([]V, len(rows))
+		for i := range rows {
+			array[i] = value(&rows[i])
 		}
 		return array
 	}}
 }
 
-// unnest returns SQL for a table called alias with a row for each call. Its arrays are
-// the parameters from $first on.
-func (cs columns[C]) unnest(alias string, first int) string {
-	return cs.rows(first) + " as " + alias + " (" + cs.names() + ")"
-}
-
-// unnestOrdinal is unnest with a last column "ordinal", the number of the call from 1.
-func (cs columns[C]) unnestOrdinal(alias string, first int) string {
-	return cs.rows(first) + " with ordinality as " + alias + " (" + cs.names() + ", ordinal)"
-}
-
-func (cs columns[C]) rows(first int) string {
-	params := make([]string, len(cs))
-	for i, c := range cs {
-		params[i] = param(first+i) + "::" + c.sqlType + "[]"
-	}
-	return "unnest(" + strings.Join(params, ", ") + ")"
-}
-
-func (cs columns[C]) names() string {
+func (cs columns[R]) names() string {
 	names := make([]string, len(cs))
 	for i, c := range cs {
 		names[i] = c.name
 	}
 	return strings.Join(names, ", ")
-}
-
-// param returns parameter n in SQL.
-func param(n int) string { return "$" + strconv.Itoa(n) }
-
-// arrays returns the arguments for calls.
-func (cs columns[C]) arrays(calls []C) []any {
-	arrays := make([]any, len(cs))
-	for i, c := range cs {
-		arrays[i] = c.values(calls)
-	}
-	return arrays
 }
 
 // ownerColumns tell a statement which service owns a run type, and how many seconds its

@@ -32,12 +32,7 @@ var completeColumns = columns[completeCall]{
 
 // Completes running runs under their epochs, the usual case. For "is true" see
 // [beginQueuedSQL].
-var completeRunningSQL = `-- store.completeRunning
-	with a as (
-		select a.*, o.type
-		from ` + completeColumns.unnestOrdinal("a", 1) + `
-		join ` + ownerColumns.unnest("o", len(completeColumns)+1) + ` on o.owner = a.service
-	), n as (
+var completeRunningSQL = buildOwned("completeRunning", completeColumns, `, n as (
 		update operation_runs r set status = 'completed', outcome = a.outcome, failure_summary = a.failures::jsonb,
 			completion_digest = a.digest,
 			summary_counts = case when a.counts <> '{}' then a.counts::jsonb else coalesce(
@@ -52,10 +47,10 @@ var completeRunningSQL = `-- store.completeRunning
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt)
 		select id, event_count, 'completed', service, status, outcome, lease_epoch, attempt from n
 	)
-	select r.ordinal,` + runColumns + ` from n r left join run_lease l on false`
+	select r.ordinal,`+runColumns+` from n r left join run_lease l on false`)
 
 func (s *Store) execCompletes(ctx context.Context, calls []completeCall) ([]*row, error) {
-	ended, err := queryByOrdinal(ctx, s.db, len(calls), completeRunningSQL, append(completeColumns.arrays(calls), s.owners...)...)
+	ended, err := queryByOrdinal(ctx, s.db, len(calls), &completeRunningSQL, ownedCalls[completeCall]{calls, s.typeList})
 	s.onCommit()
 	s.metrics.countEnds(ended)
 	return ended, err

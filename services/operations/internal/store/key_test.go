@@ -28,7 +28,9 @@ func TestSharedStatementsGoByKeys(t *testing.T) {
 	pool, err := pg.Open(t.Context(), db.URL, 1, Settings()...)
 	require.NoError(t, err)
 	defer pool.Close()
-	for name, sql := range map[string]string{"start": insertRunsSQL, "begin": beginQueuedSQL, "report": reportProgressSQL, "complete": completeRunningSQL} {
+	for name, sql := range map[string]string{
+		"start": insertRunsSQL.text, "begin": beginQueuedSQL.text, "report": reportProgressSQL.text, "complete": completeRunningSQL.text,
+	} {
 		p := genericPlan(t, pool, sql)
 		require.NotContains(t, p, "Seq Scan", name)
 	}

@@ -27,12 +27,7 @@ var beginColumns = columns[beginCall]{
 // Begins queued runs, the usual case. "is true" hides the status from the planner:
 // otherwise it may use the index of active runs instead of the primary key, because
 // there were few active runs when it last analyzed the table.
-var beginQueuedSQL = `-- store.beginQueued
-	with a as (
-		select a.*, o.type, o.lease
-		from ` + beginColumns.unnestOrdinal("a", 1) + `
-		join ` + ownerColumns.unnest("o", len(beginColumns)+1) + ` on o.owner = a.service
-	), n as (
+var beginQueuedSQL = buildOwned("beginQueued", beginColumns, `, n as (
 		update operation_runs r set status = 'running', lease_epoch = lease_epoch + 1, attempt = attempt + 1, released_epoch = null,
 			started_at = coalesce(started_at, greatest(clock_timestamp(), created_at)), updated_at = clock_timestamp(),
 			event_count = event_count + 1
@@ -46,10 +41,10 @@ var beginQueuedSQL = `-- store.beginQueued
 		insert into run_event (run_id, sequence, kind, actor, status, outcome, lease_epoch, attempt, detail)
 		select id, event_count, 'begun', service, status, outcome, lease_epoch, attempt, jsonb_build_object('holder', holder) from n
 	)
-	select r.ordinal,` + runColumns + ` from n r join lateral (` + newLeaseSQL + `) l on true`
+	select r.ordinal,`+runColumns+` from n r join lateral (`+newLeaseSQL+`) l on true`)
 
 func (s *Store) execBegins(ctx context.Context, calls []beginCall) ([]*row, error) {
-	begun, err := queryByOrdinal(ctx, s.db, len(calls), beginQueuedSQL, append(beginColumns.arrays(calls), s.owners...)...)
+	begun, err := queryByOrdinal(ctx, s.db, len(calls), &beginQueuedSQL, ownedCalls[beginCall]{calls, s.typeList})
 	s.onCommit()
 	return begun, err
 }
@@ -91,21 +86,16 @@ var progressColumns = columns[progressCall]{
 }
 
 // A heartbeat updates only the lease, a short row, and only if the epoch is the current one.
-var reportProgressSQL = `-- store.reportProgress
-	with a as (
-		select a.*, o.type, o.lease
-		from ` + progressColumns.unnestOrdinal("a", 1) + `
-		join ` + ownerColumns.unnest("o", len(progressColumns)+1) + ` on o.owner = a.service
-	)
+var reportProgressSQL = buildOwned("reportProgress", progressColumns, `
 	update run_lease l set
 		expires_at = clock_timestamp() + make_interval(secs => a.lease),
 		summary_counts = case when a.counts <> '{}' then a.counts::jsonb else l.summary_counts end
 	from a join operation_runs r on r.id = a.run_id and r.type = a.type
 	where l.run_id = a.run_id and l.epoch = a.epoch
-	returning a.ordinal, l.expires_at, r.cancel_requested_at is not null, coalesce(r.cancel_reason, '')`
+	returning a.ordinal, l.expires_at, r.cancel_requested_at is not null, coalesce(r.cancel_reason, '')`)
 
 func (s *Store) execProgress(ctx context.Context, calls []progressCall) ([]*Heartbeat, error) {
-	rows, err := s.db.Query(ctx, reportProgressSQL, append(progressColumns.arrays(calls), s.owners...)...)
+	rows, err := s.db.Query(ctx, reportProgressSQL.text, reportProgressSQL.arguments(ownedCalls[progressCall]{calls, s.typeList})...)
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func (g *gauges) stored() []prometheus.Metric {
 	if err != nil {
 		return nil
 	}
-	age, err := g.read(ctx, queueAgeGaugeSQL, g.age, g.store.owners...)
+	age, err := g.read(ctx, queueAgeGaugeSQL.text, g.age, queueAgeGaugeSQL.arguments(g.store.typeList)...)
 	if err != nil {
 		return nil
 	}
@@ -171,11 +171,14 @@ const activeGaugeSQL = `-- store.activeGauge
 	group by type, status`
 
 // Reads one entry of the index run_queued for each type.
-var queueAgeGaugeSQL = `-- store.queueAgeGauge
+var queueAgeGaugeSQL = build(func(b *builder[[]run.Type]) string {
+	t := rowsOf(b, ownerColumns, func(types []run.Type) []run.Type { return types })
+	return `-- store.queueAgeGauge
 	select array[t.type], extract(epoch from clock_timestamp() - q.queued_at)::float8
-	from ` + ownerColumns.unnest("t", 1) + `, lateral (
+	from ` + t.as("t") + `, lateral (
 		select queued_at from operation_runs r
 		where r.status = 'queued' and r.origin = 'live' and r.type = t.type order by queued_at limit 1) q`
+})
 
 // read returns a gauge for each row of sql: an array of labels, and a value.
 func (g *gauges) read(ctx context.Context, sql string, desc *prometheus.Desc, args ...any) ([]prometheus.Metric, error) {

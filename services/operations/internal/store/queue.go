@@ -3,24 +3,30 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
 
-// LimitQueue sets how many runs of a workspace may be queued at once. It comes before
-// the first call.
+// noLimit is a number of queued runs that no workspace reaches.
+const noLimit = math.MaxInt32
+
+// LimitQueue sets how many runs of a workspace may be queued at once. Call it before the
+// first other call.
 func (s *Store) LimitQueue(limit int) { s.maxQueued = limit }
 
-// roomSQL has the starts that find room in the queue of their workspace: counted once
-// for all of them. Statements that run at the same time do not see each other's runs,
-// so that a workspace may get as many more as such statements bring.
-var roomSQL = `room as (
-		select w.workspace_id, ` + maxQueuedParameter + ` - (
+// roomSQL returns the table "admitted" of the starts that find room in the queue of
+// their workspace, which may have maxQueued runs. The queue is counted once for all of
+// them. Statements that run at the same time do not see each other's runs, so a
+// workspace may get as many more as such statements bring.
+func roomSQL(maxQueued string) string {
+	return `room as (
+		select w.workspace_id, ` + maxQueued + ` - (
 			select count(*) from (
 				select from operation_runs o
-				where o.workspace_id = w.workspace_id and o.status = 'queued' and o.origin = 'live' limit ` + maxQueuedParameter + `
+				where o.workspace_id = w.workspace_id and o.status = 'queued' and o.origin = 'live' limit ` + maxQueued + `
 			) o
 		) as runs
 		from (select distinct workspace_id from a where holder = '') w
@@ -32,9 +38,7 @@ var roomSQL = `room as (
 		) c join room using (workspace_id)
 		where c.place <= room.runs
 	)`
-
-// maxQueuedParameter comes after the arrays of insertRunsSQL.
-var maxQueuedParameter = fmt.Sprintf("$%d::bigint", len(startColumns)+len(labelColumns)+1)
+}
 
 const countQueuedSQL = `-- store.countQueued
 	select count(*) from (

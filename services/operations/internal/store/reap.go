@@ -26,19 +26,29 @@ var deadlineColumns = columns[run.Type]{
 	col("cancel_deadline", float8, func(t *run.Type) float64 { return t.CancelDeadline.Seconds() }),
 }
 
-// Selects runs that may be overdue, at most $1 of each kind: leases that expired, runs
+// Selects runs that may be overdue, at most limit of each kind: leases that expired, runs
 // queued too long, and runs not ended long after a cancel request. Each is decided upon
 // under its lock.
-var overdueRunsSQL = `-- store.overdueRuns
-	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit $1)
+var overdueRunsSQL = build(func(b *builder[overdueInput]) string {
+	limit := valueOf(b, integer, func(in overdueInput) int { return in.limit })
+	types := rowsOf(b, deadlineColumns, func(in overdueInput) []run.Type { return in.types })
+	return `-- store.overdueRuns
+	(select run_id as id from run_lease where expires_at <= clock_timestamp() limit ` + limit + `)
 	union
-	(select r.id from operation_runs r, ` + deadlineColumns.unnest("o", 2) + `
+	(select r.id from operation_runs r, ` + types.as("o") + `
 		where r.status = 'queued' and r.origin = 'live' and r.type = o.type
-			and r.queued_at < clock_timestamp() - make_interval(secs => o.queue_deadline) limit $1)
+			and r.queued_at < clock_timestamp() - make_interval(secs => o.queue_deadline) limit ` + limit + `)
 	union
-	(select r.id from operation_runs r, ` + deadlineColumns.unnest("o", 2) + `
+	(select r.id from operation_runs r, ` + types.as("o") + `
 		where r.status = 'running' and r.origin = 'live' and r.cancel_requested_at is not null and r.type = o.type
-			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.cancel_deadline) limit $1)`
+			and r.cancel_requested_at < clock_timestamp() - make_interval(secs => o.cancel_deadline) limit ` + limit + `)`
+})
+
+// overdueInput is the input of overdueRunsSQL.
+type overdueInput struct {
+	limit int // of runs of each kind
+	types []run.Type
+}
 
 // Reaped is a run that the reaper moved.
 type Reaped struct {
@@ -74,7 +84,7 @@ func (s *Store) Reap(ctx context.Context, limit int, report func(Reaped)) error 
 
 // overdue returns the ids of runs that may be overdue.
 func (s *Store) overdue(ctx context.Context, tx pgx.Tx, limit int) ([]int64, error) {
-	rows, err := tx.Query(ctx, overdueRunsSQL, append([]any{limit}, deadlineColumns.arrays(s.types.List())...)...)
+	rows, err := tx.Query(ctx, overdueRunsSQL.text, overdueRunsSQL.arguments(overdueInput{limit, s.typeList})...)
 	if err != nil {
 		return nil, err
 	}

@@ -49,10 +49,14 @@ var labelColumns = columns[label]{
 // has an active run, or whose workspace is held. Two statements with one request id
 // collide on run_request's key; the one that fails then finds the id known. The runs
 // are returned without their contexts, which the callers have.
-var insertRunsSQL = `-- store.insertRuns
+var insertRunsSQL = build(func(b *builder[insertInput]) string {
+	a := rowsOf(b, startColumns, func(in insertInput) []run.Start { return in.starts })
+	k := rowsOf(b, labelColumns, func(in insertInput) []label { return in.labels })
+	maxQueued := valueOf(b, bigint, func(in insertInput) int64 { return int64(in.maxQueued) })
+	return `-- store.insertRuns
 	with a as (
-		select * from ` + startColumns.unnestOrdinal("a", 1) + `
-	), ` + roomSQL + `, n as (
+		select * from ` + a.withOrdinal("a") + `
+	), ` + roomSQL(maxQueued) + `, n as (
 		insert into operation_runs (workspace_id, tenant_id, user_id, initiator_name, type, status, outcome, run_identity_hash,
 			context, started_at, queued_at, lease_epoch, attempt, max_attempts, retry_of, retry_number, parent_run_id, traceparent,
 			created_at, updated_at, event_count)
@@ -84,9 +88,17 @@ var insertRunsSQL = `-- store.insertRuns
 	), b as (
 		insert into run_label (workspace_id, key, value, created_at, run_id)
 		select r.workspace_id, k.key, k.value, r.created_at, r.id
-		from r join ` + labelColumns.unnest("k", len(startColumns)+1) + ` on k.ordinal = r.ordinal
+		from r join ` + k.as("k") + ` on k.ordinal = r.ordinal
 	)
 	select r.ordinal,` + basicColumns + ` from r left join lateral (` + newLeaseSQL + `) l on r.holder <> ''`
+})
+
+// insertInput is the input of insertRunsSQL.
+type insertInput struct {
+	starts    []run.Start
+	labels    []label // of the runs of starts
+	maxQueued int     // how many runs a workspace may have queued
+}
 
 // newLeaseSQL is the lease that the statement gives to run r. It is selected from r,
 // since joining what the statement inserts would compare every lease with every run.
@@ -94,8 +106,7 @@ const newLeaseSQL = `select r.holder, r.expires_at, '{}'::jsonb as summary_count
 
 // insertRuns returns the run that each start created, or nil.
 func insertRuns(ctx context.Context, q querier, maxQueued int, starts []run.Start) ([]*row, error) {
-	args := append(startColumns.arrays(starts), labelColumns.arrays(labelsOf(starts))...)
-	created, err := queryByOrdinal(ctx, q, len(starts), insertRunsSQL, append(args, maxQueued)...)
+	created, err := queryByOrdinal(ctx, q, len(starts), &insertRunsSQL, insertInput{starts, labelsOf(starts), maxQueued})
 	for i, r := range created {
 		if r != nil {
 			r.Context = starts[i].Context

@@ -9,7 +9,7 @@
 //
 // Names:
 //
-//	getRunSQL      a statement; in traces its name is store.getRun
+//	getRunSQL      a statement, in traces store.getRun; one that gets arrays is a [statement]
 //	Start          a public method has the verb of its RPC
 //	StartBatch     the same for many calls, each with its own result and error
 //	StartTogether  the same, but a call that no shared statement can do fails with [ErrAlone]
@@ -53,10 +53,10 @@ func Migrations() fs.FS {
 
 // Store keeps runs in one PostgreSQL database.
 type Store struct {
-	db      *pgxpool.Pool
-	types   run.Types
-	owners  []any // the arrays of ownerColumns
-	metrics *metrics
+	db       *pgxpool.Pool
+	types    run.Types
+	typeList []run.Type // types, as statements get them
+	metrics  *metrics
 
 	maxQueued int // runs of a workspace; see LimitQueue
 
@@ -78,7 +78,7 @@ func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Valu
 // New returns a store of runs of types in db, a pool of the application role with
 // [Settings].
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, owners: ownerColumns.arrays(types.List()), maxQueued: run.DefaultMaxQueued, metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
+	s := &Store{db: db, types: types, typeList: types.List(), maxQueued: run.DefaultMaxQueued, metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
 	byRun := func(id int64) commit.Keys { return commit.Keys{uint64(id)} }
 	s.startGroup = commit.New(s.metrics.groups, "start", startKeys, s.execStarts)
 	s.beginGroup = commit.New(s.metrics.groups, "begin", func(c beginCall) commit.Keys { return byRun(c.id) }, s.execBegins)
@@ -185,8 +185,8 @@ func queryRun(ctx context.Context, q querier, sql string, args ...any) (*row, er
 // queryByOrdinal executes a statement for n calls. Each row it returns is an ordinal
 // and a run. The run of ordinal 1 is the first of the result; nil stands for calls
 // without a row. Rows before an error are dropped, since the statement is rolled back.
-func queryByOrdinal(ctx context.Context, q querier, n int, sql string, args ...any) ([]*row, error) {
-	rows, err := q.Query(ctx, sql, args...)
+func queryByOrdinal[I any](ctx context.Context, q querier, n int, s *statement[I], in I) ([]*row, error) {
+	rows, err := q.Query(ctx, s.text, s.arguments(in)...)
 	if err != nil {
 		return nil, err
 	}

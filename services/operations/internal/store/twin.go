@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -175,7 +174,7 @@ var errConflict = errors.New("something else is in the way of the start")
 
 // startIn creates the run that a describes in tx, in which its twin has ended.
 func startIn(ctx context.Context, tx pgx.Tx, a run.Start) (StartResult, error) {
-	created, err := insertRuns(ctx, tx, math.MaxInt32, []run.Start{a}) // it takes the place of another
+	created, err := insertRuns(ctx, tx, noLimit, []run.Start{a}) // it takes the place of another
 	switch {
 	case err != nil:
 		return StartResult{}, err
