@@ -33,10 +33,10 @@ func roomSQL(maxQueued string) string {
 	), admitted as (
 		select c.ordinal
 		from (
-			select a.ordinal, a.workspace_id, row_number() over (partition by a.workspace_id order by a.ordinal) as place
+			select a.ordinal, a.workspace_id, row_number() over (partition by a.workspace_id order by a.ordinal) as rank
 			from a where a.holder = ''
 		) c join room using (workspace_id)
-		where c.place <= room.runs
+		where c.rank <= room.runs
 	)`
 }
 
@@ -70,15 +70,15 @@ const activeWorkspacesSQL = `
 // mostAhead bounds what [Store.Ahead] counts.
 const mostAhead = 10_000
 
-// The rule is that of [run.Ahead]. A workspace's place in the queue of each of its
-// tenants is how many runs of that tenant come before; whoever has a smaller place
-// than the run has, in its workspace or in another, comes before it.
+// The rule is that of [run.Ahead]. A run's rank is its number among the queued runs of its
+// tenant. Runs of its workspace with a smaller rank begin before it, and so do as many
+// runs of every other workspace.
 const countAheadSQL = `-- store.countAhead` + activeWorkspacesSQL + `, q as (
-		select r.id, row_number() over (partition by r.tenant_id order by r.queued_at, r.id) as place
+		select r.id, row_number() over (partition by r.tenant_id order by r.queued_at, r.id) as rank
 		from operation_runs r
 		where r.workspace_id = $2 and r.status = 'queued' and r.origin = 'live' and r.type = any($3)
 	), here as (
-		select count(*) as n from q where place < (select place from q where id = $4)
+		select count(*) as n from q where rank < (select rank from q where id = $4)
 	)
 	select least($5, here.n + (
 		select count(*) from (
@@ -99,7 +99,7 @@ func (s *Store) Ahead(ctx context.Context, r *run.Run) (int64, error) {
 	return n, err
 }
 
-// Dispatchable is a queued run that should have a slip, and its place among those of
+// Dispatchable is a queued run that should have a slip, and its rank among those of
 // its tenant.
 type Dispatchable struct {
 	ID          int64  `json:"i"`
@@ -107,7 +107,7 @@ type Dispatchable struct {
 	Type        string `json:"-"`
 	WorkspaceID int64  `json:"w"`
 	TenantID    int64  `json:"-"` // 0 for none
-	Place       int64  `json:"p"` // from 1
+	Rank        int64  `json:"p"` // from 1
 }
 
 const (
@@ -122,15 +122,15 @@ const listActiveWorkspacesSQL = `-- store.listActiveWorkspaces` + activeWorkspac
 	select id from w where id is not null limit $2`
 
 const listDispatchableSQL = `-- store.listDispatchable
-	select q.id, q.lease_epoch, q.type, w.id, coalesce(q.tenant_id, 0), q.place
+	select q.id, q.lease_epoch, q.type, w.id, coalesce(q.tenant_id, 0), q.rank
 	from unnest($1::bigint[]) as w (id) cross join lateral (
-		select r.id, r.lease_epoch, r.type, r.tenant_id, row_number() over (partition by r.tenant_id order by r.queued_at, r.id) as place
+		select r.id, r.lease_epoch, r.type, r.tenant_id, row_number() over (partition by r.tenant_id order by r.queued_at, r.id) as rank
 		from operation_runs r
 		where r.workspace_id = w.id and r.status = 'queued' and r.origin = 'live' and r.type = any($2)
-		order by place, r.id limit $7
+		order by rank, r.id limit $7
 	) q
-	where q.place <= $6 and (w.id, q.place, q.id) > ($3, $4, $5)
-	order by w.id, q.place, q.id limit $8`
+	where q.rank <= $6 and (w.id, q.rank, q.id) > ($3, $4, $5)
+	order by w.id, q.rank, q.id limit $8`
 
 // Dispatchable returns at most limit queued runs of types, workspace by workspace,
 // those first that are next, and where to go on: nil at the end. A page may have
@@ -144,7 +144,7 @@ func (s *Store) Dispatchable(ctx context.Context, types []string, from Dispatcha
 	if err != nil || len(workspaces) == 0 {
 		return nil, nil, err
 	}
-	rows, err = s.db.Query(ctx, listDispatchableSQL, workspaces, types, from.WorkspaceID, from.Place, from.ID, perTenant, perWorkspace, limit)
+	rows, err = s.db.Query(ctx, listDispatchableSQL, workspaces, types, from.WorkspaceID, from.Rank, from.ID, perTenant, perWorkspace, limit)
 	if err != nil {
 		return nil, nil, err
 	}

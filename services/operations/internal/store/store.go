@@ -18,7 +18,8 @@
 //	execStarts     executes one statement for the calls of a group
 //	ordinal        the number of a call in its statement, from 1, as in SQL's "with ordinality"
 //	Cursor         a place in a list of runs; a place in the order of events is a
-//	               Position, of package snapshot; a place of a run in the queue is a Place
+//	               Position, of package snapshot
+//	rank           the number of a queued run among those of its tenant, from 1
 package store
 
 import (
