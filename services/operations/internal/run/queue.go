@@ -7,9 +7,6 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 )
 
-// DefaultMaxQueued is how many runs of a workspace may be queued at once.
-const DefaultMaxQueued = 5000
-
 // queueRetry is when a caller may try again whose workspace has too many runs queued.
 const queueRetry = 30 * time.Second
 

@@ -77,9 +77,9 @@ type Store struct {
 func Settings() []pg.Setting { return []pg.Setting{{Name: "enable_seqscan", Value: "off"}} }
 
 // New returns a store of runs of types in db, a pool of the application role with
-// [Settings].
+// [Settings]. The number of queued runs has no limit until [Store.LimitQueue] sets one.
 func New(db *pgxpool.Pool, types run.Types) *Store {
-	s := &Store{db: db, types: types, typeList: types.List(), maxQueued: run.DefaultMaxQueued, metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
+	s := &Store{db: db, types: types, typeList: types.List(), maxQueued: noLimit, metrics: newMetrics(types), onCommit: func() {}, onProgress: func([]int64) {}}
 	byRun := func(id int64) commit.Keys { return commit.Keys{uint64(id)} }
 	s.startGroup = commit.New(s.metrics.groups, "start", startKeys, s.execStarts)
 	s.beginGroup = commit.New(s.metrics.groups, "begin", func(c beginCall) commit.Keys { return byRun(c.id) }, s.execBegins)
