@@ -66,7 +66,7 @@ func (w *world) worker(t *testing.T, job Job, change ...func(*Config)) *Worker {
 	cfg := Config{
 		Service: "inventory", Pool: w.db.Pool, Operations: w.conn, Jobs: map[string]Job{syncType: job},
 		Log:      slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Settings: Settings{Workers: 10, Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond}, StopTimeout: 5 * time.Second,
+		Settings: Settings{Workers: 10, Heartbeat: 20 * time.Millisecond, Sweep: 100 * time.Millisecond}, StopTimeout: time.Minute, // a busy machine stops late
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -104,7 +104,9 @@ func run(t *testing.T, w *Worker) (stop func() error) {
 // start starts a run that is different work from every other run.
 func start(t *testing.T, w *Worker) int64 {
 	t.Helper()
-	resp, err := w.Start(t.Context(), &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: rand.Text()})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // longer than a call gets by itself, for a busy machine
+	defer cancel()
+	resp, err := w.Start(ctx, &operationsv1.StartRunRequest{WorkspaceId: 1, Type: syncType, IdentityInputs: rand.Text()})
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
@@ -140,7 +142,7 @@ func receive[T any](t *testing.T, from <-chan T, what string) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no %s", what)
 		panic("unreachable")
 	}

@@ -147,7 +147,7 @@ func (s *Store) Runs() int {
 // Until waits until ok reports true for a run, and returns the run.
 func (s *Store) Until(t *testing.T, id int64, what string, ok func(*operationsv1.Run) bool) *operationsv1.Run {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	for {
 		s.mu.Lock()
