@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river/riverdriver"
 
 	"github.com/tenantpilot/tenantpilot/pkg/pg"
+	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
 	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 )
 
@@ -311,14 +312,7 @@ const sayAlive = `-- work.sayAlive
 
 // say tells the other processes until ctx ends which slips are worked on here.
 func (f *fetch) say(ctx context.Context) {
-	tick := time.NewTicker(sayEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	for pause.For(ctx, sayEvery) == nil {
 		if err := f.sayOnce(ctx); err != nil && ctx.Err() == nil {
 			f.cfg.Log.WarnContext(ctx, "other processes were not told which runs are worked on", "err", err)
 		}
