@@ -113,7 +113,7 @@ const advance = `-- schedule.advance
 	where schedule.id = s.id`
 
 const forget = `-- schedule.forget
-	delete from schedule_due where schedule_id = any($1) and slot_time < now() - interval '30 days'`
+	delete from schedule_due where schedule_id = any($1) and create_time < now() - interval '30 days'`
 
 // take takes the slots that are due and moves their schedules on.
 func (s *Store[D]) take(ctx context.Context) error {

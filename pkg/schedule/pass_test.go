@@ -162,3 +162,11 @@ func TestTakingAndStartingDoNotDeadlock(t *testing.T) {
 	require.NoError(t, group.Wait())
 	require.Empty(t, lines.String())
 }
+
+func TestASlotThatWasMissedLongAgoIsCaughtUp(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.due(t, everyMinute, 31*24*60)
+	require.NoError(t, w.pass(t.Context()))
+	require.Len(t, w.runs, 1)
+}
