@@ -60,7 +60,7 @@ func (a *assembly) take(raw json.RawMessage) {
 	a.properties = maps.Collect(rawjson.Fields(raw))
 	id := rawjson.Unquote(a.properties["id"])
 	if id == "" {
-		a.fail(incomplete("the object is none, or has no id"))
+		a.fail(incomplete("the object is null, or has no id"))
 	}
 	if a.ID != "" && a.ID != id {
 		a.fail(incomplete("asked for one object, Graph sent another"))

@@ -124,7 +124,7 @@ func setup(t *testing.T, handler http.HandlerFunc, change ...func(*Config)) *wor
 	return w
 }
 
-// inside answers $batch by asking handler for every member.
+// inside serves $batch by calling handler for every member.
 func inside(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		version, ok := strings.CutSuffix(r.URL.Path, "/$batch")

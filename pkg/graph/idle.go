@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// longWait is how long a wait is that somebody is told of. The limiter makes
+// longWait is the shortest wait that OnWait reports. The limiter makes
 // requests wait for milliseconds all the time.
 const longWait = time.Second
 
@@ -17,7 +17,7 @@ type idle struct {
 	sending int
 	waiting int
 	tell    func() (resume func(context.Context))
-	resume  func(context.Context) // not nil while tell was told that the client waits
+	resume  func(context.Context) // not nil from the call of tell until the client sends again
 }
 
 // OnWait calls tell when this client begins to wait, for a second or more, while

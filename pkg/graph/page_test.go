@@ -37,7 +37,7 @@ func TestEach(t *testing.T) {
 		"no list":                  {pages: []string{`{"error":{}}`}, code: CodeMalformed},
 		"a list that is null":      {pages: []string{`{"value":null}`}, code: CodeMalformed},
 		"not an object":            {pages: []string{`[]`}, code: CodeMalformed},
-		"a link that is none":      {pages: []string{`{"value":[],"@odata.nextLink":"%zz"}`}, code: CodeMalformed},
+		"a malformed link":         {pages: []string{`{"value":[],"@odata.nextLink":"%zz"}`}, code: CodeMalformed},
 		"a link without a host":    {pages: []string{`{"value":[],"@odata.nextLink":"beta/x"}`}, code: CodeForeignHost},
 	}
 	for name, test := range tests {

@@ -119,7 +119,7 @@ func (r *reader) workers(ctx context.Context) error {
 	return group.Wait()
 }
 
-// complete reads what the objects of a chunk lack, and hands the objects over.
+// complete reads the missing parts of a chunk's objects, and passes them on.
 func (r *reader) complete(ctx context.Context, chunk []*assembly) error {
 	if err := r.fill(ctx, chunk); err != nil {
 		return err

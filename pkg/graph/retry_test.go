@@ -19,7 +19,7 @@ import (
 
 const good = `{"value":[{"id":"1"}]}`
 
-// failing answers the first times requests with fault, then well.
+// failing serves the first requests with fault, and the others as usual.
 func failing(times int64, fault http.HandlerFunc) http.HandlerFunc {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -65,7 +65,7 @@ func (f fault) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// status answers an error of Graph's, with a Retry-After if one is given.
+// status serves an error of Graph's, with a Retry-After if one is given.
 func status(code int, after ...string) http.HandlerFunc {
 	return fault{status: code, after: strings.Join(after, "")}.ServeHTTP
 }

@@ -42,7 +42,7 @@ const expiryMargin = time.Minute
 type tokenSource struct {
 	cred Credential
 	now  func() time.Time
-	turn chan struct{} // holds one value while somebody is at it: a lock that ctx can leave
+	turn chan struct{} // a lock that a caller can stop waiting for: it holds a value while one caller fetches
 	last Token
 }
 

@@ -19,7 +19,7 @@ type asked struct {
 func (a asked) GetPageSize() int32   { return a.size }
 func (a asked) GetPageToken() string { return a.token }
 
-// after is a store with the rows 1 to n.
+// after returns page p of a store with the rows 1 to n.
 func after(p page.Page[int], n int) (rows []int) {
 	for i := p.After + 1; i <= n && len(rows) < p.Limit; i++ {
 		rows = append(rows, i)

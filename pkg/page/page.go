@@ -100,8 +100,8 @@ func (s *Sealer) open(token, binding string, cursor any) error {
 	return json.Unmarshal(plain[8:], cursor)
 }
 
-// Size returns the page size for the one that was asked for: the default for 0, at
-// most the limit, and Invalid for less than 0.
+// Size returns the page size to use for the one requested: the default for 0, at most
+// the limit, and Invalid for less than 0.
 func Size(asked int32) (int, error) {
 	switch {
 	case asked < 0:

@@ -107,8 +107,8 @@ func (e *Entry) Do(f func() error) (err error) {
 	return f()
 }
 
-// End ends the entry, once, and returns what its caller is told of err: what the
-// caller of a call of its own would be told; nil if err is nil.
+// End ends the entry, once, and returns the status that its caller sees for err, the
+// same as if it had made a call of its own. It returns nil if err is nil.
 func (e *Entry) End(err error) *statusv1.Status {
 	if err == nil {
 		e.finish(nil, nil)

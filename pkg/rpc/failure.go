@@ -12,9 +12,9 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/pg/sqlstate"
 )
 
-// told returns what the caller sees of err: its own words if the caller can act
-// on it, else only that it was our fault, or that time or a dependency was
-// missing.
+// told returns the error that the caller sees: err itself if the caller can act on
+// it, else one that only says whose fault it was: ours, a missing dependency's, or a
+// deadline's.
 func told(ctx context.Context, err error) *errs.Error {
 	err = errs.FromStatus(err)
 	if e, ok := errs.Relayed(err); ok {

@@ -114,7 +114,8 @@ func repeated(f *descriptorpb.FieldDescriptorProto) *descriptorpb.FieldDescripto
 	return f
 }
 
-// unchecked is repeated with a rule that leaves its elements to the handler.
+// unchecked returns a repeated field whose rule leaves checking the elements to the
+// handler.
 func unchecked(f *descriptorpb.FieldDescriptorProto) *descriptorpb.FieldDescriptorProto {
 	f.Options = &descriptorpb.FieldOptions{}
 	proto.SetExtension(f.Options, validate.E_Field, &validate.FieldRules{Type: &validate.FieldRules_Repeated{

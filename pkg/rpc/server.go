@@ -26,8 +26,10 @@ import (
 )
 
 const (
-	maxMessage  = 4 << 20  // larger requests are refused, with what is wrong with them,
-	maxReceived = 32 << 20 // up to this; beyond, gRPC does not read them at all
+	// A larger request is refused with an error that names the field.
+	maxMessage = 4 << 20
+	// gRPC itself does not read a request larger than this.
+	maxReceived = 32 << 20
 	healthEvery = 2 * time.Second
 	// A healthy server becomes unhealthy after so many failed checks in a row.
 	// One failure alone is often only a slow moment of what was checked, and

@@ -43,7 +43,7 @@ func TestNextSlots(t *testing.T) {
 			cron: "30 2 * * *", zone: "Europe/Berlin", after: "2026-10-24T12:00:00Z",
 			want: []string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"},
 		},
-		"asked between the two, the second is none": {
+		"asked between the two, the second is not a slot": {
 			cron: "30 2 * * *", zone: "Europe/Berlin", after: "2026-10-25T00:45:00Z",
 			want: []string{"2026-10-26T01:30:00Z"},
 		},

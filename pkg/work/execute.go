@@ -91,7 +91,7 @@ func (w *Worker) span(ctx context.Context, m *operationsv1.Run) trace.Span {
 	return span
 }
 
-// waiting parks the run of a slip, if there is room to.
+// waiting parks the run of a slip, if fewer than MaxWaiting are parked.
 func (w *Worker) waiting(slipID int64) (resume func(context.Context)) {
 	if !w.gate.Park(slipID) {
 		return func(context.Context) {}

@@ -140,7 +140,7 @@ func TestFloodLeavesAPlaceForOthers(t *testing.T) {
 	if sizes(other) != "map[{2 1}:1]" {
 		t.Errorf("next is %s", sizes(other))
 	}
-	// From now on both wait, and neither gets beyond its share of two.
+	// Now both workspaces have queued runs, and each stays within its share of two.
 	for _, runs := range flood {
 		for _, r := range runs[:1] {
 			c.finish(t, r)

@@ -11,8 +11,7 @@ import (
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 )
 
-// Whatever goes wrong in a job, its run ends. What people read has no internal error
-// text.
+// Whatever a job does wrong, its run ends, and no internal detail is shown.
 func TestJobGoingWrongEndsItsRun(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("password=hunter2")

@@ -13,7 +13,7 @@ import (
 // Job is the body of a run type. It may be called again for the same run after a
 // crash or a shutdown, so it must be resumable. A nil error says that it went
 // through to the end, whatever the outcome; a [*Failure] fails the run with what
-// it says, any other error fails it with a sentence that tells nothing.
+// it says, any other error fails it with a sentence that does not say why.
 //
 // When ctx ends the job must return soon; see [ErrLeaseLost] and its siblings.
 type Job func(ctx context.Context, r *Run) (Result, error)

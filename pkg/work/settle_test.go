@@ -35,7 +35,7 @@ func TestConclude(t *testing.T) {
 		"lease lost, but all was done":         {cause: ErrLeaseLost, said: succeeded, kind: complete, want: succeeded},
 		"River ended it, a shutdown too long":  {cause: errors.New("stop"), err: ended, kind: abandon},
 		"no job for the type":                  {err: errNoJob, kind: release},
-		"an outcome that is none":              {said: pending, kind: complete, want: failed},
+		"not an outcome":                       {said: pending, kind: complete, want: failed},
 		"failed just when cancelled":           {cause: ErrCancelRequested, err: errors.New("x"), kind: complete, want: cancelled},
 		"failed just when the lease was lost":  {cause: ErrLeaseLost, err: errors.New("x"), kind: abandon},
 		"failed just when the process stopped": {cause: ErrShutdown, err: errors.New("x"), kind: release},

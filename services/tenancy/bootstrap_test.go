@@ -68,7 +68,7 @@ func (o *office) token(t *testing.T) string {
 	return strings.TrimSpace(string(text))
 }
 
-// count runs a query that answers a number.
+// count runs a query that returns a number.
 func (o *office) count(t *testing.T, query string) (n int) {
 	t.Helper()
 	require.NoError(t, o.db.Pool.QueryRow(t.Context(), query).Scan(&n))

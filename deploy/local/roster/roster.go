@@ -27,7 +27,7 @@ type Service struct {
 	Retains bool     // it removes old rows itself, so it also knows the owner of its tables
 
 	Secrets  []string                // its key files that hold 32 random bytes
-	Settings func(at Site) []Setting // what only this service is told
+	Settings func(at Site) []Setting // the settings that only this service has
 }
 
 // All returns the rows in the order in which their processes start.

@@ -22,7 +22,7 @@ import (
 type Request struct {
 	Caller string // the service that calls: each has request ids of its own
 	ID     string // "" for a call that cannot be repeated
-	Digest []byte // of everything that makes the call what it is, but the id
+	Digest []byte // hash of the method, the user and the message without its request id
 }
 
 // message is a request message that has a request id.

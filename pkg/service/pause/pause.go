@@ -1,5 +1,6 @@
 // Package pause waits between two attempts of a loop. It does not retry
-// anything itself: the loop decides what to repeat, and how often.
+// anything itself: the loop decides what to repeat, and how often. It stands alone:
+// it knows nothing of package service, so any process may use it, the gateway too.
 package pause
 
 import (

@@ -30,7 +30,7 @@ type call struct {
 func (s *Server) newCall(r *http.Request) *call {
 	c := &call{method: r.Method, path: pathOf(r), host: r.Host, at: s.now(), requestID: randomGUID()}
 	c.version, _, _ = cutVersion(c.path)
-	// net/url drops what holds a semicolon, which nested $expand options do.
+	// net/url drops parameters with a semicolon, and nested $expand options contain one.
 	c.query, _ = url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
 	if c.clientID = r.Header.Get("client-request-id"); c.clientID == "" {
 		c.clientID = c.requestID

@@ -77,8 +77,8 @@ func partShape(raw []byte) string {
 	return ""
 }
 
-// keysOf are the names of an object's properties. Annotations are none, but
-// x@odata.bind stands for the x it refers to.
+// keysOf returns the names of an object's properties, without annotations. The
+// property x@odata.bind counts as the x that it refers to.
 func keysOf(raw []byte) map[string]bool {
 	ms, err := rawjson.Members(raw)
 	if err != nil {

@@ -29,7 +29,7 @@ type Wire struct {
 	armed  []Fault
 	struck int
 	frozen chan struct{} // nil while the line flows
-	age    int           // lines opened under an older one are stranded
+	age    int           // grows at each cut; connections opened at a lower age get no more replies
 }
 
 // Fault says what happens to one request and to its connection.

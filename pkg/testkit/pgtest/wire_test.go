@@ -67,7 +67,7 @@ func TestAStrandedConnectionIsSilentAndANewOneIsNot(t *testing.T) {
 	require.NoError(t, err)
 	defer held.Release()
 	w.Strand()
-	defer w.Cut() // so that closing it need not wait for the dead
+	defer w.Cut() // so that Close does not wait for connections that reply no more
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = held.Exec(ctx, "select 1")

@@ -109,7 +109,7 @@ func (s *Store) room(req *operationsv1.StartRunRequest) error {
 	return errs.Exhausted(errs.Word(operationsv1.RunReason_RUN_REASON_RUN_QUEUE_FULL), time.Minute, "%d runs are queued", n)
 }
 
-// retryNumber is the place of what is asked for in a chain of retries.
+// retryNumber returns how many runs of the chain of retries are before the new run.
 func (s *Store) retryNumber(req *operationsv1.StartRunRequest) (int32, error) {
 	if req.RetryOf == nil {
 		return 0, nil

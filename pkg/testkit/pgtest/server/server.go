@@ -111,7 +111,7 @@ func (s *Server) launch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err = s.answers(ctx); err == nil {
+		if err = s.ready(ctx); err == nil {
 			return nil
 		}
 		if !errors.Is(err, errEnded) || !s.blockedByCrash() {
@@ -170,8 +170,8 @@ func (s *Server) arguments() []string {
 
 var errEnded = errors.New("the server ended")
 
-// answers waits until the server takes connections or has ended.
-func (s *Server) answers(ctx context.Context) error {
+// ready waits until the server takes connections or has ended.
+func (s *Server) ready(ctx context.Context) error {
 	for {
 		conn, err := pgx.Connect(ctx, s.URL())
 		if err == nil {

@@ -126,7 +126,7 @@ func TestPages(t *testing.T) {
 			[]string{"Partly succeeded", "Running", "310 of 1\u202f240", "Sync now", "Contoso &lt;script&gt;"}, []string{"<script>alert"}},
 		"list for a reader":    {reader, "/operations", 200, []string{"Inventory sync"}, []string{"Sync now", "<dialog"}},
 		"list filtered":        {owner, "/operations?status=completed&tenant=5", 200, []string{"Clear all", `value="completed" selected`, "status=completed&amp;tenant=5"}, nil},
-		"filter that is none":  {owner, "/operations?status=asleep", 400, []string{"Status: &#34;asleep&#34; is not one of the choices"}, nil},
+		"malformed filter":     {owner, "/operations?status=asleep", 400, []string{"Status: &#34;asleep&#34; is not one of the choices"}, nil},
 		"page token":           {owner, "/operations?page_token=bad", 400, []string{"Page_token: is not one of ours"}, nil},
 		"chooser":              {both, "/operations", 200, []string{"Choose a workspace", "?workspace=3"}, nil},
 		"chosen":               {both, "/operations?workspace=3", 200, []string{`value="3" selected`}, []string{"Sync now"}},

@@ -88,6 +88,6 @@ func TestListOfWhatARunIsAbout(t *testing.T) {
 	}
 	before := w.Calls()
 	if resp, body := webtest.Browse(t, srv, owner, "/operations?schedule=x"); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "Schedule") || w.Calls() != before {
-		t.Errorf("an id that is none: %d", resp.StatusCode)
+		t.Errorf("a malformed id: %d", resp.StatusCode)
 	}
 }

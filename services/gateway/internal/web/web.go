@@ -73,7 +73,7 @@ func New(cfg Config) (*Site, error) {
 	return s, nil
 }
 
-// wrapped is the mux behind what every request goes through.
+// wrapped returns the mux with the middleware that every request passes.
 func (s *Site) wrapped() http.Handler {
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(s.crossOrigin))

@@ -15,7 +15,8 @@ import (
 	"github.com/tenantpilot/tenantpilot/services/inventory/internal/item"
 )
 
-// Without types a retry is of those of its original; with types these must be the same.
+// A retry that names no types syncs those of the original. One that names types must
+// name the same.
 func TestStartSyncRepeatsAnEndedOne(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

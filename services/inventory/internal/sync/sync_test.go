@@ -188,8 +188,7 @@ func TestNothingIsRemovedThatCannotBeAskedFor(t *testing.T) {
 	require.Nil(t, w.find(t, gone).Removed)
 }
 
-// TestManyRemovedAreNotAskedFor: what a tenant lost for good is not asked for
-// object by object, whatever the answers would be.
+// Objects that are gone for good are not requested one by one.
 func TestManyRemovedAreNotAskedFor(t *testing.T) {
 	t.Parallel()
 	w := setup(t, map[string]int{configurations: 60})

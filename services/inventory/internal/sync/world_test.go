@@ -88,7 +88,7 @@ func (w *world) run(t *testing.T, types ...string) *work.Run {
 	return &work.Run{ID: 100 + w.runs.Add(1), WorkspaceID: workspaceID, TenantID: tenantID, Type: item.RunType, Context: about, Epoch: 1}
 }
 
-// sync does a run to its end and answers what it came to.
+// sync works on a run until its end and returns its result.
 func (w *world) sync(t *testing.T, r *work.Run) work.Result {
 	t.Helper()
 	result, err := w.syncer.Sync(t.Context(), r, func(map[string]int64) {})

@@ -53,7 +53,7 @@ func TestImportMembers(t *testing.T) {
 	require.Empty(t, list.Members)
 }
 
-// imports brings workspaces 7 and 8 and users 1, 2 and 3; it answers their ids.
+// imports brings workspaces 7 and 8 and users 1, 2 and 3, and returns their ids.
 func imports(t *testing.T, tool clients) (in, who map[int64]int64) {
 	t.Helper()
 	ws, err := tool.ImportWorkspaces(t.Context(), workspaces(

@@ -14,7 +14,7 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/actor"
 )
 
-// twenty calls f at once and answers the ids it got.
+// twenty calls f twenty times at once and returns the ids that it got.
 func twenty(t *testing.T, f func() (int64, error)) map[int64]bool {
 	t.Helper()
 	var group sync.WaitGroup

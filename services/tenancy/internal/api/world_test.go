@@ -91,7 +91,7 @@ func setup(t *testing.T) *world {
 	return w
 }
 
-// authority starts the simulator and answers a file with its certificate.
+// authority starts the simulator and returns a file with its certificate.
 func (w *world) authority(t *testing.T) string {
 	t.Helper()
 	var err error

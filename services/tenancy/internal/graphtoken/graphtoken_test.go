@@ -30,7 +30,7 @@ const (
 	secret    = "canary~secret"
 )
 
-// authority answers the token endpoint with what answer says; all else as Entra does.
+// authority serves the token endpoint with answer, and everything else as Entra does.
 type authority struct {
 	t      *testing.T
 	url    string
@@ -75,7 +75,7 @@ func connection(i *graphtoken.Issuer) graphtoken.Connection {
 	}
 }
 
-// grant answers a token of so many seconds for a directory; each is another one.
+// grant serves a new token at each call, valid for so many seconds, for a directory.
 func grant(seconds int, tid string) http.HandlerFunc {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -84,7 +84,7 @@ func grant(seconds int, tid string) http.HandlerFunc {
 	}
 }
 
-// refuse answers as Entra refuses, quoting everything it was sent.
+// refuse serves a refusal like one of Entra's, which quotes the whole request.
 func refuse(status, code int, kind string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
