@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"sync"
 
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
@@ -49,14 +50,14 @@ func class(c *call) string {
 	if !ok {
 		return tenantSegment.ReplaceAllString(c.path, "/{tenant}/")
 	}
-	k, below := kindAt(rest)
+	k, below := kind.At(rest)
 	if k == nil {
 		k, below = kindKeyed(rest)
 	}
 	if k == nil || below == "" {
 		return c.path
 	}
-	class := c.path[:len(c.path)-len(rest)] + k.path
+	class := c.path[:len(c.path)-len(rest)] + k.Collection
 	for i, part := range pathParts(below) {
 		if i%2 == 0 {
 			part = "{id}"

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
@@ -34,7 +35,7 @@ func (c *call) refuse(status int, code, message string) *response {
 // itself JSON, in a string.
 func (c *call) refuseIntune(status int, code, message string, retryAfter int) *response {
 	said := fmt.Sprintf("%s - Operation ID (for customer support): %s - Activity ID: %s - Url: https://fef.sim.manage.microsoft.com/StatelessService/%s?api-version=5024-04-01",
-		message, zeroGUID, c.requestID, c.path)
+		message, kind.ZeroGUID, c.requestID, c.path)
 	var after any
 	if retryAfter > 0 {
 		after = strconv.Itoa(retryAfter)
@@ -43,16 +44,14 @@ func (c *call) refuseIntune(status int, code, message string, retryAfter int) *r
 	return c.refuse(status, code, string(wrapped))
 }
 
-const zeroGUID = "00000000-0000-0000-0000-000000000000"
-
 // notFound returns the error for a missing object, in the words of the service
 // that owns the kind.
-func (c *call) notFound(k *kind, id string) *response {
+func (c *call) notFound(k *kind.Kind, id string) *response {
 	switch {
-	case k.Name == groups.Name:
+	case k.Name == kind.Groups.Name:
 		return c.refuse(http.StatusNotFound, "Request_ResourceNotFound",
 			fmt.Sprintf("Resource '%s' does not exist or one of its queried reference-property objects are not present.", id))
-	case k.entra:
+	case k.Entra:
 		return c.refuse(http.StatusNotFound, "ResourceNotFound", fmt.Sprintf("%s with id %s cannot be found.", k.Entity, id))
 	}
 	return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
@@ -66,9 +65,9 @@ func (c *call) noSegment(segment string) *response {
 
 // throttled returns a 429. It has no Retry-After if after is zero, as with
 // Conditional Access.
-func (c *call) throttled(k *kind, after int) *response {
+func (c *call) throttled(k *kind.Kind, after int) *response {
 	var r *response
-	if k.entra {
+	if k.Entra {
 		r = c.refuse(http.StatusTooManyRequests, "TooManyRequests", "Too Many Requests")
 	} else {
 		r = c.refuseIntune(http.StatusTooManyRequests, "TooManyRequests", "Too many requests", after)

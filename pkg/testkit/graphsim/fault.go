@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/service/pause"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
@@ -252,10 +253,10 @@ func raiseCounts(body []byte) []byte {
 }
 
 func countProperties() (names []string) {
-	for _, k := range kinds() {
-		for _, n := range k.navs {
-			if n.count != "" && !slices.Contains(names, n.count) {
-				names = append(names, n.count)
+	for _, k := range kind.All() {
+		for _, n := range k.Navs {
+			if n.Count != "" && !slices.Contains(names, n.Count) {
+				names = append(names, n.Count)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
@@ -28,7 +29,7 @@ type call struct {
 }
 
 func (s *Server) newCall(r *http.Request) *call {
-	c := &call{method: r.Method, path: pathOf(r), host: r.Host, at: s.now(), requestID: randomGUID()}
+	c := &call{method: r.Method, path: pathOf(r), host: r.Host, at: s.now(), requestID: kind.RandomGUID()}
 	c.version, _, _ = cutVersion(c.path)
 	// net/url drops parameters with a semicolon, and nested $expand options contain one.
 	c.query, _ = url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
@@ -68,7 +69,7 @@ func (s *Server) graph(c *call, r *http.Request) *response {
 	if rest == "$batch" {
 		return s.batch(c, r)
 	}
-	k, below := kindAt(rest)
+	k, below := kind.At(rest)
 	if k == nil {
 		k, below = kindKeyed(rest)
 	}
@@ -100,12 +101,12 @@ func pathParts(path string) []string { return strings.Split(path, "/") }
 
 // kindKeyed is [kindAt] for collection('id'), which Graph takes beside
 // collection/id.
-func kindKeyed(rest string) (*kind, string) {
+func kindKeyed(rest string) (*kind.Kind, string) {
 	before, after, ok := strings.Cut(rest, "('")
 	if !ok {
 		return nil, ""
 	}
-	k, below := kindAt(before)
+	k, below := kind.At(before)
 	id, tail, ok := strings.Cut(after, "')")
 	if k == nil || below != "" || !ok {
 		return nil, ""
@@ -122,7 +123,7 @@ func unknownSegment(rest string) string {
 }
 
 // read handles a GET of a list, of an item, or of something below an item.
-func (s *Server) read(c *call, k *kind, below string, q query) *response {
+func (s *Server) read(c *call, k *kind.Kind, below string, q query) *response {
 	if below == "" {
 		return s.list(c, k, q)
 	}
@@ -134,47 +135,47 @@ func (s *Server) read(c *call, k *kind, below string, q query) *response {
 	if len(parts) == 1 {
 		return s.item(c, k, e, q)
 	}
-	n, ok := k.nav(parts[1])
+	n, ok := k.Nav(parts[1])
 	if !ok {
 		return c.noSegment(parts[1])
 	}
-	return s.below(c, n, c.tenant.nav(k, e, n.name), fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name), parts[2:], q)
+	return s.below(c, n, c.tenant.nav(k, e, n.Name), fmt.Sprintf("%s('%s')/%s", k.Collection, e.id, n.Name), parts[2:], q)
 }
 
 // below handles what is under a navigation property: its elements, one of them
 // (parts is its id), a collection under that one, and so on down.
-func (s *Server) below(c *call, n nav, els sequence, context string, parts []string, q query) *response {
+func (s *Server) below(c *call, n kind.Nav, els kind.Sequence, context string, parts []string, q query) *response {
 	if len(parts) == 0 {
 		return s.children(c, n, els, context, q)
 	}
-	i := slices.IndexFunc(els.all(), func(e json.RawMessage) bool { return rawjson.Text(e, "id") == parts[0] })
+	i := slices.IndexFunc(els.All(), func(e json.RawMessage) bool { return rawjson.Text(e, "id") == parts[0] })
 	if i < 0 {
 		return c.refuseIntune(http.StatusNotFound, "ResourceNotFound", "An error has occurred", 0)
 	}
-	el := els.at(i)
+	el := els.At(i)
 	if len(parts) == 1 {
 		return respond(http.StatusOK, rawjson.Prepend(show(n, el, q.expand), `"@odata.context":`+rawjson.Quote(c.metadata(context+"/$entity"))))
 	}
-	under, ok := navNamed(n.below, parts[1])
+	under, ok := kind.NavNamed(n.Below, parts[1])
 	if !ok {
 		return c.noSegment(parts[1])
 	}
-	inside, err := rawjson.Elements(rawjson.Property(el, under.name))
+	inside, err := rawjson.Elements(rawjson.Property(el, under.Name))
 	if err != nil {
 		inside = nil // absent or null: none
 	}
-	return s.below(c, under, sequenceOf(inside), fmt.Sprintf("%s('%s')/%s", context, parts[0], under.name), parts[2:], q)
+	return s.below(c, under, kind.SequenceOf(inside), fmt.Sprintf("%s('%s')/%s", context, parts[0], under.Name), parts[2:], q)
 }
 
-func (s *Server) list(c *call, k *kind, q query) *response {
+func (s *Server) list(c *call, k *kind.Kind, q query) *response {
 	after, ok := s.skipped(c, q)
 	if !ok {
 		return c.refuse(http.StatusBadRequest, "BadRequest", "Skip token is invalid.")
 	}
-	page, more := c.tenant.page(k, after, s.pageSize(k.Name, listPage, q))
+	page, more := c.tenant.page(k, after, s.pageSize(k.Name, kind.ListPage, q))
 	values := make([]json.RawMessage, len(page))
 	for i, e := range page {
-		raw, err := s.shape(c, k, e, q, k.listCuts)
+		raw, err := s.shape(c, k, e, q, k.ListCuts)
 		if err != nil {
 			return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
 		}
@@ -184,22 +185,22 @@ func (s *Server) list(c *call, k *kind, q query) *response {
 	if more {
 		next = page[len(page)-1].seq
 	}
-	return s.envelope(c, k.path+selected(q.names), values, next)
+	return s.envelope(c, k.Collection+selected(q.names), values, next)
 }
 
-func (s *Server) item(c *call, k *kind, e *entry, q query) *response {
+func (s *Server) item(c *call, k *kind.Kind, e *entry, q query) *response {
 	raw, err := s.shape(c, k, e, q, nil)
 	if err != nil {
 		return c.refuse(http.StatusBadRequest, "BadRequest", err.Error())
 	}
 	if rawjson.Property(raw, "@odata.context") == nil {
-		raw = rawjson.Prepend(raw, `"@odata.context":`+rawjson.Quote(c.metadata(k.path+selected(q.names)+"/$entity")))
+		raw = rawjson.Prepend(raw, `"@odata.context":`+rawjson.Quote(c.metadata(k.Collection+selected(q.names)+"/$entity")))
 	}
 	return respond(http.StatusOK, raw)
 }
 
 // shape applies cuts, $select and $expand to one object.
-func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json.RawMessage, error) {
+func (s *Server) shape(c *call, k *kind.Kind, e *entry, q query, cuts []string) (json.RawMessage, error) {
 	raw := c.tenant.body(k, e)
 	if len(cuts) > 0 {
 		raw = rawjson.Cut(raw, cuts...)
@@ -208,39 +209,39 @@ func (s *Server) shape(c *call, k *kind, e *entry, q query, cuts []string) (json
 		raw = rawjson.Keep(raw, q.names)
 	}
 	for _, x := range q.expand {
-		n, ok := k.nav(x.name)
+		n, ok := k.Nav(x.Name)
 		if !ok {
-			return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.name, k.Entity))
+			return nil, kind.Refusal(fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.%s'.", x.Name, k.Entity))
 		}
-		els := showAll(n, c.tenant.nav(k, e, n.name).all(), x.expand)
-		if note := n.name + "@odata.context"; rawjson.Property(raw, note) == nil {
-			raw = rawjson.AppendMember(raw, note, rawjson.Encode(c.metadata(fmt.Sprintf("%s('%s')/%s", k.path, e.id, n.name))))
+		els := showAll(n, c.tenant.nav(k, e, n.Name).All(), x.Expand)
+		if note := n.Name + "@odata.context"; rawjson.Property(raw, note) == nil {
+			raw = rawjson.AppendMember(raw, note, rawjson.Encode(c.metadata(fmt.Sprintf("%s('%s')/%s", k.Collection, e.id, n.Name))))
 		}
-		raw = rawjson.AppendMember(raw, n.name, rawjson.Array(els))
+		raw = rawjson.AppendMember(raw, n.Name, rawjson.Array(els))
 	}
 	return raw, nil
 }
 
-func (s *Server) children(c *call, n nav, els sequence, context string, q query) *response {
+func (s *Server) children(c *call, n kind.Nav, els kind.Sequence, context string, q query) *response {
 	after, ok := s.skipped(c, q)
-	if !ok || after > els.len {
+	if !ok || after > els.Len {
 		return c.refuse(http.StatusBadRequest, "BadRequest", "Skip token is invalid.")
 	}
-	end := min(after+s.pageSize(n.name, childPage, q), els.len)
-	page := showAll(n, els.slice(after, end), q.expand)
+	end := min(after+s.pageSize(n.Name, kind.ChildPage, q), els.Len)
+	page := showAll(n, els.Slice(after, end), q.expand)
 	if len(q.names) > 0 {
 		for i := range page {
 			page[i] = rawjson.Keep(page[i], q.names)
 		}
 	}
 	next := 0
-	if end < els.len {
+	if end < els.Len {
 		next = end
 	}
 	return s.envelope(c, context+selected(q.names), page, next)
 }
 
-func showAll(n nav, els []json.RawMessage, expand []expansion) []json.RawMessage {
+func showAll(n kind.Nav, els []json.RawMessage, expand []kind.Expansion) []json.RawMessage {
 	out := make([]json.RawMessage, len(els))
 	for i, e := range els {
 		out[i] = show(n, e, expand)
@@ -249,9 +250,9 @@ func showAll(n nav, els []json.RawMessage, expand []expansion) []json.RawMessage
 }
 
 // show removes from an element what the call did not ask for.
-func show(n nav, el json.RawMessage, expand []expansion) json.RawMessage {
+func show(n kind.Nav, el json.RawMessage, expand []kind.Expansion) json.RawMessage {
 	var hide []string
-	for _, name := range n.cuts {
+	for _, name := range n.Cuts {
 		if !expanded(expand, name) {
 			hide = append(hide, name)
 		}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 )
 
 // Report says what became of the files of a loaded tenant.
@@ -43,7 +45,7 @@ func (r Report) log(ctx context.Context, log *slog.Logger) {
 	for _, f := range r.Rejected {
 		log.WarnContext(ctx, "not loaded", "path", f.Path, "reason", f.Reason)
 	}
-	for _, k := range kinds() {
+	for _, k := range kind.All() {
 		if n := r.Totals[k.Name]; n > 0 {
 			log.InfoContext(ctx, "loaded", "type", k.Name, "objects", n)
 		}
@@ -69,8 +71,8 @@ type found struct {
 	place string // relative path and number: what a made id is made of
 	raw   json.RawMessage
 	els   []json.RawMessage // of a part
-	verdict
-	doc  *document
+	kind.Verdict
+	doc  *kind.Document
 	note string
 	id   string // as the file has it, later as served
 }
@@ -143,20 +145,20 @@ func (l *loader) file(path, rel string, d fs.DirEntry) {
 		l.reject(path, "cannot be read: "+reasonOf(err))
 		return
 	}
-	docs, reason := unwrap(raw)
+	docs, reason := kind.Unwrap(raw)
 	if reason != "" {
 		l.reject(path, reason)
 		return
 	}
 	for i, d := range docs {
-		f := &found{path: path, file: path, place: fmt.Sprintf("%s\n%d", rel, i), raw: d.raw, els: d.els, verdict: d.classify()}
+		f := &found{path: path, file: path, place: fmt.Sprintf("%s\n%d", rel, i), raw: d.Raw, els: d.Els, Verdict: d.Classify()}
 		if f.els == nil {
-			f.els = []json.RawMessage{d.raw}
+			f.els = []json.RawMessage{d.Raw}
 		}
-		if d.raw != nil && d.wrapped {
+		if d.Raw != nil && d.Wrapped {
 			f.path = fmt.Sprintf("%s[%d]", path, i)
 		}
-		if d.more {
+		if d.More {
 			f.note = "the file is one page of a list that went on"
 		}
 		l.sort(f)
@@ -165,13 +167,13 @@ func (l *loader) file(path, rel string, d fs.DirEntry) {
 
 func (l *loader) sort(f *found) {
 	switch {
-	case f.reason != "":
-		l.reject(f.path, f.reason)
-	case f.kind == nil:
+	case f.Reason != "":
+		l.reject(f.path, f.Reason)
+	case f.Kind == nil:
 		l.parts = append(l.parts, f)
 	default:
 		var err error
-		if f.doc, f.id, err = newDocument(f.kind, f.raw); err != nil {
+		if f.doc, f.id, err = kind.NewDocument(f.Kind, f.raw); err != nil {
 			l.reject(f.path, err.Error())
 			return
 		}

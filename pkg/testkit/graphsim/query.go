@@ -8,26 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 )
 
 // query is the OData options a call may carry.
 type query struct {
 	names  []string // $select
-	expand []expansion
+	expand []kind.Expansion
 	top    int // 0: not given
 	skip   string
 }
-
-// expansion is one navigation property of $expand, with those inside it.
-type expansion struct {
-	name   string
-	expand []expansion
-}
-
-// refusal is the text of the error for a bad request.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
 
 func parseQuery(values url.Values) (query, error) {
 	var q query
@@ -36,7 +27,7 @@ func parseQuery(values url.Values) (query, error) {
 		case "$select":
 			q.names = split(v[0])
 		case "$expand":
-			expand, err := parseExpand(v[0])
+			expand, err := kind.ParseExpand(v[0])
 			if err != nil {
 				return q, err
 			}
@@ -44,7 +35,7 @@ func parseQuery(values url.Values) (query, error) {
 		case "$top":
 			n, err := strconv.Atoi(v[0])
 			if err != nil || n < 1 {
-				return q, refusal(fmt.Sprintf("Invalid value '%s' for $top query option found.", v[0]))
+				return q, kind.Refusal(fmt.Sprintf("Invalid value '%s' for $top query option found.", v[0]))
 			}
 			q.top = n
 		case "$skiptoken":
@@ -52,7 +43,7 @@ func parseQuery(values url.Values) (query, error) {
 		case "$count":
 		default:
 			if strings.HasPrefix(key, "$") {
-				return q, refusal(fmt.Sprintf("The query option '%s' is not supported.", key))
+				return q, kind.Refusal(fmt.Sprintf("The query option '%s' is not supported.", key))
 			}
 		}
 	}
@@ -69,53 +60,8 @@ func split(list string) []string {
 	return out
 }
 
-// parseExpand reads a,b($expand=c;$select=d); a nested $select is ignored.
-func parseExpand(s string) ([]expansion, error) {
-	var out []expansion
-	for part := range slices.Values(outside(s, ',')) {
-		name, inner, nested := strings.Cut(strings.TrimSpace(part), "(")
-		x := expansion{name: name}
-		if nested {
-			inner, closed := strings.CutSuffix(inner, ")")
-			if !closed {
-				return nil, refusal(fmt.Sprintf("Parsing OData Select and Expand failed: unbalanced parentheses in '%s'.", s))
-			}
-			for _, option := range outside(inner, ';') {
-				if more, ok := strings.CutPrefix(strings.TrimSpace(option), "$expand="); ok {
-					var err error
-					if x.expand, err = parseExpand(more); err != nil {
-						return nil, err
-					}
-				}
-			}
-		}
-		out = append(out, x)
-	}
-	return out, nil
-}
-
-// outside splits s at sep where no parenthesis is open.
-func outside(s string, sep rune) []string {
-	var out []string
-	depth, from := 0, 0
-	for i, r := range s {
-		switch r {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		case sep:
-			if depth == 0 {
-				out = append(out, s[from:i])
-				from = i + 1
-			}
-		}
-	}
-	return append(out, s[from:])
-}
-
-func expanded(list []expansion, name string) bool {
-	return slices.ContainsFunc(list, func(x expansion) bool { return x.name == name })
+func expanded(list []kind.Expansion, name string) bool {
+	return slices.ContainsFunc(list, func(x kind.Expansion) bool { return x.Name == name })
 }
 
 func selected(names []string) string {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 )
 
 // limit is so many requests in so many seconds, of one application or of all
@@ -37,11 +38,11 @@ var directoryLimits = []limit{
 // to come back.
 var conditionalAccessLimits = []limit{{requests: 1, seconds: 1, perTenant: true}}
 
-func (k *kind) limits() []limit {
+func limitsOf(k *kind.Kind) []limit {
 	switch {
 	case k.Workload == catalog.WorkloadConditionalAccess:
 		return conditionalAccessLimits
-	case k.entra:
+	case k.Entra:
 		return directoryLimits
 	}
 	return intuneLimits
@@ -68,14 +69,14 @@ func newQuotas() *quotas { return &quotas{buckets: map[bucketKey]*bucket{}} }
 
 // allow charges a call to every bucket it falls into. A refused call is charged
 // too: hammering keeps a client throttled.
-func (q *quotas) allow(c *call, k *kind) (retryAfter int, ok bool) {
+func (q *quotas) allow(c *call, k *kind.Kind) (retryAfter int, ok bool) {
 	if q == nil {
 		return 0, true
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ok = true
-	for _, l := range k.limits() {
+	for _, l := range limitsOf(k) {
 		if l.writes && c.method == http.MethodGet {
 			continue
 		}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 )
 
 // RunConfig is the simulator as a process.
@@ -140,7 +142,7 @@ func Run(ctx context.Context, cfg RunConfig, log *slog.Logger) error {
 func (s *Server) objects() int {
 	n := 0
 	for _, a := range s.tenants {
-		for _, k := range kinds() {
+		for _, k := range kind.All() {
 			n += len(a.content.IDs(k.Name))
 		}
 	}

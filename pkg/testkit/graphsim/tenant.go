@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/kind"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
@@ -14,7 +15,7 @@ import (
 // while the server runs; they are how a test edits a policy behind a sync's back.
 type Tenant struct {
 	id   string
-	made *maker // makes the generated objects; nil in a loaded tenant
+	made *kind.Maker // makes the generated objects; nil in a loaded tenant
 	now  func() time.Time
 
 	mu    sync.RWMutex
@@ -35,21 +36,25 @@ type entry struct {
 	seq   int // place in the listing; never reused, so page tokens survive removals
 	id    string
 	index int // for the maker
-	doc   *document
-}
-
-// document is an object with its navigation properties beside it.
-type document struct {
-	body json.RawMessage
-	navs map[string][]json.RawMessage
+	doc   *kind.Document
 }
 
 func newTenant(id string, now func() time.Time) *Tenant {
 	t := &Tenant{id: id, now: now, kinds: map[string]*shelf{}}
-	for _, k := range kinds() {
+	for _, k := range kind.All() {
 		t.kinds[k.Name] = &shelf{byID: map[string]*entry{}}
 	}
 	return t
+}
+
+// generate fills the tenant with objects still to be made.
+func (t *Tenant) generate(cfg TenantConfig) {
+	t.made = kind.NewMaker(cfg.Seed, cfg.Size, cfg.Counts)
+	for _, k := range kind.All() {
+		for i, id := range t.made.Ids(k) {
+			t.kinds[k.Name].add(&entry{id: id, index: i})
+		}
+	}
 }
 
 func (s *shelf) add(e *entry) {
@@ -60,48 +65,27 @@ func (s *shelf) add(e *entry) {
 }
 
 // body returns an object as an item without navigation properties.
-func (t *Tenant) body(k *kind, e *entry) json.RawMessage {
+func (t *Tenant) body(k *kind.Kind, e *entry) json.RawMessage {
 	if e.doc != nil {
-		return e.doc.body
+		return e.doc.Body
 	}
-	return t.made.body(k, e)
+	return t.made.Body(k, e.index)
 }
-
-// sequence is the elements of a navigation property. It makes an element when
-// that is needed: one page of a large policy costs one page.
-type sequence struct {
-	len int
-	at  func(i int) json.RawMessage
-}
-
-func sequenceOf(els []json.RawMessage) sequence {
-	return sequence{len: len(els), at: func(i int) json.RawMessage { return els[i] }}
-}
-
-func (s sequence) slice(from, to int) []json.RawMessage {
-	out := make([]json.RawMessage, to-from)
-	for i := range out {
-		out[i] = s.at(from + i)
-	}
-	return out
-}
-
-func (s sequence) all() []json.RawMessage { return s.slice(0, s.len) }
 
 // nav returns the elements of one navigation property.
-func (t *Tenant) nav(k *kind, e *entry, name string) sequence {
+func (t *Tenant) nav(k *kind.Kind, e *entry, name string) kind.Sequence {
 	if e.doc != nil {
-		return sequenceOf(e.doc.navs[name])
+		return kind.SequenceOf(e.doc.Navs[name])
 	}
-	return t.made.nav(k, e, name)
+	return t.made.Nav(k, e.index, name)
 }
 
 // document returns e's own copy to change, making it from the generator first.
-func (t *Tenant) document(k *kind, e *entry) *document {
+func (t *Tenant) document(k *kind.Kind, e *entry) *kind.Document {
 	if e.doc == nil {
-		d := &document{body: t.made.body(k, e), navs: map[string][]json.RawMessage{}}
-		for _, n := range k.navs {
-			d.navs[n.name] = t.made.nav(k, e, n.name).all()
+		d := &kind.Document{Body: t.made.Body(k, e.index), Navs: map[string][]json.RawMessage{}}
+		for _, n := range k.Navs {
+			d.Navs[n.Name] = t.made.Nav(k, e.index, n.Name).All()
 		}
 		e.doc = d
 	}
@@ -109,7 +93,7 @@ func (t *Tenant) document(k *kind, e *entry) *document {
 }
 
 // page returns up to n entries behind seq after, and whether more follow.
-func (t *Tenant) page(k *kind, after, n int) (page []*entry, more bool) {
+func (t *Tenant) page(k *kind.Kind, after, n int) (page []*entry, more bool) {
 	all := t.kinds[k.Name].entries
 	from, _ := slices.BinarySearchFunc(all, after+1, func(e *entry, seq int) int { return e.seq - seq })
 	all = all[from:]
@@ -152,25 +136,25 @@ func (t *Tenant) Elements(kindName, id, name string) ([]json.RawMessage, error) 
 	if err != nil {
 		return nil, err
 	}
-	return t.nav(k, e, name).all(), nil
+	return t.nav(k, e, name).All(), nil
 }
 
 // Add puts an object (with its navigation properties inline, if it has any) at
 // the end of its kind's listing and returns its id.
 func (t *Tenant) Add(kindName string, raw json.RawMessage) (string, error) {
-	k := kindNamed(kindName)
+	k := kind.Named(kindName)
 	if k == nil {
 		return "", fmt.Errorf("no such type: %s", kindName)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	d, id, err := newDocument(k, raw)
+	d, id, err := kind.NewDocument(k, raw)
 	if err != nil {
 		return "", err
 	}
 	if id == "" {
-		id = guid("added", t.id, k.Name, fmt.Sprint(t.kinds[k.Name].last))
-		d.body = rawjson.WithProperty(d.body, "id", json.RawMessage(rawjson.Quote(id)))
+		id = kind.GUID("added", t.id, k.Name, fmt.Sprint(t.kinds[k.Name].last))
+		d.Body = rawjson.WithProperty(d.Body, "id", json.RawMessage(rawjson.Quote(id)))
 	}
 	if t.kinds[k.Name].byID[id] != nil {
 		return "", fmt.Errorf("%s %s is there already", k.Name, id)
@@ -199,14 +183,14 @@ func (t *Tenant) Set(kindName, id, key string, value json.RawMessage) error {
 	if !json.Valid(value) {
 		return fmt.Errorf("%s: not a JSON value", key)
 	}
-	return t.change(kindName, id, func(d *document) {
-		d.body = rawjson.WithProperty(d.body, key, value)
+	return t.change(kindName, id, func(d *kind.Document) {
+		d.Body = rawjson.WithProperty(d.Body, key, value)
 	})
 }
 
 // Rename gives an object another name, whatever its kind calls that property.
 func (t *Tenant) Rename(kindName, id, name string) error {
-	k := kindNamed(kindName)
+	k := kind.Named(kindName)
 	if k == nil {
 		return fmt.Errorf("no such type: %s", kindName)
 	}
@@ -215,15 +199,15 @@ func (t *Tenant) Rename(kindName, id, name string) error {
 
 // SetElements replaces a navigation property, and what the object says of its length.
 func (t *Tenant) SetElements(kindName, id, name string, els []json.RawMessage) error {
-	return t.change(kindName, id, func(d *document) {
-		d.navs[name] = els
-		if n, _ := kindNamed(kindName).nav(name); n.count != "" {
-			d.body = rawjson.WithProperty(d.body, n.count, rawjson.Encode(len(els)))
+	return t.change(kindName, id, func(d *kind.Document) {
+		d.Navs[name] = els
+		if n, _ := kind.Named(kindName).Nav(name); n.Count != "" {
+			d.Body = rawjson.WithProperty(d.Body, n.Count, rawjson.Encode(len(els)))
 		}
 	})
 }
 
-func (t *Tenant) change(kindName, id string, edit func(*document)) error {
+func (t *Tenant) change(kindName, id string, edit func(*kind.Document)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k, e, err := t.find(kindName, id)
@@ -233,15 +217,15 @@ func (t *Tenant) change(kindName, id string, edit func(*document)) error {
 	d := t.document(k, e)
 	edit(d)
 	for _, key := range []string{"lastModifiedDateTime", "modifiedDateTime"} {
-		if rawjson.Property(d.body, key) != nil {
-			d.body = rawjson.WithProperty(d.body, key, rawjson.Encode(t.now().UTC().Format(time.RFC3339Nano)))
+		if rawjson.Property(d.Body, key) != nil {
+			d.Body = rawjson.WithProperty(d.Body, key, rawjson.Encode(t.now().UTC().Format(time.RFC3339Nano)))
 		}
 	}
 	return nil
 }
 
-func (t *Tenant) find(kindName, id string) (*kind, *entry, error) {
-	k := kindNamed(kindName)
+func (t *Tenant) find(kindName, id string) (*kind.Kind, *entry, error) {
+	k := kind.Named(kindName)
 	if k == nil {
 		return nil, nil, fmt.Errorf("no such type: %s", kindName)
 	}
@@ -250,31 +234,4 @@ func (t *Tenant) find(kindName, id string) (*kind, *entry, error) {
 		return nil, nil, fmt.Errorf("no %s with id %s", k.Name, id)
 	}
 	return k, e, nil
-}
-
-// newDocument takes inline navigation properties out of an object.
-func newDocument(k *kind, raw json.RawMessage) (d *document, id string, err error) {
-	ms, err := rawjson.Members(raw)
-	if err != nil {
-		return nil, "", err
-	}
-	d = &document{body: raw, navs: map[string][]json.RawMessage{}}
-	var inline []string
-	for _, m := range ms {
-		if _, ok := k.nav(m.Key); !ok {
-			continue
-		}
-		inline = append(inline, m.Key)
-		if m.Value[0] == '{' { // PowerShell writes an array of one as its element
-			d.navs[m.Key] = []json.RawMessage{m.Value}
-			continue
-		}
-		if d.navs[m.Key], err = rawjson.Elements(m.Value); err != nil {
-			return nil, "", fmt.Errorf("property %q is not an array", m.Key)
-		}
-	}
-	if len(inline) > 0 {
-		d.body = rawjson.Cut(raw, inline...)
-	}
-	return d, rawjson.Text(raw, "id"), nil
 }

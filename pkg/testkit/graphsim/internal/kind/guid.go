@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	"crypto/rand"
@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// guid derives an id in the shape of Microsoft's from what it is made of: the
+// GUID derives an id in the shape of Microsoft's from what it is made of: the
 // same parts give the same id.
-func guid(parts ...string) string {
+func GUID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return formatGUID(sum[:16])
 }
 
-func randomGUID() string {
+func RandomGUID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails: it would crash the process instead
 	return formatGUID(b[:])
@@ -25,3 +25,5 @@ func formatGUID(b []byte) string {
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
+
+const ZeroGUID = "00000000-0000-0000-0000-000000000000"

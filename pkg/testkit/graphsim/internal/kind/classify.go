@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	"encoding/json"
@@ -12,66 +12,66 @@ import (
 
 const graphNS = "#microsoft.graph."
 
-// verdict is what a document was recognised as: an object of a kind, a part of
+// Verdict is what a document was recognised as: an object of a kind, a part of
 // one, or nothing, with the reason.
-type verdict struct {
-	kind   *kind
-	part   string // the navigation property a part fills; "" for objects
-	owner  string // id of a part's owner, where the document says it
-	reason string
+type Verdict struct {
+	Kind   *Kind
+	Part   string // the navigation property a part fills; "" for objects
+	Owner  string // id of a part's owner, where the document says it
+	Reason string
 }
 
-// classify tells a document's kind by @odata.type, else by @odata.context, else
+// Classify tells a document's kind by @odata.type, else by @odata.context, else
 // by its properties. A type that Graph has and that is not served is rejected
 // at once: its properties may look like another's.
-func (d exported) classify() verdict {
-	if d.els != nil {
+func (d Export) Classify() Verdict {
+	if d.Els != nil {
 		return d.classifyPart()
 	}
-	if len(d.raw) == 0 || d.raw[0] != '{' {
-		return verdict{reason: "not a JSON object"}
+	if len(d.Raw) == 0 || d.Raw[0] != '{' {
+		return Verdict{Reason: "not a JSON object"}
 	}
-	odataType, context := rawjson.Text(d.raw, "@odata.type"), rawjson.Text(d.raw, "@odata.context")
+	odataType, context := rawjson.Text(d.Raw, "@odata.type"), rawjson.Text(d.Raw, "@odata.context")
 	k, foreign := kindOfType(odataType)
 	if k != nil {
-		return verdict{kind: k}
+		return Verdict{Kind: k}
 	}
-	if part := partShape(d.raw); part != "" {
-		return exported{els: []json.RawMessage{d.raw}, context: context}.classifyPart()
+	if part := partShape(d.Raw); part != "" {
+		return Export{Els: []json.RawMessage{d.Raw}, context: context}.classifyPart()
 	}
 	for _, c := range []string{context, d.context} {
-		if k, _, _ := kindOfContext(c, kinds()); k != nil {
-			return verdict{kind: k}
+		if k, _, _ := kindOfContext(c, All()); k != nil {
+			return Verdict{Kind: k}
 		}
 	}
 	if foreign {
-		return verdict{reason: fmt.Sprintf("@odata.type %q is none of the types served", odataType)}
+		return Verdict{Reason: fmt.Sprintf("@odata.type %q is none of the types served", odataType)}
 	}
-	if reason := toolsOwn(d.raw); reason != "" {
-		return verdict{reason: reason}
+	if reason := toolsOwn(d.Raw); reason != "" {
+		return Verdict{Reason: reason}
 	}
-	if k := kindOfShape(d.raw); k != nil {
-		return verdict{kind: k}
+	if k := kindOfShape(d.Raw); k != nil {
+		return Verdict{Kind: k}
 	}
-	return verdict{reason: unrecognised(d.raw, odataType, context)}
+	return Verdict{Reason: unrecognised(d.Raw, odataType, context)}
 }
 
-func (d exported) classifyPart() verdict {
-	_, owner, part := kindOfContext(d.context, kinds())
-	if len(d.els) > 0 {
-		part = partShape(d.els[0])
+func (d Export) classifyPart() Verdict {
+	_, owner, part := kindOfContext(d.context, All())
+	if len(d.Els) > 0 {
+		part = partShape(d.Els[0])
 	}
-	if part == assignments && owner == "" {
-		owner = assignmentOwner(d.els[0])
+	if part == Assignments && owner == "" {
+		owner = assignmentOwner(d.Els[0])
 	}
 	// The name of the file may still say what an empty array is.
-	return verdict{part: part, owner: owner}
+	return Verdict{Part: part, Owner: owner}
 }
 
 // assignmentOwner reads the policy's id out of an assignment: its source, or
 // the first half of its own id.
 func assignmentOwner(el json.RawMessage) string {
-	if id := rawjson.Text(el, "sourceId"); id != "" && id != zeroGUID {
+	if id := rawjson.Text(el, "sourceId"); id != "" && id != ZeroGUID {
 		return id
 	}
 	id, _, _ := strings.Cut(rawjson.Text(el, "id"), "_")
@@ -81,13 +81,13 @@ func assignmentOwner(el json.RawMessage) string {
 // contextPath takes a metadata URL's fragment apart: collection, owner id, part.
 var contextPath = regexp.MustCompile(`\$metadata#([A-Za-z]+(?:/[A-Za-z]+)*)(?:\('([^']+)'\)/([A-Za-z]+))?`)
 
-func kindOfContext(context string, among []*kind) (k *kind, owner, part string) {
+func kindOfContext(context string, among []*Kind) (k *Kind, owner, part string) {
 	m := contextPath.FindStringSubmatch(context)
 	if m == nil {
 		return nil, "", ""
 	}
 	for _, k := range among {
-		if m[1] == k.path || strings.HasPrefix(m[1], k.path+"/") {
+		if m[1] == k.Collection || strings.HasPrefix(m[1], k.Collection+"/") {
 			return k, m[2], m[3]
 		}
 	}
@@ -97,16 +97,16 @@ func kindOfContext(context string, among []*kind) (k *kind, owner, part string) 
 // kindOfType returns the kind whose entity odataType is, or is derived from.
 // foreign reports that Graph has the type, but not in a collection that is
 // served.
-func kindOfType(odataType string) (k *kind, foreign bool) {
+func kindOfType(odataType string) (k *Kind, foreign bool) {
 	name, ok := strings.CutPrefix(odataType, graphNS)
 	if !ok {
 		return nil, false
 	}
 	_, foreign = bases()[name]
 	for ; name != ""; name = bases()[name] {
-		i := slices.IndexFunc(kinds(), func(k *kind) bool { return k.Entity == name })
+		i := slices.IndexFunc(All(), func(k *Kind) bool { return k.Entity == name })
 		if i >= 0 {
-			return kinds()[i], false
+			return All()[i], false
 		}
 	}
 	return nil, foreign
@@ -123,7 +123,7 @@ var others = []struct{ property, reason string }{
 // toolsOwn returns the reason why an object is known not to be served, or "".
 func toolsOwn(raw []byte) string {
 	for _, o := range others {
-		marks := slices.ContainsFunc(kinds(), func(k *kind) bool { return slices.Contains(slices.Concat(k.Marks...), o.property) })
+		marks := slices.ContainsFunc(All(), func(k *Kind) bool { return slices.Contains(slices.Concat(k.Marks...), o.property) })
 		if !marks && rawjson.Property(raw, o.property) != nil {
 			return o.reason
 		}

@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	_ "embed"
@@ -27,11 +27,11 @@ var bases = sync.OnceValue(func() map[string]string {
 // kindOfShape recognises an object without any OData annotation by the marks of
 // its entry. Of several kinds it is the one whose fixtures know most of its
 // properties; nil: none.
-func kindOfShape(raw []byte) *kind {
+func kindOfShape(raw []byte) *Kind {
 	has := keysOf(raw)
-	var best *kind
+	var best *Kind
 	most := -1
-	for _, k := range kinds() {
+	for _, k := range All() {
 		if !k.marked(has) {
 			continue
 		}
@@ -42,14 +42,14 @@ func kindOfShape(raw []byte) *kind {
 	return best
 }
 
-func (k *kind) marked(has map[string]bool) bool {
+func (k *Kind) marked(has map[string]bool) bool {
 	return has[k.NameProperty] && slices.ContainsFunc(k.Marks, func(marks []string) bool { return hasAll(has, marks) })
 }
 
 // known counts the properties that the kind's fixtures have too.
-func (k *kind) known(has map[string]bool) (n int) {
+func (k *Kind) known(has map[string]bool) (n int) {
 	for key := range has {
-		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return f.navs[key] != nil || rawjson.Property(f.body, key) != nil }) {
+		if slices.ContainsFunc(k.fixtures, func(f *fixture) bool { return f.Navs[key] != nil || rawjson.Property(f.Body, key) != nil }) {
 			n++
 		}
 	}
@@ -64,13 +64,13 @@ func hasAll(has map[string]bool, keys []string) bool {
 // collection or, of one that is expanded, by what is expanded inside it.
 func partShape(raw []byte) string {
 	if strings.HasSuffix(rawjson.Text(rawjson.Property(raw, "target"), "@odata.type"), "AssignmentTarget") {
-		return assignments
+		return Assignments
 	}
 	has := keysOf(raw)
-	for _, k := range kinds() {
-		for _, n := range k.navs {
+	for _, k := range All() {
+		for _, n := range k.Navs {
 			if hasAll(has, n.marks) && !has[k.NameProperty] {
-				return n.name
+				return n.Name
 			}
 		}
 	}
@@ -94,12 +94,12 @@ func keysOf(raw []byte) map[string]bool {
 	return out
 }
 
-// partNames are the navigation properties of all kinds.
-func partNames() (names []string) {
-	for _, k := range kinds() {
-		for _, n := range k.navs {
-			if !slices.Contains(names, n.name) {
-				names = append(names, n.name)
+// PartNames are the navigation properties of all kinds.
+func PartNames() (names []string) {
+	for _, k := range All() {
+		for _, n := range k.Navs {
+			if !slices.Contains(names, n.Name) {
+				names = append(names, n.Name)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	"fmt"
@@ -28,8 +28,8 @@ var places = []string{
 
 // name makes the name of object i of a kind: the fixture's, told apart by a
 // place and a number, and among them the names that break things.
-func (m *maker) name(like *fixture, k *kind, i int) string {
-	plain := rawjson.Text(like.body, k.NameProperty)
+func (m *Maker) name(like *fixture, k *Kind, i int) string {
+	plain := rawjson.Text(like.Body, k.NameProperty)
 	if i < len(k.fixtures) {
 		return plain
 	}

@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	"bytes"
@@ -30,9 +30,10 @@ type filler func(*making) []byte
 
 // making is one object, or one element of its collections, while it is made.
 type making struct {
-	*maker
-	kind    *kind
-	entry   *entry
+	*Maker
+	kind    *Kind
+	index   int    // of the object, among those of its kind
+	id      string // of the object
 	like    *fixture
 	chance  *rand.Rand
 	ordinal int    // of an element, within its collection
@@ -66,9 +67,9 @@ func (t template) make(m *making) json.RawMessage {
 //
 // Everything else is as the fixture has it.
 type compiler struct {
-	kind    *kind
+	kind    *Kind
 	fixture *fixture
-	others  map[string]*kind             // the kind of each fixture, by id
+	others  map[string]*Kind             // the kind of each fixture, by id
 	local   map[string]bool              // ids of the fixture's elements
 	choices map[string][]json.RawMessage // what fixtures of this @odata.type say, by property
 	element bool
@@ -76,8 +77,8 @@ type compiler struct {
 }
 
 // compile makes the templates of all fixtures.
-func compile(all []*kind) {
-	others := map[string]*kind{}
+func compile(all []*Kind) {
+	others := map[string]*Kind{}
 	for _, k := range all {
 		for _, f := range k.fixtures {
 			others[f.id] = k
@@ -86,10 +87,10 @@ func compile(all []*kind) {
 	for _, k := range all {
 		for _, f := range k.fixtures {
 			c := compiler{kind: k, fixture: f, others: others, local: localIDs(f), choices: choices(k, f)}
-			f.text = c.template(f.body)
+			f.text = c.template(f.Body)
 			f.parts = map[string][]template{}
 			c.element = true
-			for name, els := range f.navs {
+			for name, els := range f.Navs {
 				for _, e := range els {
 					c.root = rootOf(e)
 					f.parts[name] = append(f.parts[name], c.template(e))
@@ -104,7 +105,7 @@ var guids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 // localIDs are the ids of everything that is part of the fixture.
 func localIDs(f *fixture) map[string]bool {
 	ids := map[string]bool{}
-	for _, els := range f.navs {
+	for _, els := range f.Navs {
 		for _, e := range els {
 			for v := range rawjson.Values(e) {
 				if v.Key == "id" && v.InList {
@@ -118,14 +119,14 @@ func localIDs(f *fixture) map[string]bool {
 
 // choices are the values of top-level properties that other fixtures of the
 // same @odata.type have instead.
-func choices(k *kind, f *fixture) map[string][]json.RawMessage {
+func choices(k *Kind, f *fixture) map[string][]json.RawMessage {
 	out := map[string][]json.RawMessage{}
 	for _, other := range k.fixtures {
 		if other.odataType != f.odataType || other.builtIn {
 			continue
 		}
-		for v := range rawjson.Values(other.body) {
-			mine := rawjson.Property(f.body, v.Key)
+		for v := range rawjson.Values(other.Body) {
+			mine := rawjson.Property(f.Body, v.Key)
 			if v.Depth != 1 || kindOf(v.Raw) == 0 || len(mine) == 0 || kindOf(mine) != kindOf(v.Raw) {
 				continue
 			}
@@ -204,24 +205,24 @@ func (c *compiler) filler(v rawjson.Value) filler {
 func (c *compiler) ofObject(v rawjson.Value) (fill filler, known bool) {
 	switch {
 	case v.Key == "id":
-		return func(m *making) []byte { return rawjson.Encode(m.entry.id) }, true
+		return func(m *making) []byte { return rawjson.Encode(m.id) }, true
 	case strings.HasPrefix(v.Key, "@"), c.fixture.builtIn && !isTime(v.Raw):
 		return nil, true
 	case v.Key == c.kind.NameProperty:
-		return func(m *making) []byte { return rawjson.Encode(m.name(m.like, m.kind, m.entry.index)) }, true
+		return func(m *making) []byte { return rawjson.Encode(m.name(m.like, m.kind, m.index)) }, true
 	case v.Key == "description" && v.Raw[0] == '"':
 		return func(m *making) []byte { return rawjson.Encode(pick(m.chance, descriptions)) }, true
 	case v.Key == "roleScopeTagIds" || v.Key == "roleScopeTags":
 		return func(m *making) []byte { return rawjson.Encode(m.tags(m.chance)) }, true
-	case slices.Contains(c.kind.listCuts, v.Key):
+	case slices.Contains(c.kind.ListCuts, v.Key):
 		return ofContent(rawjson.Unquote(v.Raw)), true
 	case len(c.choices[v.Key]) > 1 && !isTime(v.Raw) && !guids.Match(v.Raw):
 		from := c.choices[v.Key]
 		return func(m *making) []byte { return pick(m.chance, from) }, true
 	}
-	for _, n := range c.kind.navs {
-		if v.Key == n.count {
-			return func(m *making) []byte { return rawjson.Encode(m.length(m.kind, m.entry, n)) }, true
+	for _, n := range c.kind.Navs {
+		if v.Key == n.Count {
+			return func(m *making) []byte { return rawjson.Encode(m.length(m.kind, m.index, n)) }, true
 		}
 	}
 	return nil, false
@@ -258,20 +259,20 @@ func (c *compiler) ofText(text string) filler {
 }
 
 func (c *compiler) varies(id string) bool {
-	return c.others[id] != nil || c.local[id] || strings.Contains(c.fixture.id, id) || c.element && id != zeroGUID
+	return c.others[id] != nil || c.local[id] || strings.Contains(c.fixture.id, id) || c.element && id != ZeroGUID
 }
 
 // id is what stands in a made object where the fixture has id.
 func (c *compiler) id(m *making, id string) string {
 	switch {
 	case strings.Contains(c.fixture.id, id):
-		return guids.FindString(m.entry.id)
+		return guids.FindString(m.id)
 	case c.others[id] != nil:
-		return m.some(c.others[id], m.kind.Name, strconv.Itoa(m.entry.index), id)
+		return m.some(c.others[id], m.kind.Name, strconv.Itoa(m.index), id)
 	case c.local[id]:
-		return guid(id, m.entry.id, strconv.Itoa(m.ordinal))
+		return GUID(id, m.id, strconv.Itoa(m.ordinal))
 	case m.round > 0: // what an element refers to: two of one collection refer to two things
-		return guid(id, strconv.Itoa(m.round))
+		return GUID(id, strconv.Itoa(m.round))
 	}
 	return id
 }
@@ -292,6 +293,6 @@ func ofContent(content string) filler {
 		return nil
 	}
 	return func(m *making) []byte {
-		return rawjson.Encode(base64.StdEncoding.EncodeToString(fmt.Appendf(slices.Clone(script), "# %s\r\n", m.entry.id)))
+		return rawjson.Encode(base64.StdEncoding.EncodeToString(fmt.Appendf(slices.Clone(script), "# %s\r\n", m.id)))
 	}
 }

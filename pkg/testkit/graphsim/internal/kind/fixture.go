@@ -1,20 +1,14 @@
-package graphsim
+package kind
 
 import (
 	"bytes"
-	"embed"
 	"encoding/json"
 	"fmt"
 	"path"
 
+	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/fixtures"
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
-
-// fixtures holds one folder for each kind, named as the kind, and in it objects
-// as Graph sends them, with their collections inline. Their tenant is invented.
-//
-//go:embed fixtures
-var fixtureFiles embed.FS
 
 // fixture is an object that the generator makes others like.
 type fixture struct {
@@ -22,28 +16,28 @@ type fixture struct {
 	id        string
 	odataType string
 	builtIn   bool // Microsoft made it: each tenant has it once, as it is
-	document
+	Document
 	text  template              // the object without its collections
 	parts map[string][]template // the elements of each, by navigation property
 }
 
 // readFixtures gives every kind its fixtures. A folder that is missing leaves
 // the kind without; the tests name it.
-func readFixtures(all []*kind) {
+func readFixtures(all []*Kind) {
 	for _, k := range all {
-		files, _ := fixtureFiles.ReadDir(path.Join("fixtures", k.Name))
+		files, _ := fixtures.Files.ReadDir(k.Name)
 		for _, f := range files {
 			if f.IsDir() {
 				continue
 			}
-			name := path.Join("fixtures", k.Name, f.Name())
-			raw, err := fixtureFiles.ReadFile(name)
+			name := path.Join(k.Name, f.Name())
+			raw, err := fixtures.Files.ReadFile(name)
 			if err != nil {
 				panic(err) // it was listed
 			}
 			fixture, err := newFixture(k, name, raw)
 			if err != nil {
-				panic(fmt.Sprintf("pkg/testkit/graphsim/%s: %v", name, err)) // built in, and tested
+				panic(fmt.Sprintf("pkg/testkit/graphsim/fixtures/%s: %v", name, err)) // built in, and tested
 			}
 			k.fixtures = append(k.fixtures, fixture)
 		}
@@ -51,7 +45,7 @@ func readFixtures(all []*kind) {
 	compile(all)
 }
 
-func newFixture(k *kind, file string, raw []byte) (*fixture, error) {
+func newFixture(k *Kind, file string, raw []byte) (*fixture, error) {
 	if reason := syntax(raw); reason != "" {
 		return nil, fmt.Errorf("%s", reason)
 	}
@@ -59,23 +53,23 @@ func newFixture(k *kind, file string, raw []byte) (*fixture, error) {
 	if err := json.Compact(&compact, raw); err != nil {
 		return nil, err
 	}
-	d, id, err := newDocument(k, compact.Bytes())
+	d, id, err := NewDocument(k, compact.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	if context, _, _ := kindOfContext(rawjson.Text(d.body, "@odata.context"), []*kind{k}); context != k {
+	if context, _, _ := kindOfContext(rawjson.Text(d.Body, "@odata.context"), []*Kind{k}); context != k {
 		return nil, fmt.Errorf("add \"@odata.context\": \"https://graph.microsoft.com/%s/$metadata#%s/$entity\"; this one is another collection's: %q",
-			k.Version, k.path, rawjson.Text(d.body, "@odata.context"))
+			k.Version, k.Collection, rawjson.Text(d.Body, "@odata.context"))
 	}
-	d.body = rawjson.Cut(d.body, "@odata.context") // an element of a list has none
+	d.Body = rawjson.Cut(d.Body, "@odata.context") // an element of a list has none
 	return &fixture{
-		file: file, id: id, odataType: rawjson.Text(d.body, "@odata.type"), document: *d,
-		builtIn: k.BuiltIn != "" && string(rawjson.Property(d.body, k.BuiltIn)) == "true",
+		file: file, id: id, odataType: rawjson.Text(d.Body, "@odata.type"), Document: *d,
+		builtIn: k.BuiltIn != "" && string(rawjson.Property(d.Body, k.BuiltIn)) == "true",
 	}, nil
 }
 
 // like returns the fixture that object i is made like.
-func (k *kind) like(i int) *fixture {
+func (k *Kind) like(i int) *fixture {
 	var builtIn, own []*fixture
 	for _, f := range k.fixtures {
 		if f.builtIn {

@@ -1,4 +1,4 @@
-package graphsim
+package kind
 
 import (
 	"bytes"
@@ -12,19 +12,19 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/testkit/graphsim/internal/rawjson"
 )
 
-// exported is a document out of a file: one object, or an array of elements that belong to
+// Export is a document out of a file: one object, or an array of elements that belong to
 // one owner.
-type exported struct {
-	raw     json.RawMessage   // the object
-	els     []json.RawMessage // or the elements
+type Export struct {
+	Raw     json.RawMessage   // the object
+	Els     []json.RawMessage // or the elements
 	context string            // @odata.context of the envelope
-	wrapped bool              // came out of an array
-	more    bool              // whose next page is missing
+	Wrapped bool              // came out of an array
+	More    bool              // whose next page is missing
 }
 
-// unwrap turns a file's bytes into the documents it holds. What cannot be read
+// Unwrap turns a file's bytes into the documents it holds. What cannot be read
 // has a reason.
-func unwrap(raw []byte) (docs []exported, reason string) {
+func Unwrap(raw []byte) (docs []Export, reason string) {
 	raw, reason = toUTF8(raw)
 	if reason != "" {
 		return nil, reason
@@ -43,26 +43,26 @@ func unwrap(raw []byte) (docs []exported, reason string) {
 		if value := rawjson.Property(raw, "value"); len(value) > 0 && value[0] == '[' {
 			docs, reason := spread(value, rawjson.Text(raw, "@odata.context"))
 			for i := range docs {
-				docs[i].more = rawjson.Property(raw, "@odata.nextLink") != nil
+				docs[i].More = rawjson.Property(raw, "@odata.nextLink") != nil
 			}
 			return docs, reason
 		}
-		return []exported{{raw: raw}}, ""
+		return []Export{{Raw: raw}}, ""
 	}
 	return nil, "neither a JSON object nor an array"
 }
 
 // spread takes an array apart, unless it is one part of one policy.
-func spread(raw []byte, context string) (docs []exported, reason string) {
+func spread(raw []byte, context string) (docs []Export, reason string) {
 	els, err := rawjson.Elements(raw)
 	if err != nil {
 		return nil, err.Error()
 	}
 	if len(els) == 0 || partShape(els[0]) != "" {
-		return []exported{{els: els, context: context, wrapped: true}}, ""
+		return []Export{{Els: els, context: context, Wrapped: true}}, ""
 	}
 	for _, e := range els {
-		docs = append(docs, exported{raw: e, context: context, wrapped: true})
+		docs = append(docs, Export{Raw: e, context: context, Wrapped: true})
 	}
 	return docs, ""
 }
