@@ -35,12 +35,28 @@ const (
 // the environment (-client-secret-file: GRAPHSIM_CLIENT_SECRET_FILE), and the
 // rest has defaults.
 func ParseArgs(args []string, getenv func(string) string) (RunConfig, error) {
-	var (
-		cfg                RunConfig
-		t                  TenantConfig
-		secretFile, faults string
-		quotas             bool
-	)
+	var o options
+	f := o.flags()
+	if err := f.Parse(args); err != nil {
+		return o.cfg, err
+	}
+	if err := fromEnv(f, getenv); err != nil {
+		return o.cfg, err
+	}
+	return o.config()
+}
+
+// options is the command line as it was given.
+type options struct {
+	cfg                RunConfig
+	tenant             TenantConfig
+	secretFile, faults string
+	quotas             bool
+}
+
+// flags returns the flags that set o.
+func (o *options) flags() *flag.FlagSet {
+	cfg, t := &o.cfg, &o.tenant
 	f := flag.NewFlagSet("graphsim", flag.ContinueOnError)
 	f.StringVar(&cfg.Listen, "listen", "127.0.0.1:7081", "address to serve on")
 	f.StringVar(&cfg.CertFile, "tls-cert", "", "certificate, a PEM file")
@@ -48,7 +64,7 @@ func ParseArgs(args []string, getenv func(string) string) (RunConfig, error) {
 	f.StringVar(&t.ID, "tenant", DemoTenant, "directory id of the tenant")
 	f.StringVar(&t.ClientID, "client-id", DemoClient, "the application that may read it")
 	f.StringVar(&t.ClientSecret, "client-secret", "", "its secret (seen by ps: prefer -client-secret-file)")
-	f.StringVar(&secretFile, "client-secret-file", "", "a file holding the secret")
+	f.StringVar(&o.secretFile, "client-secret-file", "", "a file holding the secret")
 	f.IntVar(&t.Size, "size", 60, "policies to generate")
 	f.Uint64Var(&t.Seed, "seed", 1, "what to generate them from")
 	f.Func("load", "folder of exported policies to serve instead (repeatable)", func(dir string) error {
@@ -56,17 +72,17 @@ func ParseArgs(args []string, getenv func(string) string) (RunConfig, error) {
 		return nil
 	})
 	f.DurationVar(&cfg.Latency, "latency", 0, "added to every call")
-	f.BoolVar(&quotas, "quotas", true, "throttle as the published limits say")
-	f.StringVar(&faults, "faults", "", "fault script, a JSON file")
-	if err := f.Parse(args); err != nil {
-		return cfg, err
-	}
-	if err := fromEnv(f, getenv); err != nil {
-		return cfg, err
-	}
-	cfg.NoQuotas = !quotas
-	if secretFile != "" {
-		b, err := os.ReadFile(secretFile)
+	f.BoolVar(&o.quotas, "quotas", true, "throttle as the published limits say")
+	f.StringVar(&o.faults, "faults", "", "fault script, a JSON file")
+	return f
+}
+
+// config reads the files that o names.
+func (o *options) config() (RunConfig, error) {
+	cfg, t := o.cfg, o.tenant
+	cfg.NoQuotas = !o.quotas
+	if o.secretFile != "" {
+		b, err := os.ReadFile(o.secretFile)
 		if err != nil {
 			return cfg, fmt.Errorf("client secret: %w", err)
 		}
@@ -77,7 +93,7 @@ func ParseArgs(args []string, getenv func(string) string) (RunConfig, error) {
 	}
 	cfg.Tenants = []TenantConfig{t}
 	var err error
-	cfg.Faults, err = readFaults(faults)
+	cfg.Faults, err = readFaults(o.faults)
 	return cfg, err
 }
 
