@@ -24,27 +24,35 @@ const (
 	countBare = "select count(*) from run where status = 'completed'"
 )
 
+// call measures callers of the service, each with perCall runs in a call.
+func call(name string, callers, perCall int, once func(*player, context.Context, int) error, settings ...string) contender {
+	return contender{name, runsTemplate, ours{callers, perCall, false, settings, once}.play}
+}
+
+// batched measures goroutines whose calls the client puts together.
+func batched(name string, goroutines int) contender {
+	return contender{name, runsTemplate, ours{goroutines, 1, true, nil, (*player).pair}.play}
+}
+
+// pgbench measures a script without the service, counting by the given statement.
+func pgbench(name, template, user string, clients int, counted, script string) contender {
+	return contender{fmt.Sprintf("%s, %d clients", name, clients), template, peer{clients, script, user, counted}.play}
+}
+
+// at measures a rate of runs a second, with active runs beside it that heartbeat.
+func at(name string, rate float64, active int, beats float64) contender {
+	return contender{name, runsTemplate, paced{rate, active, beats}.play}
+}
+
 // contenders returns everything that is measured, each contender next to its peers.
 func (w *world) contenders() []contender {
 	o := w.opts
-	call := func(name string, callers, perCall int, once func(*player, context.Context, int) error, settings ...string) contender {
-		return contender{name, runsTemplate, ours{callers, perCall, false, settings, once}.play}
-	}
-	batched := func(name string, goroutines int) contender {
-		return contender{name, runsTemplate, ours{goroutines, 1, true, nil, (*player).pair}.play}
-	}
-	pgbench := func(name, template, user string, clients int, counted, script string) contender {
-		return contender{fmt.Sprintf("%s, %d clients", name, clients), template, peer{clients, script, user, counted}.play}
-	}
 	two, three := newIdentity+startRows+endRows, newIdentity+queueRows+beginRows+endRows
 	rows := func(clients int) contender {
 		return pgbench(sameRows, runsTemplate, "operations_app", clients, countRuns, two)
 	}
 	bare := func(clients int) contender {
 		return pgbench(bareRow, bareTemplate, "postgres", clients, countBare, bareRows)
-	}
-	at := func(name string, rate float64, active int, beats float64) contender {
-		return contender{name, runsTemplate, paced{rate, active, beats}.play}
 	}
 	return []contender{
 		call("service, unary, 1 caller", 1, 1, (*player).pair),

@@ -56,15 +56,9 @@ func (w *World) WatchRuns(r *operationsv1.WatchRunsRequest, stream grpc.ServerSt
 	}
 	bookmark := &operationsv1.WatchRunsResponse{What: &operationsv1.WatchRunsResponse_Bookmark{Bookmark: &operationsv1.Bookmark{}}}
 	for {
-		for _, run := range w.since(told, bookmark != nil) {
-			told++
-			err := stream.Send(&operationsv1.WatchRunsResponse{
-				What:        &operationsv1.WatchRunsResponse_Change{Change: &operationsv1.RunChange{Run: run}},
-				ResumeToken: fmt.Sprint(told),
-			})
-			if err != nil {
-				return err
-			}
+		var err error
+		if told, err = send(stream, w.since(told, bookmark != nil), told); err != nil {
+			return err
 		}
 		if bookmark != nil {
 			bookmark.ResumeToken = fmt.Sprint(told)
@@ -81,6 +75,22 @@ func (w *World) WatchRuns(r *operationsv1.WatchRunsRequest, stream grpc.ServerSt
 			return stream.Context().Err()
 		}
 	}
+}
+
+// send sends changed runs, each with its resume token, and returns how many changes
+// the watcher has been told.
+func send(stream grpc.ServerStreamingServer[operationsv1.WatchRunsResponse], runs []*operationsv1.Run, told int) (int, error) {
+	for _, run := range runs {
+		told++
+		err := stream.Send(&operationsv1.WatchRunsResponse{
+			What:        &operationsv1.WatchRunsResponse_Change{Change: &operationsv1.RunChange{Run: run}},
+			ResumeToken: fmt.Sprint(told),
+		})
+		if err != nil {
+			return told, err
+		}
+	}
+	return told, nil
 }
 
 func (w *World) enter(r *operationsv1.WatchRunsRequest, changed chan struct{}) (told int, snapshot []*operationsv1.Run, cut chan struct{}) {
