@@ -11,6 +11,7 @@ import (
 	"go.einride.tech/aip/filtering"
 	expr "google.golang.org/genproto/googleapis/api/expr/v1alpha1"
 
+	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
 	"github.com/tenantpilot/tenantpilot/pkg/errs"
 	"github.com/tenantpilot/tenantpilot/services/operations/internal/run"
 )
@@ -207,6 +208,10 @@ func (p *filterParser) equal(field, value string) error {
 		has := value == "true"
 		f.HasFailures = &has
 		return oneOf(field, value, "true", "false")
+	case "reason_code":
+		word, err := storedReason(value)
+		f.ReasonCode = word
+		return err
 	case "trace_id":
 		f.TraceID = value
 		if strings.Trim(value, "0123456789abcdef") != "" || len(value) != 32 {
@@ -217,11 +222,26 @@ func (p *filterParser) equal(field, value string) error {
 	return p.word(field, value)
 }
 
+// storedReason returns the stored word of a reason that is named as in a response, for
+// example "throttled" for FAILURE_REASON_THROTTLED. Anything else is a stored word already,
+// perhaps one that was imported.
+func storedReason(value string) (string, error) {
+	n, ok := operationsv1.FailureReason_value[value]
+	if !ok {
+		return value, nil
+	}
+	reason := operationsv1.FailureReason(n)
+	if !writable(reason) {
+		return "", invalidFilter("reason_code = %s stands for no word; name the word that a failure has in other_reason", value)
+	}
+	return reasonWord(reason), nil
+}
+
 // word sets a field whose value is a word or an id.
 func (p *filterParser) word(field, value string) error {
 	f := &p.filter
 	words := map[string]*string{
-		"initiator_name": &f.InitiatorName, "reason_code": &f.ReasonCode, "legacy.source": &f.LegacySource, "legacy.id": &f.LegacyID,
+		"initiator_name": &f.InitiatorName, "legacy.source": &f.LegacySource, "legacy.id": &f.LegacyID,
 	}
 	if to, ok := words[field]; ok {
 		*to = value

@@ -257,6 +257,31 @@ func (w *world) failWith(t *testing.T, reason operationsv1.FailureReason) {
 	require.Empty(t, got.OtherReason)
 }
 
+// A filter takes every reason as responses show it, and as it is stored. An imported
+// word is found as it is.
+func TestListFiltersByReason(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for n, name := range operationsv1.FailureReason_name {
+		reason := operationsv1.FailureReason(n)
+		if reason == operationsv1.FailureReason_FAILURE_REASON_UNSPECIFIED || reason == operationsv1.FailureReason_FAILURE_REASON_OTHER {
+			continue
+		}
+		r := w.start(t, sync(name))
+		_, err := w.runs.CompleteRun(t.Context(), &operationsv1.CompleteRunRequest{
+			RunId: r.Id, LeaseEpoch: r.LeaseEpoch, Outcome: failed, FailureSummary: []*operationsv1.Failure{{Reason: reason, Message: "m"}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, []int64{r.Id}, w.list(t, "reason_code = "+name))
+		require.Equal(t, []int64{r.Id}, w.list(t, "reason_code = "+strings.ToLower(errs.Word(reason))))
+	}
+	for _, word := range []string{"graph_error", "other", "THROTTLED", "FAILURE_REASON_HOMEMADE"} {
+		r := w.start(t, sync(word))
+		w.exec(t, `update operation_runs set failure_summary = jsonb_build_array(jsonb_build_object('reason_code', $2::text)) where id = $1`, r.Id, word)
+		require.Equal(t, []int64{r.Id}, w.list(t, "reason_code = "+word))
+	}
+}
+
 // Imported rows have other words for reasons. They are shown as they are.
 func TestUnknownStoredReasonIsShown(t *testing.T) {
 	t.Parallel()
