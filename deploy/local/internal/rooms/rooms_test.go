@@ -57,6 +57,8 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"Graph in the gateway":                 {planted{"services/gateway/internal/web/a.go", own + "pkg/graph"}, "never calls Graph"},
 		"runs in the gateway":                  {planted{"services/gateway/internal/web/a.go", own + "pkg/work"}, "works on none"},
 		"a sibling in the gateway":             {planted{"services/gateway/internal/console/a.go", own + "services/gateway/internal/jsonapi"}, "do not know each other"},
+		"a new sibling in the gateway":         {planted{"services/gateway/internal/probe/a.go", own + "services/gateway/internal/live"}, "do not know each other"},
+		"the console in web":                   {planted{"services/gateway/internal/web/a.go", own + "services/gateway/internal/console"}, "do not know each other"},
 		"words in the console":                 {planted{"services/gateway/internal/console/a.go", own + "services/gateway/internal/words"}, ""},
 		"protos in the store":                  {planted{"services/probe/internal/store/a.go", own + "gen/go/tenantpilot/authz/v1"}, "proto stops"},
 		"gRPC in the store":                    {planted{"services/probe/internal/store/a.go", "google.golang.org/grpc/codes"}, "pkg/errs or plain"},
