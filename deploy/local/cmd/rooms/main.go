@@ -1,4 +1,5 @@
-// Command rooms checks who imports whom in the checkout it is run in; see package rooms.
+// Command rooms checks who imports whom in the checkout it is run in, and that the table
+// of services fits the checkout; see packages rooms and roster.
 package main
 
 import (
@@ -6,9 +7,14 @@ import (
 	"os"
 
 	"github.com/tenantpilot/tenantpilot/deploy/local/internal/rooms"
+	"github.com/tenantpilot/tenantpilot/deploy/local/roster"
 )
 
 func main() {
+	if err := roster.Check("."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	found, err := rooms.Check(os.DirFS("."))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rooms:", err)
