@@ -87,7 +87,8 @@ func (w *world) environment(p *process, name string) []string {
 		prefix+"TLS_CERT="+w.ca.CertFile(name), prefix+"TLS_KEY="+w.ca.KeyFile(name), prefix+"TLS_CA="+w.ca.RootFile())
 	if name == gateway.Name {
 		return append(env, prefix+"ACTOR_KEY="+w.file("actor-key.pem"),
-			prefix+"OPERATIONS_TARGET="+w.fleet[operations.Name].address, prefix+"TENANCY_TARGET="+w.fleet[tenancy.Name].address)
+			prefix+"OPERATIONS_TARGET="+w.fleet[operations.Name].address, prefix+"TENANCY_TARGET="+w.fleet[tenancy.Name].address,
+			prefix+"INVENTORY_TARGET=127.0.0.1:1") // no inventory runs here, and no page that is watched asks for one
 	}
 	env = append(env, prefix+"ACTOR_KEYS="+w.file("actor-pub.pem"), prefix+"DRAIN_GRACE=1ms",
 		prefix+"DATABASE_URL="+w.postgres.As(name+"_app", name), prefix+"DATABASE_MAX_CONNS=16")
