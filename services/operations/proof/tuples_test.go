@@ -163,10 +163,21 @@ func startOf(inputs string) run.Start {
 
 // At least 95 of 100 heartbeats are heap-only updates (HOT). The test has a server of its
 // own: an open transaction in any database of a server keeps pages from being pruned, and
-// those of other tests may be long.
+// those of other tests may be long. On a busy machine a statement of the test itself may
+// stand still for so long that it does the same, so one good round of three is enough.
 func TestHeartbeatsAreHot(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, pgtest.Private(t).Handle(), "")
+	server := pgtest.Private(t)
+	var hot float64
+	for round := 0; round < 3 && hot < 0.95; round++ {
+		hot = hotHeartbeats(t, newSite(t, server.Handle(), ""))
+		t.Logf("round %d: %.1f %% hot", round, 100*hot)
+	}
+	require.GreaterOrEqual(t, hot, 0.95)
+}
+
+// hotHeartbeats returns which part of the heartbeats of many runs were HOT.
+func hotHeartbeats(t *testing.T, s *site) float64 {
 	const workers, runs, beats = 8, 60, 6
 	s.counted(t, func(st, _ *store.Store) {
 		var group errgroup.Group
@@ -176,9 +187,8 @@ func TestHeartbeatsAreHot(t *testing.T) {
 		require.NoError(t, group.Wait())
 	})
 	n := s.tuplesOf(t, "run_lease")
-	t.Logf("%d heartbeats, %.1f %% hot", n.Updated, 100*float64(n.HotUpdated)/float64(n.Updated))
 	require.EqualValues(t, workers*runs*beats, n.Updated)
-	require.GreaterOrEqual(t, float64(n.HotUpdated), 0.95*float64(n.Updated))
+	return float64(n.HotUpdated) / float64(n.Updated)
 }
 
 // work begins runs, sends beats heartbeats for each in random order, and completes them.
