@@ -36,7 +36,7 @@ func (f *flood) job(ctx context.Context, r *work.Run) (work.Result, error) {
 	f.began[r.ID] = time.Now()
 	f.mu.Unlock()
 	if r.WorkspaceID == flooding && r.TenantID%2 == 0 {
-		resume := r.Waiting()
+		resume := r.Waiting(20 * time.Second)
 		err := pause.For(ctx, 20*time.Second)
 		resume(ctx)
 		if err != nil {
@@ -64,7 +64,7 @@ func TestFairShares(t *testing.T) {
 	db := pgtest.On(t, f.postgres, "directory", func(ctx context.Context, url string) error { return work.Migrate(ctx, url, "directory_app") })
 	jobs := &flood{began: map[int64]time.Time{}}
 	worker, err := work.New(work.Config{
-		Settings: work.Settings{Workers: 10, Heartbeat: 5 * time.Second, Sweep: 10 * time.Second},
+		Settings: work.Settings{Workers: 10, MaxWaiting: -1, Heartbeat: 5 * time.Second, Sweep: 10 * time.Second},
 		Service:  "directory", Pool: db.Pool, Operations: conn, Log: slog.New(slog.DiscardHandler),
 		Jobs: map[string]work.Job{groupSync: jobs.job},
 	})

@@ -134,7 +134,7 @@ func (p *Pool) Close() { p.http.CloseIdleConnections() }
 // a quota; the credential decides which tenant's data Graph returns.
 func (p *Pool) Client(tenantID string, cred Credential) *Client {
 	c := &Client{pool: p, tenant: p.tenant(tenantID), tokens: &tokenSource{cred: cred, now: p.now, turn: make(chan struct{}, 1)}}
-	c.throttle, c.idle = &throttle{}, &idle{}
+	c.throttle, c.idle = &throttle{}, &idle{now: p.now}
 	c.sent = new(atomic.Int64)
 	c.pipeline = runtime.NewPipeline("graph", "v1",
 		runtime.PipelineOptions{

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,15 +16,16 @@ const longWait = time.Second
 type idle struct {
 	mu      sync.Mutex
 	sending int
-	waiting int
-	tell    func() (resume func(context.Context))
+	waiting []time.Time // until when each of them waits
+	now     func() time.Time
+	tell    func(d time.Duration) (resume func(context.Context))
 	resume  func(context.Context) // not nil from the call of tell until the client sends again
 }
 
 // OnWait calls tell when this client begins to wait, for a second or more, while
-// none of its requests is on its way. Before the next request is sent the client
+// none of its requests is on its way; d is how long the shortest wait still takes. Before the next request is sent the client
 // calls the function that tell returned, and sends when that returns.
-func (c *Client) OnWait(tell func() (resume func(context.Context))) {
+func (c *Client) OnWait(tell func(d time.Duration) (resume func(context.Context))) {
 	c.idle.mu.Lock()
 	defer c.idle.mu.Unlock()
 	c.idle.tell = tell
@@ -34,22 +36,24 @@ func (c *Client) wait(ctx context.Context, d time.Duration) error {
 	if d < longWait {
 		return c.pool.sleep(ctx, d)
 	}
-	c.idle.beginWait()
-	defer c.idle.endWait(ctx)
+	until := c.pool.now().Add(d)
+	c.idle.beginWait(until)
+	defer c.idle.endWait(ctx, until)
 	return c.pool.sleep(ctx, d)
 }
 
-func (i *idle) beginWait() {
+func (i *idle) beginWait(until time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.waiting++
+	i.waiting = append(i.waiting, until)
 	i.check()
 }
 
-func (i *idle) endWait(ctx context.Context) {
+func (i *idle) endWait(ctx context.Context, until time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.waiting--
+	at := slices.Index(i.waiting, until)
+	i.waiting = slices.Delete(i.waiting, at, at+1)
 	i.goOn(ctx)
 }
 
@@ -70,8 +74,8 @@ func (i *idle) end() {
 
 // check tells if the client has begun to wait; i.mu is held.
 func (i *idle) check() {
-	if i.tell != nil && i.resume == nil && i.sending == 0 && i.waiting > 0 {
-		i.resume = i.tell()
+	if i.tell != nil && i.resume == nil && i.sending == 0 && len(i.waiting) > 0 {
+		i.resume = i.tell(slices.MinFunc(i.waiting, time.Time.Compare).Sub(i.now()))
 	}
 }
 

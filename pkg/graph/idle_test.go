@@ -12,22 +12,24 @@ import (
 // waiter notes when a client begins to wait and when it goes on.
 type waiter struct {
 	began, resumed int
+	last           time.Duration // how long the last wait takes
 }
 
-func (w *waiter) tell() func(context.Context) {
+func (w *waiter) tell(d time.Duration) func(context.Context) {
 	w.began++
+	w.last = d
 	return func(context.Context) { w.resumed++ }
 }
 
 func idleClient(w *waiter) *Client {
-	c := &Client{pool: &Pool{sleep: func(ctx context.Context, d time.Duration) error {
+	c := &Client{pool: &Pool{now: time.Now, sleep: func(ctx context.Context, d time.Duration) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(d):
 			return nil
 		}
-	}}, idle: &idle{}}
+	}}, idle: &idle{now: time.Now}}
 	c.OnWait(w.tell)
 	return c
 }
@@ -41,18 +43,18 @@ func TestOnWait(t *testing.T) {
 		require.Zero(t, w.began, "the limiter's usual waits are nobody's business")
 
 		require.NoError(t, c.wait(t.Context(), longWait))
-		require.Equal(t, waiter{1, 1}, *w)
+		require.Equal(t, waiter{1, 1, longWait}, *w)
 
 		c.idle.begin(t.Context())
 		go func() { _ = c.wait(t.Context(), 5*time.Second) }()
 		synctest.Wait()
 		require.Equal(t, 1, w.began, "a request is on its way")
 		c.idle.end()
-		require.Equal(t, waiter{2, 1}, *w, "now it only waits")
+		require.Equal(t, waiter{2, 1, 5 * time.Second}, *w, "now it only waits")
 		c.idle.begin(t.Context())
-		require.Equal(t, waiter{2, 2}, *w, "another request goes on")
+		require.Equal(t, waiter{2, 2, 5 * time.Second}, *w, "another request goes on")
 		c.idle.end()
-		require.Equal(t, waiter{3, 2}, *w)
+		require.Equal(t, waiter{3, 2, 5 * time.Second}, *w)
 
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)

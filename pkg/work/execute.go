@@ -63,7 +63,7 @@ func (w *Worker) attempt(ctx, jobCtx context.Context, slipID int64, m *operation
 	defer span.End()
 	ctx, jobCtx = trace.ContextWithSpan(ctx, span), trace.ContextWithSpan(jobCtx, span)
 	r := newRun(m, l.progress)
-	r.waiting = func() func(context.Context) { return w.waiting(slipID) }
+	r.waiting = func(d time.Duration) func(context.Context) { return w.waiting(slipID, d) }
 	l.log.InfoContext(ctx, "run begun", "type", r.Type, "workspace_id", r.WorkspaceID, "attempt", r.Attempt)
 
 	beating, stopBeating := context.WithCancel(ctx)
@@ -91,10 +91,14 @@ func (w *Worker) span(ctx context.Context, m *operationsv1.Run) trace.Span {
 	return span
 }
 
-// waiting parks the run of a slip, if fewer than MaxWaiting are parked.
-func (w *Worker) waiting(slipID int64) (resume func(context.Context)) {
-	if !w.gate.Park(slipID) {
-		return func(context.Context) {}
+// longestWait bounds how long a tenant is left alone, and how far ahead a slip is written.
+const longestWait = 5 * time.Minute
+
+// waiting parks the run of a slip. If too many are parked it stops a job, perhaps this
+// one, so that its run goes back to the queue.
+func (w *Worker) waiting(slipID int64, d time.Duration) (resume func(context.Context)) {
+	if other, rest := w.gate.Park(slipID, min(d, longestWait)); other != 0 {
+		w.slips.end(other, &placeNeeded{wait: rest})
 	}
 	return func(ctx context.Context) { w.gate.Unpark(ctx, slipID) }
 }

@@ -176,8 +176,7 @@ func (f *fetch) pickAll(ctx context.Context, tx pgx.Tx, client string, c fair.Ch
 
 // pickOne marks the next slip as running; id is 0 if none may begin.
 func (f *fetch) pickOne(ctx context.Context, tx pgx.Tx, client string, c fair.Choice) (id int64, of fair.Owner, waiting bool, err error) {
-	// With so many in turn, one without an active run is among them, if there is one.
-	workspaces, err := inTurn(ctx, tx, c.Active.Workspaces()+1, f.turn, waitingWorkspaces, f.cfg.Service)
+	workspaces, err := inTurn(ctx, tx, c.LookAtWorkspaces(), f.turn, waitingWorkspaces, f.cfg.Service)
 	if err != nil || len(workspaces) == 0 {
 		return 0, of, false, err
 	}
@@ -186,7 +185,7 @@ func (f *fetch) pickOne(ctx context.Context, tx pgx.Tx, client string, c fair.Ch
 		if !ok {
 			last = -1
 		}
-		tenants, err := inTurn(ctx, tx, c.Active.Tenants(ws)+1, last, waitingTenants, f.cfg.Service, ws)
+		tenants, err := inTurn(ctx, tx, c.LookAtTenants(ws), last, waitingTenants, f.cfg.Service, ws)
 		if err != nil {
 			return 0, of, true, err
 		}

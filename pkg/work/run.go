@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -39,21 +40,22 @@ type Run struct {
 	Epoch         int64 // of the lease this attempt works under
 
 	progress *progress
-	waiting  func() (resume func(context.Context))
+	waiting  func(time.Duration) (resume func(context.Context))
 }
 
-// Waiting says that the job only waits, for example for Graph's quota, so that
-// another run may begin meanwhile. The job must call resume before it works on;
-// resume waits for a place, or for the end of its context.
+// Waiting says that the job only waits for d, for example for Graph's quota, so that
+// another run may begin meanwhile. Until then no further run of its tenant begins in this
+// process. The job must call resume before it works on; resume waits for a place, or for
+// the end of its context. If too many jobs wait, the context ends with [ErrPlaceNeeded].
 //
-//	resume := r.Waiting()
+//	resume := r.Waiting(untilGraphAllows)
 //	err := pause.For(ctx, untilGraphAllows)
 //	resume(ctx)
-func (r *Run) Waiting() (resume func(context.Context)) {
+func (r *Run) Waiting(d time.Duration) (resume func(context.Context)) {
 	if r.waiting == nil {
 		return func(context.Context) {}
 	}
-	return r.waiting()
+	return r.waiting(d)
 }
 
 // Progress says how far the job has come, in absolute numbers that replace those

@@ -21,13 +21,14 @@ type ending struct {
 	outcome  operationsv1.RunOutcome
 	counts   map[string]int64 // nil for those last reported
 	failures []*operationsv1.Failure
+	wait     time.Duration // how long a released run has nothing to do
 }
 
 type kind int
 
 const (
 	abandon  kind = iota // no call: the run is not ours any more
-	release              // back to the queue, now
+	release              // back to the queue
 	complete             // it ended
 )
 
@@ -39,12 +40,31 @@ func conclude(cause error, res Result, err error) ending {
 		return finished(res)
 	case errors.Is(cause, ErrCancelRequested):
 		return ending{kind: complete, outcome: cancelled, counts: res.Counts, failures: res.Failures}
+	case errors.Is(cause, ErrPlaceNeeded):
+		return ending{kind: release, wait: waitOf(cause)}
 	case errors.Is(cause, ErrShutdown), cause == nil && errors.Is(err, errNoJob):
 		return ending{kind: release}
 	case cause != nil:
 		return ending{kind: abandon}
 	}
 	return ending{kind: complete, outcome: failed, counts: res.Counts, failures: append(res.Failures, entry(err))}
+}
+
+// placeNeeded is [ErrPlaceNeeded] with how long the run would have waited.
+type placeNeeded struct{ wait time.Duration }
+
+func (p *placeNeeded) Error() string {
+	return fmt.Sprintf("%v: it waits for %s", ErrPlaceNeeded, p.wait)
+}
+
+// Unwrap returns ErrPlaceNeeded.
+func (p *placeNeeded) Unwrap() error { return ErrPlaceNeeded }
+
+func waitOf(cause error) time.Duration {
+	if p, ok := errors.AsType[*placeNeeded](cause); ok {
+		return p.wait
+	}
+	return 0
 }
 
 func finished(res Result) ending {
@@ -71,7 +91,7 @@ func (w *Worker) settle(ctx context.Context, l *lease, r *Run, end ending, jobEr
 	case complete:
 		err = w.complete(ctx, l, r, end)
 	case release:
-		err = w.release(ctx, l, jobErr)
+		err = w.release(ctx, l, end.wait, jobErr)
 	case abandon:
 	}
 	switch {
@@ -116,8 +136,8 @@ func (w *Worker) sendComplete(ctx context.Context, until time.Time, req *operati
 }
 
 // release gives the run back. Its next slip is written at once, for another
-// replica; but a run of a type unknown here waits for the sweep of one that knows it.
-func (w *Worker) release(ctx context.Context, l *lease, jobErr error) error {
+// replica. If the run would only wait, nobody looks at the slip before that. But a run of a type unknown here waits for the sweep of one that knows it.
+func (w *Worker) release(ctx context.Context, l *lease, wait time.Duration, jobErr error) error {
 	var resp *operationsv1.ReleaseRunResponse
 	err := persist(ctx, l.ends, func(ctx context.Context) (err error) {
 		resp, err = w.runs.ReleaseRun(ctx, &operationsv1.ReleaseRunRequest{RunId: l.runID, LeaseEpoch: l.epoch})
@@ -127,7 +147,7 @@ func (w *Worker) release(ctx context.Context, l *lease, jobErr error) error {
 		return fmt.Errorf("release: %w", err)
 	}
 	if !errors.Is(jobErr, errNoJob) {
-		w.dispatch(ctx, resp.GetRun())
+		w.dispatchAfter(ctx, resp.GetRun(), wait)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (w *Worker) insert(ctx context.Context, wanted []slip) error {
 	if len(wanted) == 0 {
 		return nil // River takes an empty insert for a mistake
 	}
-	taken, err := w.tryInsert(ctx, wanted)
+	taken, err := w.tryInsert(ctx, wanted, time.Time{})
 	if err != nil || len(taken) == 0 {
 		return err
 	}
@@ -109,18 +109,20 @@ func (w *Worker) insert(ctx context.Context, wanted []slip) error {
 	for _, id := range stale {
 		again = append(again, taken[id])
 	}
-	_, err = w.tryInsert(ctx, again)
+	_, err = w.tryInsert(ctx, again, time.Time{})
 	return err
 }
 
 // tryInsert inserts slips. It returns those that River refused because a slip of the
-// same run and epoch exists, by the id of the existing River job.
-func (w *Worker) tryInsert(ctx context.Context, wanted []slip) (map[int64]slip, error) {
+// same run and epoch exists, by the id of the existing River job. The slips wait from the
+// given time on; the zero time is now.
+func (w *Worker) tryInsert(ctx context.Context, wanted []slip, from time.Time) (map[int64]slip, error) {
 	params := make([]river.InsertManyParams, 0, len(wanted))
 	for _, s := range wanted {
 		params = append(params, river.InsertManyParams{Args: s, InsertOpts: &river.InsertOpts{
-			Queue:      w.cfg.Service,
-			UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: rivertype.JobStates()},
+			Queue:       w.cfg.Service,
+			ScheduledAt: from,
+			UniqueOpts:  river.UniqueOpts{ByArgs: true, ByState: rivertype.JobStates()},
 		}})
 	}
 	results, err := w.river.InsertMany(ctx, params)
@@ -143,16 +145,18 @@ func (w *Worker) tryInsert(ctx context.Context, wanted []slip) (map[int64]slip, 
 
 // A run that is queued at the epoch of a slip was not begun by it. So a slip that
 // ended is used up. One that is running is still trying to begin, unless its process
-// has not spoken of it for long: then the process is gone. Taking away the unique
+// has not spoken of it for long: then the process is gone. One that is scheduled later
+// than any is was written by a process whose clock is wrong. Taking away the unique
 // key makes room without touching a row that River may be working with.
 const freeStale = `-- work.freeStale
 	update river.river_job set unique_key = null
 	where id = any($1) and (state in ('completed', 'cancelled', 'discarded')
-		or state = 'running' and not (` + alive + `))
+		or state = 'running' and not (` + alive + `)
+		or state = 'scheduled' and scheduled_at > now() + $3::interval)
 	returning id`
 
 func (w *Worker) freeStale(ctx context.Context, ids []int64) ([]int64, error) {
-	rows, err := w.cfg.Pool.Query(ctx, freeStale, ids, seenWithin)
+	rows, err := w.cfg.Pool.Query(ctx, freeStale, ids, seenWithin, longestWait)
 	if err != nil {
 		return nil, fmt.Errorf("free stale slips: %w", err)
 	}
@@ -166,14 +170,42 @@ func (w *Worker) freeStale(ctx context.Context, ids []int64) ([]int64, error) {
 // dispatch writes the slip of a run that waits for one. A lost slip is found by the
 // sweep, so that failing to write it is nothing the caller needs to know.
 func (w *Worker) dispatch(ctx context.Context, r *operationsv1.Run) {
+	w.dispatchAfter(ctx, r, 0)
+}
+
+// dispatchAfter writes a slip that no process looks at before the wait is over. Another
+// process may begin the run earlier if the slip is lost: the sweep's begins at once.
+func (w *Worker) dispatchAfter(ctx context.Context, r *operationsv1.Run, wait time.Duration) {
 	if r.GetStatus() != operationsv1.RunStatus_RUN_STATUS_QUEUED {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if err := w.insert(ctx, []slip{{RunID: r.GetId(), Epoch: r.GetLeaseEpoch(), WorkspaceID: r.GetWorkspaceId(), TenantID: r.GetTenantId()}}); err != nil {
+	slips := []slip{{RunID: r.GetId(), Epoch: r.GetLeaseEpoch(), WorkspaceID: r.GetWorkspaceId(), TenantID: r.GetTenantId()}}
+	var err error
+	if wait > 0 {
+		err = w.insertAfter(ctx, slips, wait)
+	} else {
+		err = w.insert(ctx, slips)
+	}
+	if err != nil {
 		w.cfg.Log.WarnContext(ctx, "slip not written, left to the sweep", "run_id", r.GetId(), "err", err)
 	}
+}
+
+// The sweep may have written the slip already.
+const postpone = `-- work.postpone
+	update river.river_job set state = 'scheduled', scheduled_at = now() + $2::interval where id = any($1) and state = 'available'`
+
+func (w *Worker) insertAfter(ctx context.Context, wanted []slip, wait time.Duration) error {
+	taken, err := w.tryInsert(ctx, wanted, time.Now().Add(wait))
+	if err != nil || len(taken) == 0 {
+		return err
+	}
+	if _, err := w.cfg.Pool.Exec(ctx, postpone, slices.Collect(maps.Keys(taken)), wait); err != nil {
+		return fmt.Errorf("postpone slips: %w", err)
+	}
+	return nil
 }
 
 // slips knows the slips being worked on, to end them all at a shutdown.
@@ -195,6 +227,15 @@ func (s *slips) enter(ctx context.Context, id int64) (_ context.Context, _ conte
 	}
 	s.stop[id] = stop
 	return ctx, stop, true
+}
+
+// end stops the job of a slip, unless it has left.
+func (s *slips) end(id int64, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stop := s.stop[id]; stop != nil {
+		stop(cause)
+	}
 }
 
 func (s *slips) leave(id int64) {

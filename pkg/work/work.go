@@ -38,6 +38,9 @@ var (
 	ErrCancelRequested = errors.New("work: cancellation of the run was requested")
 	// ErrShutdown says that this process ends; the run goes back to the queue.
 	ErrShutdown = errors.New("work: the worker is shutting down")
+	// ErrPlaceNeeded says that the job only waits, and that too many jobs do; the run goes
+	// back to the queue and begins again when its wait is over.
+	ErrPlaceNeeded = errors.New("work: too many runs wait")
 )
 
 // Settings are what an operator may change of a worker.
@@ -49,13 +52,14 @@ type Settings struct {
 	// runs of others wait. 0 is half of Workers.
 	WorkspaceShare int `env:"WORKSPACE_SHARE"`
 	// MaxWaiting is how many jobs may wait for Graph's quota beside those at work,
-	// each with what it has read in memory. 0 is twice Workers. See [Run.Waiting].
-	MaxWaiting int `env:"MAX_WAITING"`
+	// each with what it has read in memory. Beyond it a run that waits goes back to the
+	// queue. With 0 each does at once; -1 is twice Workers. See [Run.Waiting].
+	MaxWaiting int `env:"MAX_WAITING" envDefault:"-1"`
 }
 
 func (s Settings) check() error {
-	if s.WorkspaceShare < 0 || s.WorkspaceShare > s.Workers || s.MaxWaiting < 0 {
-		return fmt.Errorf("work: the share of a workspace (%d) must be at most workers (%d), and waiting jobs (%d) not negative",
+	if s.WorkspaceShare < 0 || s.WorkspaceShare > s.Workers || s.MaxWaiting < -1 {
+		return fmt.Errorf("work: the share of a workspace (%d) must be at most workers (%d), and waiting jobs (%d) at least -1",
 			s.WorkspaceShare, s.Workers, s.MaxWaiting)
 	}
 	if s.Workers < 1 || s.Heartbeat <= 0 || s.Sweep <= 0 {
@@ -98,7 +102,9 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	cfg.WorkspaceShare = cmp.Or(cfg.WorkspaceShare, max(1, cfg.Workers/2))
-	cfg.MaxWaiting = cmp.Or(cfg.MaxWaiting, 2*cfg.Workers)
+	if cfg.MaxWaiting == -1 {
+		cfg.MaxWaiting = 2 * cfg.Workers
+	}
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 25*time.Second)
 	w := &Worker{
 		cfg:    cfg,

@@ -2,6 +2,7 @@ package fair
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -24,20 +25,6 @@ func (c Census) Add(o Owner, n int) {
 	c.tenants[o] += n
 }
 
-// Workspaces returns how many workspaces have active runs.
-func (c Census) Workspaces() int { return len(c.workspaces) }
-
-// Tenants returns how many tenants of a workspace have active runs.
-func (c Census) Tenants(workspace int64) int {
-	n := 0
-	for o := range c.tenants {
-		if o.Workspace == workspace {
-			n++
-		}
-	}
-	return n
-}
-
 // Choice picks whose run begins next, while runs wait and places are free.
 type Choice struct {
 	// Active is the census, with the runs that have begun by this choice.
@@ -51,6 +38,32 @@ type Choice struct {
 
 // Full reports whether no place is free.
 func (c Choice) Full() bool { return c.room.free <= 0 }
+
+// LookAtWorkspaces returns at how many workspaces with waiting runs, in turn, a caller
+// looks. One of so many has no active run and no tenant that waits for quota, if there is one.
+func (c Choice) LookAtWorkspaces() int {
+	busy := maps.Clone(c.Active.workspaces)
+	for o := range c.room.waits {
+		busy[o.Workspace] = 1
+	}
+	return len(busy) + 1
+}
+
+// LookAtTenants does the same for the tenants of a workspace.
+func (c Choice) LookAtTenants(workspace int64) int {
+	n := 1
+	for o := range c.Active.tenants {
+		if o.Workspace == workspace && !c.room.waits[o] {
+			n++
+		}
+	}
+	for o := range c.room.waits {
+		if o.Workspace == workspace {
+			n++
+		}
+	}
+	return n
+}
 
 // Unlimited reports whether c lets owners beyond their limits begin runs; see
 // [Gate.Unlimited].
@@ -70,12 +83,15 @@ func (c Choice) Workspaces(waiting []int64) []int64 {
 	return slices.DeleteFunc(order, func(ws int64) bool { return c.room.holds[ws] >= c.share })
 }
 
-// Tenants does the same for the tenants of a workspace. Runs of no tenant are those
-// of tenant 0, which has no limit of its own.
+// Tenants does the same for the tenants of a workspace, and leaves out those that wait
+// for quota. Runs of no tenant are those of tenant 0, which has no limit of its own.
 func (c Choice) Tenants(workspace int64, waiting []int64) []int64 {
 	order := fewest(waiting, func(t int64) int { return c.Active.tenants[Owner{workspace, t}] })
 	return slices.DeleteFunc(order, func(t int64) bool {
 		o := Owner{workspace, t}
+		if c.room.waits[o] {
+			return true
+		}
 		// While runs of a tenant wait for quota, its next run would wait too.
 		limited := t != 0 && (!c.over || c.room.parked[o] > 0)
 		return limited && c.Active.tenants[o] >= tenantAtOnce

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Owner is the workspace that a run belongs to, and its tenant or 0.
@@ -24,9 +25,10 @@ type Gate struct {
 
 	mu        sync.Mutex
 	held      map[int64]Owner // by slip
-	parked    map[int64]Owner
-	returning []*returning  // in the order they came
-	changed   chan struct{} // closed and replaced when a place becomes free
+	parked    map[int64]*parked
+	waits     map[Owner]time.Time // until when a tenant waits; see park.go
+	returning []*returning        // in the order they came
+	changed   chan struct{}       // closed and replaced when a place becomes free
 }
 
 // returning is a parked run that wants a place again.
@@ -41,7 +43,7 @@ type returning struct {
 func NewGate(places, share, most int) *Gate {
 	return &Gate{
 		places: places, share: share, most: most,
-		held: map[int64]Owner{}, parked: map[int64]Owner{}, changed: make(chan struct{}),
+		held: map[int64]Owner{}, parked: map[int64]*parked{}, waits: map[Owner]time.Time{}, changed: make(chan struct{}),
 	}
 }
 
@@ -68,31 +70,16 @@ func (g *Gate) Leave(slip int64) {
 	g.freed()
 }
 
-// Park gives up the place of a run and reports whether it did. It does not if enough
-// runs are parked: each keeps in memory what it has read.
-func (g *Gate) Park(slip int64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w, ok := g.held[slip]
-	if !ok || len(g.parked) >= g.most {
-		return false
-	}
-	delete(g.held, slip)
-	g.parked[slip] = w
-	g.freed()
-	return true
-}
-
-// Unpark waits for a place for a parked run. It also returns when ctx ends: the job
-// then has only to stop, and needs no place for that.
+// Unpark waits for a place for a parked run. It also returns when ctx ends or the run is
+// to be given back: the job then has only to stop, and needs no place for that.
 func (g *Gate) Unpark(ctx context.Context, slip int64) {
 	g.mu.Lock()
-	w, ok := g.parked[slip]
-	if !ok {
+	p, ok := g.parked[slip]
+	if !ok || p.leaves {
 		g.mu.Unlock()
 		return
 	}
-	r := &returning{slip: slip, of: w, got: make(chan struct{})}
+	r := &returning{slip: slip, of: p.of, got: make(chan struct{})}
 	g.returning = append(g.returning, r)
 	g.freed()
 	g.mu.Unlock()
@@ -154,17 +141,18 @@ type room struct {
 	free   int // places
 	holds  map[int64]int
 	parked map[Owner]int
+	waits  map[Owner]bool
 }
 
 func (g *Gate) room() room {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := room{free: g.places - len(g.held), holds: map[int64]int{}, parked: map[Owner]int{}}
+	r := room{free: g.places - len(g.held), holds: map[int64]int{}, parked: map[Owner]int{}, waits: g.waiting()}
 	for _, w := range g.held {
 		r.holds[w.Workspace]++
 	}
-	for _, w := range g.parked {
-		r.parked[w]++
+	for _, p := range g.parked {
+		r.parked[p.of]++
 	}
 	return r
 }

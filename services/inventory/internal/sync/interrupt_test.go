@@ -37,6 +37,7 @@ func TestAnInterruptedRunIsFinishedByTheNextAttempt(t *testing.T) {
 		closed int // coverage rows the interrupted attempt closed itself
 	}{
 		"shutdown":   {cause: work.ErrShutdown, closed: 1},
+		"wait":       {cause: work.ErrPlaceNeeded, closed: 1},
 		"cancelled":  {cause: work.ErrCancelRequested, closed: 1},
 		"lease lost": {cause: work.ErrLeaseLost, closed: 0},
 	}

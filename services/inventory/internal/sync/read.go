@@ -113,6 +113,8 @@ func (j *job) abandon(ctx context.Context, c item.Coverage) {
 		why = "The run was cancelled while it was read."
 	case errors.Is(cause, work.ErrShutdown):
 		why = "The worker was shut down while it was read; the run goes on elsewhere."
+	case errors.Is(cause, work.ErrPlaceNeeded):
+		why = "Graph made the run wait; it goes on later."
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
