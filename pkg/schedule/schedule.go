@@ -108,13 +108,12 @@ func assign[T any](to, from *T) {
 	}
 }
 
-// after returns the slot after now, or nil if there is none any more: then the
-// schedule has nothing left to do.
+// after returns the next slot after now of a schedule that is due. It returns nil if no
+// slot follows: no pass takes such a schedule again.
 func (s Schedule[D]) after(now time.Time) *time.Time {
-	slots, err := Parse(s.Cron, s.Zone, now)
+	s, err := s.timed(now)
 	if err != nil {
 		return nil // it was valid when stored: this machine lacks the zone, or the calendar has run out
 	}
-	next := slots.Next(now)
-	return &next
+	return s.Next
 }

@@ -171,22 +171,29 @@ func (s *Store) Start(ctx context.Context, a run.Start) (StartResult, error) {
 // StartBatch is [Store.Start] for many. The results and errors are in the order of starts.
 func (s *Store) StartBatch(ctx context.Context, starts []run.Start) ([]StartResult, []error) {
 	results, refusals := make([]StartResult, len(starts)), make([]error, len(starts))
-	var indices []int // in starts, of the valid ones
-	var valid []run.Start
-	known := map[int64]*row{}
-	for i := range starts {
-		if err := s.checkReferences(ctx, &starts[i], known); err != nil {
-			results[i], refusals[i] = s.replayOr(ctx, starts[i], err)
-			continue
-		}
-		indices, valid = append(indices, i), append(valid, starts[i])
-	}
+	valid, indices := s.sift(ctx, starts, func(i int, err error) {
+		results[i], refusals[i] = s.replayOr(ctx, starts[i], err)
+	})
 	created := s.startGroup.DoAll(ctx, valid)
 	commit.Settle(len(valid), func(n int) bool { return created[n].Value == nil }, func(n int) {
 		i := indices[n]
 		results[i], refusals[i] = s.finishStart(ctx, valid[n], created[n].Value, created[n].Err)
 	})
 	return results, refusals
+}
+
+// sift returns the starts whose references exist, and the index in starts of each. It
+// calls refuse for each of the others.
+func (s *Store) sift(ctx context.Context, starts []run.Start, refuse func(i int, err error)) (valid []run.Start, indices []int) {
+	known := map[int64]*row{}
+	for i := range starts {
+		if err := s.checkReferences(ctx, &starts[i], known); err != nil {
+			refuse(i, err)
+			continue
+		}
+		valid, indices = append(valid, starts[i]), append(indices, i)
+	}
+	return valid, indices
 }
 
 // finishStart returns the result of the shared statement. If the statement created no

@@ -20,16 +20,7 @@ var ErrAlone = errors.New("the call has to be made by itself")
 // identity or repeats a request id.
 func (s *Store) StartTogether(ctx context.Context, starts []run.Start) ([]StartResult, []error) {
 	results, refusals := make([]StartResult, len(starts)), make([]error, len(starts))
-	var indices []int // in starts, of the valid ones
-	var valid []run.Start
-	known := map[int64]*row{}
-	for i := range starts {
-		if err := s.checkReferences(ctx, &starts[i], known); err != nil {
-			refusals[i] = ErrAlone
-			continue
-		}
-		indices, valid = append(indices, i), append(valid, starts[i])
-	}
+	valid, indices := s.sift(ctx, starts, func(i int, _ error) { refusals[i] = ErrAlone })
 	for n, created := range s.startGroup.DoTogether(ctx, valid) {
 		if pg.Constraint(created.Err) == "run_request_pkey" { // another statement has just used the request id
 			created.Err = ErrAlone
