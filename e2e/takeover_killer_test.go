@@ -73,7 +73,9 @@ func (m *move) killAfter(t *testing.T, stage string, after time.Duration) (took 
 	return time.Since(began), ended
 }
 
-// finish runs a stage to its end, as an operator would who reads its messages.
+// finish runs a stage until it succeeds. Like an operator, it reads why the stage
+// failed: it tries again if the lock of a killed process is still held, and runs adopt
+// first if the message says so.
 func finish(t *testing.T, m *move, stage string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {

@@ -230,7 +230,9 @@ func shownState(data []byte, last int) int {
 	return int(max(numberAfter(data, ` value=`), 0))
 }
 
-// numberAfter returns the quoted number after what, -1 if there is none.
+// numberAfter looks for what in data and parses the quoted number that follows. It
+// returns -1 if data does not contain what, or no number follows. Example: for
+// `{"id":"42"}` and `"id":` it returns 42.
 func numberAfter(data []byte, what string) int64 {
 	at := bytes.Index(data, []byte(what))
 	if at < 0 {

@@ -23,8 +23,9 @@ type idle struct {
 }
 
 // OnWait calls tell when this client begins to wait, for a second or more, while
-// none of its requests is on its way; d is how long the shortest wait still takes. Before the next request is sent the client
-// calls the function that tell returned, and sends when that returns.
+// none of its requests is on its way. It passes the time until the shortest of its
+// waits ends. Before it sends the next request, the client calls the function that tell
+// returned, and waits until that returns.
 func (c *Client) OnWait(tell func(d time.Duration) (resume func(context.Context))) {
 	c.idle.mu.Lock()
 	defer c.idle.mu.Unlock()
@@ -57,7 +58,8 @@ func (i *idle) endWait(ctx context.Context, until time.Time) {
 	i.goOn(ctx)
 }
 
-// begin is called before a request is sent, end after its answer was read.
+// begin counts a request as on its way. The client calls begin before it sends the
+// request, and end after it has read the response.
 func (i *idle) begin(ctx context.Context) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

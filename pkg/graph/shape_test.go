@@ -12,11 +12,11 @@ import (
 	"github.com/tenantpilot/tenantpilot/pkg/graph/catalog"
 )
 
-// answers holds response bodies by path and query. Any other path is a 404, so that a
-// wrong path in the catalog fails the test.
-type answers map[string]string
+// responses maps a path with its query to the body that the server returns. The server
+// returns 404 for any other path, so a wrong path in the catalog fails the test.
+type responses map[string]string
 
-func (a answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a responses) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, ok := a[r.RequestURI]
 	if !ok {
 		status(404)(w, r)
@@ -31,12 +31,12 @@ func TestReadType_eachShape(t *testing.T) {
 	dm := "/beta/deviceManagement/"
 	tests := map[string]struct {
 		of   string
-		at   answers
+		at   responses
 		want Object
 	}{
 		"item read for its script": {
 			of: "deviceManagementScripts",
-			at: answers{
+			at: responses{
 				dm + "deviceManagementScripts":               `{"value":[{"id":"1","displayName":"S","scriptContent":null}]}`,
 				dm + "deviceManagementScripts/1":             `{"@odata.context":"c","id":"1","displayName":"S","scriptContent":"ZWNobw=="}`,
 				dm + "deviceManagementScripts/1/assignments": `{"value":[` + group + `]}`,
@@ -45,7 +45,7 @@ func TestReadType_eachShape(t *testing.T) {
 		},
 		"Microsoft's own script, without content": {
 			of: "deviceHealthScripts",
-			at: answers{
+			at: responses{
 				dm + "deviceHealthScripts":               `{"value":[{"id":"1","isGlobalScript":true}]}`,
 				dm + "deviceHealthScripts/1":             `{"id":"1","displayName":"H","isGlobalScript":true,"detectionScriptContent":null}`,
 				dm + "deviceHealthScripts/1/assignments": `{"value":[]}`,
@@ -54,7 +54,7 @@ func TestReadType_eachShape(t *testing.T) {
 		},
 		"compliance with its actions": {
 			of: "deviceCompliancePolicies",
-			at: answers{
+			at: responses{
 				dm + "deviceCompliancePolicies?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)": `{"value":[{"@odata.type":"#t","id":"1","scheduledActionsForRule":[]}]}`,
 				dm + "deviceCompliancePolicies/1/assignments":                                                          `{"value":[]}`,
 			},
@@ -62,7 +62,7 @@ func TestReadType_eachShape(t *testing.T) {
 		},
 		"administrative template, two levels down": {
 			of: "groupPolicyConfigurations",
-			at: answers{
+			at: responses{
 				dm + "groupPolicyConfigurations":                                                                       `{"value":[{"id":"1","displayName":"G"}]}`,
 				dm + "groupPolicyConfigurations/1/assignments":                                                         `{"value":[]}`,
 				dm + "groupPolicyConfigurations/1/definitionValues?$expand=definition":                                 `{"value":[{"id":"d1"},{"id":"d2"}]}`,
@@ -80,7 +80,7 @@ func TestReadType_eachShape(t *testing.T) {
 		},
 		"application with more assignments than were expanded": {
 			of: "mobileApps",
-			at: answers{
+			at: responses{
 				"/beta/deviceAppManagement/mobileApps?$expand=categories,assignments":    `{"value":[{"id":"1","assignments":[` + group + `],"assignments@odata.nextLink":"BASE/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=1"}]}`,
 				"/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=1":        `{"value":[{"target":{}}]}`,
 				"/beta/deviceAppManagement/mobileApps/1/assignments?$skiptoken=notasked": `{}`,
@@ -89,18 +89,18 @@ func TestReadType_eachShape(t *testing.T) {
 		},
 		"filter, in the list alone": {
 			of:   "assignmentFilters",
-			at:   answers{dm + "assignmentFilters": `{"value":[{"id":"1","displayName":"F"}]}`},
+			at:   responses{dm + "assignmentFilters": `{"value":[{"id":"1","displayName":"F"}]}`},
 			want: Object{ID: "1", Name: "F", Raw: []byte(`{"id":"1","displayName":"F"}`)},
 		},
 		"an id that must be escaped": {
 			of: "deviceConfigurations",
-			at: answers{
+			at: responses{
 				dm + "deviceConfigurations":                       `{"value":[{"id":"a/b c","displayName":null}]}`,
 				dm + "deviceConfigurations/a%2Fb%20c/assignments": `{"value":[]}`,
 			},
 			want: Object{ID: "a/b c", Raw: []byte(`{"id":"a/b c","displayName":null}`)},
 		},
-		"a type without objects": {of: "conditionalAccess/policies", at: answers{"/beta/identity/conditionalAccess/policies": `{"value":[]}`}},
+		"a type without objects": {of: "conditionalAccess/policies", at: responses{"/beta/identity/conditionalAccess/policies": `{"value":[]}`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -135,34 +135,34 @@ func TestReadType_holes(t *testing.T) {
 	dm := "/beta/deviceManagement/"
 	tests := map[string]struct {
 		of string
-		at answers
+		at responses
 	}{
-		"a script without its content": {of: "deviceManagementScripts", at: answers{
+		"a script without its content": {of: "deviceManagementScripts", at: responses{
 			dm + "deviceManagementScripts":               `{"value":[{"id":"1"}]}`,
 			dm + "deviceManagementScripts/1":             `{"id":"1","scriptContent":null}`,
 			dm + "deviceManagementScripts/1/assignments": `{"value":[]}`,
 		}},
-		"another script than asked for": {of: "deviceManagementScripts", at: answers{
+		"another script than asked for": {of: "deviceManagementScripts", at: responses{
 			dm + "deviceManagementScripts":               `{"value":[{"id":"1"}]}`,
 			dm + "deviceManagementScripts/1":             `{"id":"2","scriptContent":"x"}`,
 			dm + "deviceManagementScripts/1/assignments": `{"value":[]}`,
 		}},
-		"an expansion cut short": {of: "deviceCompliancePolicies", at: answers{
+		"an expansion cut short": {of: "deviceCompliancePolicies", at: responses{
 			dm + "deviceCompliancePolicies?$expand=scheduledActionsForRule($expand=scheduledActionConfigurations)": `{"value":[{"id":"1","scheduledActionsForRule":[{"scheduledActionConfigurations":[],"scheduledActionConfigurations@odata.nextLink":"x"}]}]}`,
 			dm + "deviceCompliancePolicies/1/assignments":                                                          `{"value":[]}`,
 		}},
-		"an expansion not done": {of: "mobileApps", at: answers{
+		"an expansion not done": {of: "mobileApps", at: responses{
 			"/beta/deviceAppManagement/mobileApps?$expand=categories,assignments": `{"value":[{"id":"1"}]}`,
 		}},
-		"two elements of one id, whose parts could not be told apart": {of: "groupPolicyConfigurations", at: answers{
+		"two elements of one id, whose parts could not be told apart": {of: "groupPolicyConfigurations", at: responses{
 			dm + "groupPolicyConfigurations":                                                               `{"value":[{"id":"1"}]}`,
 			dm + "groupPolicyConfigurations/1/assignments":                                                 `{"value":[]}`,
 			dm + "groupPolicyConfigurations/1/definitionValues?$expand=definition":                         `{"value":[{"id":"d1"},{"id":"d1"}]}`,
 			dm + "groupPolicyConfigurations/1/definitionValues/d1/presentationValues?$expand=presentation": `{"value":[{"id":"p1"}]}`,
 		}},
-		"an object without an id":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[{"displayName":"x"}]}`}},
-		"an element that is null":    {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":[null]}`}},
-		"an element of another kind": {of: "assignmentFilters", at: answers{dm + "assignmentFilters": `{"value":["x"]}`}},
+		"an object without an id":    {of: "assignmentFilters", at: responses{dm + "assignmentFilters": `{"value":[{"displayName":"x"}]}`}},
+		"an element that is null":    {of: "assignmentFilters", at: responses{dm + "assignmentFilters": `{"value":[null]}`}},
+		"an element of another kind": {of: "assignmentFilters", at: responses{dm + "assignmentFilters": `{"value":["x"]}`}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -177,8 +177,8 @@ func TestReadType_holes(t *testing.T) {
 	}
 }
 
-func (a answers) based(host string) answers {
-	out := make(answers, len(a))
+func (a responses) based(host string) responses {
+	out := make(responses, len(a))
 	for path, body := range a {
 		out[path] = based(body, "http://"+host)
 	}

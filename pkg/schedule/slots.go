@@ -72,7 +72,8 @@ func location(zone string) (*time.Location, error) {
 	return loc, nil
 }
 
-// Next returns the first slot after t, in UTC, or the zero time if there is none.
+// Next returns the first slot after t, in UTC. It returns the zero time if the
+// expression names no further date within the years that are searched.
 func (s Slots) Next(t time.Time) time.Time {
 	wall := reading(t.In(s.zone))
 	for {

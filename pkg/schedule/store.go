@@ -61,7 +61,8 @@ const create = `-- schedule.create
 const get = `-- schedule.get
 	select ` + columns + ` from schedule where workspace_id = $1 and id = $2`
 
-// Create stores a new schedule, or returns the one that the same request made.
+// Create stores a new schedule and returns it. If r repeats an earlier request, Create
+// stores nothing and returns the schedule that the earlier request created.
 func (s *Store[D]) Create(ctx context.Context, n Schedule[D], r once.Request) (Schedule[D], error) {
 	var made Schedule[D]
 	err := pg.InTx(ctx, s.db, func(tx pgx.Tx) error {

@@ -135,8 +135,10 @@ func (w *Worker) sendComplete(ctx context.Context, until time.Time, req *operati
 	})
 }
 
-// release gives the run back. Its next slip is written at once, for another
-// replica. If the run would only wait, nobody looks at the slip before that. But a run of a type unknown here waits for the sweep of one that knows it.
+// release gives the run back to the queue and writes its next slip, so that another
+// replica may begin it at once, or, if the run would only wait, when the wait is over. A
+// run whose type has no job here gets no slip: the sweep of a replica that has the job
+// writes one.
 func (w *Worker) release(ctx context.Context, l *lease, wait time.Duration, jobErr error) error {
 	var resp *operationsv1.ReleaseRunResponse
 	err := persist(ctx, l.ends, func(ctx context.Context) (err error) {

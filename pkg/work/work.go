@@ -21,11 +21,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
-	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
-
-	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
-
 	operationsv1 "github.com/tenantpilot/tenantpilot/gen/go/tenantpilot/operations/v1"
+	"github.com/tenantpilot/tenantpilot/pkg/work/collect"
+	"github.com/tenantpilot/tenantpilot/pkg/work/fair"
 )
 
 // Why a job's context ended, as [context.Cause] tells it. Whatever the cause, the

@@ -1,6 +1,7 @@
-// Package sqlstate names PostgreSQL's error codes and tells what they mean for
-// whoever sent the statement. No other package spells a code. It imports no
-// driver, so that a program without a database can ask about an error, too.
+// Package sqlstate names PostgreSQL's error codes and reports what a code means for the
+// caller, for example whether the statement may be sent again. No other package writes
+// a code as text. The package imports no driver, so that a program without a database
+// can use it, too.
 package sqlstate
 
 import (

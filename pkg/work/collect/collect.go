@@ -69,6 +69,10 @@ func (c *Client) startAlone(ctx context.Context, req *operationsv1.StartRunReque
 	return c.RunServiceClient.StartRun(ctx, req)
 }
 
+// startMany sends entries that are encoded already: their size decides what fits into the
+// batch, and one that cannot be encoded must not fail the others. protobuf writes the
+// unknown fields of a message as they are, so the entries go as those. The calls of the
+// other two methods do the same.
 func (c *Client) startMany(ctx context.Context, entries []byte) ([]*operationsv1.StartRunResult, error) {
 	req := &operationsv1.BatchStartRunsRequest{}
 	req.ProtoReflect().SetUnknown(entries)
